@@ -1,0 +1,162 @@
+"""Names to things: methods, datasets and attacks, in tree or from any installed package.
+
+Importing this loads nothing heavy; a registered thing is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from dynvit.errors import InputError, unknown
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a registered name comes from.
+
+    ``distribution`` and ``version`` are the installed package's; for a one-file plug-in ``distribution`` is
+    the file.
+    """
+
+    target: str
+    distribution: str = ""
+    version: str = ""
+
+    def __str__(self) -> str:
+        package = f"{self.distribution} {self.version}".strip()
+        return f"{package} ({self.target})" if package else self.target
+
+
+@dataclass(frozen=True)
+class _Entry(Generic[T]):
+    origin: Origin
+    load: Callable[[], T]
+
+
+class Registry(Generic[T]):
+    """Things of one kind by name, found in entry points of ``group`` and by ``register``.
+
+    A name taken twice is an error that names both, raised when that name is asked for; a plug-in that does
+    not import is named in a warning and stops nobody else. ``DYNVIT_DISABLE_PLUGINS=1`` leaves out every
+    distribution but ``dynvit``.
+
+    >>> colours = Registry[int]("colour", "example.colours")
+    >>> colours.register("red")(0xFF0000)
+    16711680
+    >>> colours.get("red"), colours.names()
+    (16711680, ['red'])
+    """
+
+    def __init__(self, kind: str, group: str) -> None:
+        self.kind, self.group = kind, group
+        self._registered: dict[str, list[_Entry[T]]] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """A decorator that registers what it decorates under ``name``."""
+
+        def add(thing: T) -> T:
+            module = getattr(thing, "__module__", "")
+            target = f"{module}:{getattr(thing, '__qualname__', name)}"
+            entries = self._registered.setdefault(name, [])
+            # A module that is loaded again (a plug-in file named twice) replaces itself.
+            entries[:] = [e for e in entries if e.origin.target != target]
+            entries.append(_Entry(Origin(target, _file_of(module)), lambda: thing))
+            return thing
+
+        return add
+
+    def names(self) -> list[str]:
+        """Every name there is, sorted; nothing is imported."""
+        return sorted(self._entries())
+
+    def origins(self, name: str) -> list[Origin]:
+        """Where ``name`` comes from: one origin, or several where it is taken twice."""
+        return [entry.origin for entry in self._entries().get(name, [])]
+
+    def get(self, name: str) -> T:
+        """The thing called ``name``, imported now.
+
+        Raises: ``InputError`` for an unknown name (with the nearest), one taken twice, or one whose
+        plug-in does not import.
+        """
+        entries = self._entries()
+        if name not in entries:
+            raise unknown(self.kind, name, entries)
+        found = entries[name]
+        if len(found) > 1:
+            both = " and ".join(str(entry.origin) for entry in found)
+            raise InputError(f"{self.kind} {name!r} is registered twice, by {both}: uninstall or rename one")
+        try:
+            return found[0].load()
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"{self.kind} {name!r} from {found[0].origin} does not import: {type(error).__name__}: {error}"
+            ) from error
+
+    def load_all(self) -> dict[str, T]:
+        """Everything that imports, by name; what does not is named in a warning."""
+        loaded = {}
+        for name in self.names():
+            try:
+                loaded[name] = self.get(name)
+            except InputError as error:
+                warnings.warn(str(error), stacklevel=2)
+        return loaded
+
+    def _entries(self) -> dict[str, list[_Entry[T]]]:
+        found: dict[str, list[_Entry[T]]] = {}
+        for point in entry_points(group=self.group):
+            origin = _origin(point)
+            if os.environ.get("DYNVIT_DISABLE_PLUGINS") == "1" and origin.distribution != "dynvit":
+                continue
+            known = found.setdefault(point.name, [])
+            if all(entry.origin.target != origin.target for entry in known):
+                known.append(_Entry(origin, point.load))
+        for name, entries in self._registered.items():
+            known = found.setdefault(name, [])
+            targets = {entry.origin.target for entry in known}
+            # A class that its own package both decorates and names as an entry point is one thing, not two.
+            known.extend(entry for entry in entries if entry.origin.target not in targets)
+        return found
+
+
+def _origin(point: EntryPoint) -> Origin:
+    dist = point.dist
+    return Origin(point.value, dist.name if dist else "", dist.version if dist else "")
+
+
+def _file_of(module: str) -> str:
+    return getattr(sys.modules.get(module), "__file__", None) or ""
+
+
+def load_plugin(path: str | os.PathLike[str]) -> None:
+    """Import one file whose decorators register things: ``--plugin file.py``.
+
+    Raises: ``InputError`` where there is no such file, or where it does not import.
+    """
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise InputError(f"no plug-in file {str(path)!r}: --plugin takes the path of one Python file")
+    name = f"dynvit_plugin_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise InputError(f"plug-in {str(path)!r} is not a Python file: --plugin takes a .py file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise InputError(f"plug-in {str(path)!r} does not import: {type(error).__name__}: {error}") from error
