@@ -1,0 +1,1 @@
+"""Records, the store that keeps them, the front they make, and how it is shown."""
