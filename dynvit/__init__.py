@@ -1,0 +1,5 @@
+"""dynvit: dynamic vision transformers behind one interface, compared on accuracy, compute and robustness."""
+
+from dynvit.version import __version__
+
+__all__ = ["__version__"]

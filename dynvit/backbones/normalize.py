@@ -1,0 +1,34 @@
+"""From pixels in [0, 1] to what a backbone was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """(pixels − mean) / std by channel.
+
+    Units: pixels in [0, 1]. Shape: (B, 3, H, W) → the same.
+    """
+
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+    @classmethod
+    def of(cls, backbone: nn.Module) -> Normalize:
+        """What the backbone's timm config says, ImageNet's where it says nothing."""
+        config = getattr(backbone, "pretrained_cfg", None) or {}
+        return cls(tuple(config.get("mean") or IMAGENET_MEAN), tuple(config.get("std") or IMAGENET_STD))
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Normalise; the result has the images' dtype and device."""
+        mean = torch.tensor(self.mean, dtype=images.dtype, device=images.device).view(-1, 1, 1)
+        std = torch.tensor(self.std, dtype=images.dtype, device=images.device).view(-1, 1, 1)
+        return (images - mean) / std

@@ -1,0 +1,189 @@
+"""What a method may rely on in a plain timm ViT: embed, blocks, classify, and the cost of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from timm.layers import Attention, PatchEmbed
+from timm.models.vision_transformer import Block, VisionTransformer
+from torch import Tensor, nn
+
+from dynvit import cost
+from dynvit.backbones.normalize import Normalize
+from dynvit.errors import InputError
+from dynvit.interface import Part
+
+
+@dataclass(frozen=True)
+class ViTShape:
+    """The sizes of a plain ViT. ``patches`` is rows·columns of ``grid``; tokens are patches plus the class token."""
+
+    width: int
+    depth: int
+    heads: int
+    head_dim: int
+    hidden: int
+    grid: tuple[int, int]
+    patch_size: tuple[int, int]
+    channels: int
+    classes: int
+
+    @property
+    def patches(self) -> int:
+        """Patch tokens of one image."""
+        return self.grid[0] * self.grid[1]
+
+
+class PlainViT:
+    """A view on a timm ViT with one class token and plain blocks, DeiT above all. It owns no weights.
+
+    ``tokens = vit.embed(images)``; each of ``vit.blocks`` on the tokens; ``vit.classify(tokens)``. Doing just that
+    equals the backbone on normalised images.
+
+    Raises: ``InputError`` that names what in the model is not plain: a method that does not know of it would be
+    silently wrong.
+    """
+
+    def __init__(self, model: nn.Module, needed_by: str = "this method") -> None:
+        reason = _not_plain(model)
+        if reason:
+            name = getattr(model, "pretrained_cfg", {}).get("architecture") or type(model).__name__
+            raise InputError(
+                f"{needed_by} cannot serve backbone {name!r}: {reason}; "
+                "it takes a plain timm ViT with a class token, deit_tiny_patch16_224 for one"
+            )
+        assert isinstance(model, VisionTransformer)
+        self.model = model
+        self.normalize = Normalize.of(model)
+        attention: Attention = model.blocks[0].attn
+        self.shape = ViTShape(
+            width=model.embed_dim,
+            depth=len(model.blocks),
+            heads=attention.num_heads,
+            head_dim=attention.head_dim,
+            hidden=model.blocks[0].mlp.fc1.out_features,
+            grid=tuple(model.patch_embed.grid_size),
+            patch_size=tuple(model.patch_embed.patch_size),
+            channels=model.patch_embed.proj.in_channels,
+            classes=model.num_classes,
+        )
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The transformer blocks, called as ``block(tokens)``."""
+        return self.model.blocks
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Normalise, cut into patches, add the class token and positions.
+
+        Shape: images (B, 3, H, W) → tokens (B, 1 + patches, width), the class token first.
+        Units: pixels in [0, 1]. Raises: ``InputError`` for another image size than the backbone's.
+        """
+        expected = tuple(self.model.patch_embed.img_size)
+        if tuple(images.shape[-2:]) != expected:
+            raise InputError(
+                f"the backbone takes images of {expected[0]}×{expected[1]} pixels, "
+                f"not {images.shape[-2]}×{images.shape[-1]}: set the image size when the backbone is made"
+            )
+        tokens = self.model._pos_embed(self.model.patch_embed(self.normalize(images)))
+        return self.model.norm_pre(tokens)
+
+    def classify(self, tokens: Tensor) -> Tensor:
+        """Final norm and head on the class token alone, which is all that is read.
+
+        Shape: tokens (B, n, width), the class token first → logits (B, classes).
+        """
+        return self.model.head(self.model.head_drop(self.model.fc_norm(self.model.norm(tokens[:, 0]))))
+
+    def embed_parts(self) -> list[Part]:
+        """The work of ``embed``."""
+        shape = self.shape
+        fan_in = shape.channels * shape.patch_size[0] * shape.patch_size[1]
+        return [cost.Convolution("patch_embed", shape.patches, fan_in, shape.width)]
+
+    def block_parts(self, index: int, tokens: cost.Count, mlp_tokens: cost.Count | None = None) -> list[Part]:
+        """The work of one whole block on ``tokens`` tokens, of which ``mlp_tokens`` (default all) enter the MLP."""
+        s, name = self.shape, f"blocks.{index}"
+        after = tokens if mlp_tokens is None else mlp_tokens
+        inner = s.heads * s.head_dim
+        return [
+            cost.Normalization(f"{name}.norm1", tokens * s.width),
+            cost.Linear(f"{name}.attn.qkv", tokens, s.width, 3 * inner),
+            cost.Attention(f"{name}.attn", tokens, tokens, s.heads, s.head_dim),
+            cost.Linear(f"{name}.attn.proj", tokens, inner, s.width),
+            cost.Normalization(f"{name}.norm2", after * s.width),
+            cost.Linear(f"{name}.mlp.fc1", after, s.width, s.hidden),
+            cost.Linear(f"{name}.mlp.fc2", after, s.hidden, s.width),
+        ]
+
+    def classify_parts(self, tokens: cost.Count = 1) -> list[Part]:
+        """The work of ``classify``; fvcore's rule sees the norm on as many tokens as the reference norms."""
+        s = self.shape
+        return [
+            cost.Normalization("norm", tokens * s.width),
+            cost.Linear("head", 1, s.width, s.classes),
+        ]
+
+
+def _not_plain(model: nn.Module) -> str:
+    """Why a model is not a plain ViT with a class token, or nothing."""
+    if not isinstance(model, VisionTransformer):
+        return f"it is a {type(model).__name__}, not a timm VisionTransformer"
+    if model.num_prefix_tokens != 1 or not model.has_class_token or model.global_pool != "token":
+        return f"it has {model.num_prefix_tokens} prefix tokens and pools by {model.global_pool!r}, not one class token"
+    if not isinstance(model.patch_embed, PatchEmbed) or not isinstance(model.head, nn.Linear):
+        return "its patch embedding or head is not the plain one"
+    for index, block in enumerate(model.blocks):
+        # Sub-classes compute something else; the exact types are what the cost formulas describe.
+        if type(block) is not Block or type(block.attn) is not Attention:
+            return f"block {index} is a {type(block).__name__} with {type(block.attn).__name__}"
+        if getattr(block.attn, "gate", None) is not None:
+            return f"block {index} has gated attention"
+        if not isinstance(getattr(block.mlp, "norm", nn.Identity()), nn.Identity):
+            return f"block {index} has a normalised MLP"
+    return ""
+
+
+def attention_inputs(block: Block, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values of a plain block's attention, with its norms applied.
+
+    Shape: tokens (B, n, width) → three of (B, heads, n, head_dim).
+    """
+    attention = block.attn
+    batch, n, _ = tokens.shape
+    qkv = attention.qkv(block.norm1(tokens)).reshape(batch, n, 3, attention.num_heads, attention.head_dim)
+    queries, keys, values = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+    return attention.q_norm(queries), attention.k_norm(keys), values
+
+
+def attention_output(block: Block, tokens: Tensor, mixed: Tensor) -> Tensor:
+    """Project the heads' outputs and add them to the residual stream.
+
+    Shape: tokens (B, n, width), mixed (B, heads, n, head_dim) → (B, n, width).
+    """
+    attention = block.attn
+    joined = attention.norm(mixed.transpose(1, 2).flatten(2))
+    return tokens + block.drop_path1(block.ls1(attention.proj_drop(attention.proj(joined))))
+
+
+def mlp_output(block: Block, tokens: Tensor) -> Tensor:
+    """The MLP half of a block, with its residual.
+
+    Shape: (B, n, width) → the same.
+    """
+    return tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens))))
+
+
+def class_attention(block: Block, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """The attention half of a block, and how much the class token attends to each other token.
+
+    Shape: tokens (B, 1 + n, width) → (B, 1 + n, width), scores (B, n): the mean over heads.
+    """
+    queries, keys, values = attention_inputs(block, tokens)
+    # Only the class row is read as weights: the other rows go through the fused kernel, and no product runs twice.
+    weights = (queries[:, :, :1] * block.attn.scale @ keys.transpose(-2, -1)).softmax(-1)
+    rest = F.scaled_dot_product_attention(queries[:, :, 1:], keys, values)
+    mixed = torch.cat([weights @ values, rest], dim=2)
+    return attention_output(block, tokens, mixed), weights[:, :, 0, 1:].mean(1)

@@ -1,0 +1,142 @@
+"""Compute, counted once: the closed form of each part, and the sum of what usage says ran.
+
+MACs are the multiply-adds of matrix products and convolutions. The rule ``matmul+conv`` counts those alone,
+patch embedding, head, controllers and predictors too; normalisation, softmax, GELU, sorting, pooling and
+up-sampling count nothing, however they are computed. The rule ``fvcore`` (what the DVT paper used, and what
+DynamicViT's script prints) adds 5 per normalised element, 1 per output element of a nearest up-sampling and
+1 per input element of an average pooling; it stands beside the papers' numbers and is never mixed with ours.
+
+Counts are integers where every image does the same work and ``(B,)`` tensors where images differ; gradients
+flow through counts that have them, so a cost loss reads the same closed form as the leaderboard.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from dynvit.interface import Rule, Usage
+
+Count = int | Tensor
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear layer on ``rows`` tokens; rows·d_in·d_out MACs.
+
+    >>> Linear("head", rows=1, d_in=192, d_out=1000).macs("matmul+conv")
+    192000
+    """
+
+    name: str
+    rows: Count
+    d_in: Count
+    d_out: Count
+
+    def macs(self, rule: Rule) -> Count:
+        """Units: MACs."""
+        return self.rows * self.d_in * self.d_out
+
+
+@dataclass(frozen=True)
+class Attention:
+    """QKᵀ and AV of ``heads`` heads; heads·queries·keys·(key width + value width) MACs."""
+
+    name: str
+    queries: Count
+    keys: Count
+    heads: Count
+    head_dim: int
+    value_dim: int | None = None
+
+    def macs(self, rule: Rule) -> Count:
+        """Units: MACs."""
+        value_dim = self.head_dim if self.value_dim is None else self.value_dim
+        return self.heads * self.queries * self.keys * (self.head_dim + value_dim)
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution that makes ``positions`` outputs a channel, each from ``fan_in`` inputs."""
+
+    name: str
+    positions: Count
+    fan_in: int
+    channels: int
+
+    def macs(self, rule: Rule) -> Count:
+        """Units: MACs."""
+        return self.positions * (self.fan_in * self.channels)
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """A normalisation of ``elements`` numbers: nothing but under fvcore's rule, 5 each."""
+
+    name: str
+    elements: Count
+
+    def macs(self, rule: Rule) -> Count:
+        """Units: MACs."""
+        return self.elements * (5 if rule == "fvcore" else 0)
+
+
+@dataclass(frozen=True)
+class Resize:
+    """An up-sampling or pooling: nothing but under fvcore's rule.
+
+    ``upsampled`` counts the outputs of a nearest up-sampling, ``pooled`` the inputs of an average pooling.
+    """
+
+    name: str
+    upsampled: Count = 0
+    pooled: Count = 0
+
+    def macs(self, rule: Rule) -> Count:
+        """Units: MACs."""
+        return (self.upsampled + self.pooled) * (1 if rule == "fvcore" else 0)
+
+
+def macs(usage: Usage, rule: Rule = "matmul+conv") -> Tensor:
+    """MACs of each image.
+
+    Shape: (B,), int64 where every count is an integer. Units: MACs.
+    """
+    device = next((p.device for part in usage.parts if isinstance(p := part.macs(rule), Tensor)), None)
+    total = torch.zeros(usage.images, dtype=torch.int64, device=device)
+    alike = 0
+    for part in usage.parts:
+        ran = part.macs(rule)
+        if isinstance(ran, Tensor):
+            # Products of float32 counts lose whole MACs; integers and float64 do not.
+            total = total + (ran.double() if ran.is_floating_point() else ran)
+        else:
+            alike += ran
+    return total + alike
+
+
+def by_part(usage: Usage, rule: Rule = "matmul+conv", depth: int = 2) -> dict[str, float]:
+    """Mean MACs by the first ``depth`` names of the parts' paths, in the order in which they first ran."""
+    groups: Counter[str] = Counter()
+    for part in usage.parts:
+        ran = part.macs(rule)
+        mean = float(ran.double().mean()) if isinstance(ran, Tensor) else float(ran)
+        groups[".".join(part.name.split(".")[:depth])] += mean  # type: ignore[assignment]
+    return dict(groups)
+
+
+def count_executed(run: Callable[[], object]) -> int:
+    """MACs that torch really executes in ``run()``: what a claim is held against.
+
+    Units: MACs of matrix products and convolutions. Fused attention is opened up, because some builds of torch
+    count it as nothing on CPU.
+    """
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops() // 2

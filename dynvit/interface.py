@@ -1,0 +1,321 @@
+"""The contract: the whole of what the core and a method know of each other.
+
+A method turns a backbone into a model that decides, for each image, what to execute. It subclasses ``Method``
+and ``DynamicModel``; the core trains, sweeps and measures it and never asks what its knobs mean.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
+
+from optuna.distributions import BaseDistribution
+from torch import Tensor, nn
+
+from dynvit.errors import InputError
+from dynvit.registry import Registry
+
+KnobValue = float | int | str
+Rule = Literal["matmul+conv", "fvcore"]
+
+
+class OperatingPoint(Mapping[str, KnobValue]):
+    """One setting of all of a method's knobs; immutable and hashable.
+
+    >>> OperatingPoint(keep_ratio=0.7)["keep_ratio"]
+    0.7
+    """
+
+    __slots__ = ("_knobs",)
+
+    def __init__(self, **knobs: KnobValue) -> None:
+        self._knobs = tuple(sorted(knobs.items()))
+
+    def __getitem__(self, knob: str) -> KnobValue:
+        for name, value in self._knobs:
+            if name == knob:
+                return value
+        raise KeyError(knob)
+
+    def number(self, knob: str) -> float:
+        """The value of a numeric knob.
+
+        Raises: ``InputError`` where the point does not set it, or not to a number.
+        """
+        value = self.get(knob)
+        if value is None or isinstance(value, str):
+            names = ", ".join(self) or "nothing"
+            raise InputError(f"the operating point needs a number for knob {knob!r}; it sets {names}")
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self._knobs)
+
+    def __len__(self) -> int:
+        return len(self._knobs)
+
+    def __hash__(self) -> int:
+        return hash(self._knobs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OperatingPoint) and self._knobs == other._knobs
+
+    def __repr__(self) -> str:
+        return f"OperatingPoint({', '.join(f'{k}={v!r}' for k, v in self._knobs)})"
+
+
+class Part(Protocol):
+    """One piece of work that ran: a linear layer on n tokens, say. ``dynvit.cost`` has them all."""
+
+    @property
+    def name(self) -> str:
+        """Where it ran, as a dotted path: ``blocks.3.attn.qkv``."""
+        ...
+
+    def macs(self, rule: Rule) -> Tensor | int:
+        """Multiply-adds: one integer for every image alike, or a tensor of one for each.
+
+        Shape: (B,) where images differ.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What was executed for each image of a batch.
+
+    ``parts`` is the whole work, for counting; the other fields say in the field's words what was decided,
+    for people and for comparing ``forward`` with ``predict``. A method fills those that it decides.
+
+    Shape: ``tokens`` (B, L), tokens that block l processed, 0 where it was skipped; ``heads`` (B, L);
+    ``exit`` (B,), the index of the exit that answered.
+    """
+
+    images: int
+    parts: tuple[Part, ...]
+    tokens: Tensor | None = None
+    heads: Tensor | None = None
+    exit: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model answers. A method that trains on more (masks, features) subclasses it.
+
+    Shape: ``logits`` (B, classes).
+    """
+
+    logits: Tensor
+    usage: Usage
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images on their way into a training loss.
+
+    Shape: ``images`` (B, 3, H, W); ``labels`` (B,); ``targets`` (B, classes), soft under smoothing and mixup.
+    Units: pixels in [0, 1].
+    """
+
+    images: Tensor
+    labels: Tensor
+    targets: Tensor
+
+
+class DynamicModel(nn.Module, ABC):
+    """A backbone that decides, for each image, what to execute.
+
+    Images are pixels in [0, 1]: the model normalises (``dynvit.backbones`` views do it in ``embed``), so that
+    an attack's epsilon means the same for every model. The backbone is the attribute ``backbone``.
+    """
+
+    backbone: nn.Module
+    neutral: OperatingPoint | None = None
+    """The point at which the model equals its backbone; None where there is none (a cascade)."""
+
+    @abstractmethod
+    def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
+        """Differentiable: gates by straight-through, shapes dense. For training and white-box attacks.
+
+        In ``eval`` mode it takes the same decisions as ``predict`` at the same point; the type that it
+        returns does not depend on the mode.
+
+        Shape: images (B, 3, H, W). Units: pixels in [0, 1].
+        """
+
+    @abstractmethod
+    def predict(self, images: Tensor, point: OperatingPoint) -> Prediction:
+        """The work that is skipped is really skipped. For leaderboards and speed; no gradient.
+
+        Shape: images (B, 3, H, W). Units: pixels in [0, 1].
+        """
+
+    def sweep(self, images: Tensor, points: Sequence[OperatingPoint]) -> Iterable[Prediction]:
+        """``predict`` at each point; a method whose points share work overrides it."""
+        return (self.predict(images, point) for point in points)
+
+
+@runtime_checkable
+class SolvesBudgets(Protocol):
+    """A ``DynamicModel`` that finds its own points for budgets (a cascade's thresholds, say).
+
+    Without this the core bisects along the method's ``budget_knob``.
+    """
+
+    def solve(self, budgets: Sequence[float], calibration: Iterable[Batch]) -> Sequence[OperatingPoint]:
+        """For each budget the best point whose mean cost on the calibration images does not exceed it.
+
+        Units: budgets in MACs per image. Raises: ``InputError`` for a budget out of range, naming the range.
+        """
+        ...
+
+
+Schedule = Callable[[float, float], float]
+"""(epoch reached, a fraction; epochs of the stage) → factor on the learning rate."""
+
+
+def constant(epoch: float, epochs: float) -> float:
+    """The schedule that leaves the learning rate as it is."""
+    return 1.0
+
+
+@dataclass(frozen=True)
+class ParamGroup:
+    """Parameters that a stage trains, and how fast. What stands in no group stays frozen.
+
+    Units: ``lr`` per optimiser step, before ``schedule``.
+    """
+
+    name: str
+    parameters: Sequence[nn.Parameter]
+    lr: float
+    weight_decay: float = 0.0
+    schedule: Schedule = constant
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The loss to minimise, and its parts for the log. All are scalars."""
+
+    total: Tensor
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a training: what is trained, for how long, by which loss.
+
+    ``loss`` calls the model it is given (which may be wrapped for several processes), never another handle
+    on it. ``frozen`` are modules that the loss reads and nobody trains (a teacher): the trainer keeps them on
+    the model's device, in eval mode. ``begin`` runs once before the first step (surgery, re-initialisation).
+    ``until`` is asked after each epoch and ends the stage early. Units: ``epochs`` over the training split.
+    """
+
+    name: str
+    epochs: int
+    groups: Callable[[DynamicModel], Sequence[ParamGroup]]
+    loss: Callable[[nn.Module, Batch], Losses]
+    frozen: Sequence[nn.Module] = ()
+    begin: Callable[[DynamicModel], None] | None = None
+    until: Callable[[DynamicModel], bool] | None = None
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What is done to a training image. Zero or empty leaves a step out.
+
+    Units: ``color_jitter``, ``random_erasing``, ``flip`` are timm's strengths and probabilities; ``crop_scale``
+    is the least area of a random resized crop, 1 for none; ``padding`` pixels around a shifted crop;
+    ``repeats`` views of each image in an epoch (repeated augmentation).
+    """
+
+    rand_augment: str = ""
+    color_jitter: float = 0.0
+    random_erasing: float = 0.0
+    flip: float = 0.5
+    crop_scale: float = 1.0
+    padding: int = 0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    smoothing: float = 0.0
+    repeats: int = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named training recipe: what every method shares. A method with more to say subclasses it.
+
+    Units: ``lr`` at ``batch_size`` images an optimiser step over all processes; ``warmup_epochs`` of the
+    stage; ``clip_grad`` a norm, 0 for none; ``ema_decay`` per step, 0 for none.
+    """
+
+    epochs: int
+    batch_size: int
+    lr: float
+    weight_decay: float = 0.05
+    warmup_epochs: float = 0.0
+    min_lr: float = 1e-6
+    ema_decay: float = 0.0
+    clip_grad: float = 0.0
+    augment: Augment = Augment()
+    source: str = ""
+    """Where the numbers come from: a paper's section, a repository's README, or our own measurement."""
+
+
+OptionsT = TypeVar("OptionsT")
+
+
+class Method(ABC, Generic[OptionsT]):
+    """A named way to make a backbone dynamic. Register the class with ``register_method``.
+
+    Class attributes: ``summary``, one line for ``dynvit ls``; ``Options``, a frozen dataclass with a default
+    for each field; ``needs_training``, whether ``attach`` adds parts that mean nothing before ``stages`` ran;
+    ``budget_knob``, the knob along which compute rises or falls steadily (None where there is none);
+    ``recipes``, named training recipes, the first of which is the default.
+    """
+
+    summary: ClassVar[str] = ""
+    Options: ClassVar[type[Any]]
+    needs_training: ClassVar[bool] = False
+    budget_knob: ClassVar[str | None] = None
+    recipes: ClassVar[Mapping[str, Recipe]] = {}
+
+    @abstractmethod
+    def knobs(self, options: OptionsT) -> Mapping[str, BaseDistribution]:
+        """What may be turned at inference without training again, by name."""
+
+    @abstractmethod
+    def attach(self, backbone: nn.Module, options: OptionsT) -> DynamicModel:
+        """Build on a timm model, which becomes part of the result.
+
+        Raises: ``InputError`` that names a backbone it cannot serve, and the reason.
+        """
+
+    def stages(self, model: DynamicModel, recipe: Recipe) -> Sequence[Stage]:
+        """The training, stage by stage; called on the model as ``attach`` gave it."""
+        raise InputError(
+            f"method {type(self).__name__} has nothing to train: run it with dynvit bench as it is"
+        )
+
+    def options_for(self, target: float, backbone: nn.Module, options: OptionsT) -> OptionsT:
+        """The options that train for a target. Units: ``target`` as a fraction of the backbone's MACs.
+
+        Raises: ``InputError`` where a method has no such option, or the target is out of its range.
+        """
+        raise InputError(f"method {type(self).__name__} does not train for a target: leave out --targets")
+
+    def load_published(self, path: str) -> tuple[DynamicModel, OperatingPoint]:
+        """Read a checkpoint in the layout that the method's authors published, and the point it was made for.
+
+        Raises: ``InputError`` for a file of another layout, or where there is no published layout.
+        """
+        raise InputError(
+            f"method {type(self).__name__} has no published checkpoint layout: give one of dynvit's own"
+        )
+
+
+methods: Registry[type[Method[Any]]] = Registry("method", "dynvit.methods")
+register_method = methods.register
