@@ -296,9 +296,7 @@ class Method(ABC, Generic[OptionsT]):
 
     def stages(self, model: DynamicModel, recipe: Recipe) -> Sequence[Stage]:
         """The training, stage by stage; called on the model as ``attach`` gave it."""
-        raise InputError(
-            f"method {type(self).__name__} has nothing to train: run it with dynvit bench as it is"
-        )
+        raise InputError(f"method {type(self).__name__} has nothing to train: run it with dynvit bench as it is")
 
     def options_for(self, target: float, backbone: nn.Module, options: OptionsT) -> OptionsT:
         """The options that train for a target. Units: ``target`` as a fraction of the backbone's MACs.
@@ -312,9 +310,7 @@ class Method(ABC, Generic[OptionsT]):
 
         Raises: ``InputError`` for a file of another layout, or where there is no published layout.
         """
-        raise InputError(
-            f"method {type(self).__name__} has no published checkpoint layout: give one of dynvit's own"
-        )
+        raise InputError(f"method {type(self).__name__} has no published checkpoint layout: give one of dynvit's own")
 
 
 methods: Registry[type[Method[Any]]] = Registry("method", "dynvit.methods")

@@ -77,9 +77,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def track(
-    items: Iterable[T], task: str, total: int, *, unit: str = "images", quiet: bool = False
-) -> Iterator[T]:
+def track(items: Iterable[T], task: str, total: int, *, unit: str = "images", quiet: bool = False) -> Iterator[T]:
     """The items, one by one, with a ``Progress`` advanced after each."""
     with Progress(task, total, unit=unit, quiet=quiet) as progress:
         for item in items:

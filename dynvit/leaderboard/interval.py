@@ -36,6 +36,4 @@ def wilson(n_correct: int, n: int, z: float = Z95) -> Interval:
     scale = 100 / (1 + z * z / n)
     # In exact arithmetic the share lies inside; a rounding must not put it outside.
     low, high = max(0.0, scale * (centre - half)), min(100.0, scale * (centre + half))
-    return Interval(
-        min(low, 100 * share) if n_correct else 0.0, max(high, 100 * share) if n_correct < n else 100.0
-    )
+    return Interval(min(low, 100 * share) if n_correct else 0.0, max(high, 100 * share) if n_correct < n else 100.0)

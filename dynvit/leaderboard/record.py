@@ -63,9 +63,7 @@ class MethodRecord(Frozen):
 
     name: Name = Field(description="registered name of the method")
     options: JsonObject = Field(description="the method's options, by name: what training fixed")
-    distribution: str = Field(
-        description="installed package that registered the method, or the plug-in file's name"
-    )
+    distribution: str = Field(description="installed package that registered the method, or the plug-in file's name")
     version: str = Field(description="that package's version; empty for a one-file plug-in")
 
 
@@ -80,12 +78,8 @@ class BackboneRecord(Frozen):
     """The static model that the method made dynamic."""
 
     name: Name = Field(description="timm's model name")
-    weights_uri: str | None = Field(
-        description="where the weights came from; null: drawn from the training seed"
-    )
-    weights_sha256: Sha256 | None = Field(
-        description="SHA-256 of the weights; null: drawn from the training seed"
-    )
+    weights_uri: str | None = Field(description="where the weights came from; null: drawn from the training seed")
+    weights_sha256: Sha256 | None = Field(description="SHA-256 of the weights; null: drawn from the training seed")
     image_size: tuple[Pixels, Pixels] = Field(description="height and width of the input, pixels")
     num_classes: int = Field(ge=1, description="classes of the head")
     params: int = Field(ge=1, description="parameters of the backbone alone")
@@ -119,18 +113,14 @@ class PreprocessingRecord(Frozen):
     crop_pct: float = Field(gt=0, le=1, description="share of the resized image that the centre crop keeps")
     interpolation: Name = Field(description="resampling filter of the resize")
     mean: tuple[float, ...] = Field(min_length=1, description="mean per channel, of pixels in [0,1]")
-    std: tuple[float, ...] = Field(
-        min_length=1, description="standard deviation per channel, of pixels in [0,1]"
-    )
+    std: tuple[float, ...] = Field(min_length=1, description="standard deviation per channel, of pixels in [0,1]")
 
 
 class PointRecord(Frozen):
     """The operating point: what was turned, what it was meant to cost, what it cost."""
 
     knobs: Knobs = Field(description="knob settings, by the method's own names")
-    target_gmacs: Amount | None = Field(
-        description="GMACs an image that were asked for; null: knobs were given"
-    )
+    target_gmacs: Amount | None = Field(description="GMACs an image that were asked for; null: knobs were given")
     realised_gmacs: Amount = Field(description="GMACs an image that ran, mean over the images")
 
 
@@ -163,9 +153,7 @@ class ComputeRecord(Frozen):
     gmacs_p95: Amount = Field(description="95th percentile, GMACs")
     gmacs_max: Amount = Field(description="costliest image, GMACs")
     dense_gmacs: float = Field(gt=0, description="GMACs an image of the static backbone by the same rule")
-    saving_pct: float = Field(
-        le=100, description="100 (1 - gmacs_mean / dense_gmacs); below 0: costs more than dense"
-    )
+    saving_pct: float = Field(le=100, description="100 (1 - gmacs_mean / dense_gmacs); below 0: costs more than dense")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -188,9 +176,7 @@ class SpeedRecord(Frozen):
     dtype: Name = Field(description="number type of the forward pass")
     batch_size: int = Field(ge=1, description="images a batch")
     threads: int | None = Field(ge=1, description="processor threads; null on an accelerator")
-    execution_mode: Name = Field(
-        description="how the saving was executed: dense, masked, gathered, early_exit, …"
-    )
+    execution_mode: Name = Field(description="how the saving was executed: dense, masked, gathered, early_exit, …")
     latency_p50_ms: Amount = Field(description="median time of a batch, milliseconds")
     latency_p95_ms: Amount = Field(description="95th percentile of a batch's time, milliseconds")
     images_per_s: Amount = Field(description="throughput, images a second")
@@ -202,9 +188,7 @@ class RobustnessRecord(Frozen):
 
     threat: Name = Field(description="threat model")
     norm: str | None = Field(description="norm of the bound; null: not bounded by a norm")
-    eps: Amount | None = Field(
-        description="radius of the bound, pixels in [0,1]; null: not bounded by a norm"
-    )
+    eps: Amount | None = Field(description="radius of the bound, pixels in [0,1]; null: not bounded by a norm")
     attack: Name = Field(description="attack or corruption")
     settings: JsonObject = Field(description="the attack's settings, by name")
     adaptive: bool = Field(description="whether the attack knew of the gates and went through them")
@@ -273,9 +257,7 @@ class Record(Frozen):
             seeds=self.seeds,
         )
         if self.record_id != expected:
-            raise ValueError(
-                f"record_id is {self.record_id} but the measurement's is {expected}: edited by hand?"
-            )
+            raise ValueError(f"record_id is {self.record_id} but the measurement's is {expected}: edited by hand?")
         return self
 
 
@@ -327,9 +309,7 @@ def _canonical(value: JsonValue) -> JsonValue:
     """Numbers in one spelling; keys that say nothing left out, so that a new optional one changes no id."""
     if isinstance(value, dict):
         kept = {key: _canonical(inner) for key, inner in value.items()}
-        return {
-            key: inner for key, inner in kept.items() if inner is not None and inner != {} and inner != []
-        }
+        return {key: inner for key, inner in kept.items() if inner is not None and inner != {} and inner != []}
     if isinstance(value, list | tuple):
         return [_canonical(inner) for inner in value]
     if isinstance(value, float) and value.is_integer():
