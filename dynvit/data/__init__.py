@@ -1,0 +1,25 @@
+"""Images in shards, found, counted and handed out exactly once.
+
+``open_split`` is the way in; what it returns says how many samples there should be (``expected``) and which
+(``manifest.sha256``). Nothing here imports torch until a loader is made.
+"""
+
+from __future__ import annotations
+
+from dynvit.data.datasets import DatasetSpec, datasets
+from dynvit.data.manifest import Manifest, Sample
+from dynvit.data.opening import open_split, split_names
+from dynvit.data.source import BadSampleError, Example, ImageSource, OnBadSample
+
+__all__ = [
+    "BadSampleError",
+    "DatasetSpec",
+    "Example",
+    "ImageSource",
+    "Manifest",
+    "OnBadSample",
+    "Sample",
+    "datasets",
+    "open_split",
+    "split_names",
+]

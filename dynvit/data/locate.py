@@ -1,0 +1,155 @@
+"""Where a dataset's shards are: a folder, or URLs that are fetched once into the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from dynvit.data.manifest import INFO, SplitInfo, atomic, read_info
+from dynvit.data.scan import cache_dir
+from dynvit.errors import InputError
+from dynvit.progress import Progress
+
+# imagenet1k-validation-b-03.tar: name, split, number. A split may hold dashes of its own.
+_SHARD = re.compile(r"(?:^|[/\s])[^/\s-]+-(?P<split>[a-z][\w-]*)-\d+\.tar(?=$|[\s?'\"])")
+_REMOTE = re.compile(r"^(https?|pipe|hf|gs|s3|ais|sftp|ftps|scp):")
+_ALIASES = {"val": "validation", "valid": "validation", "test": "validation"}
+
+
+@dataclass(frozen=True)
+class Location:
+    """Shards by split. ``base`` is the folder or the URL; ``urls`` holds a shard's URL where it is remote."""
+
+    base: str
+    splits: dict[str, SplitInfo]
+    urls: dict[str, str]
+
+    def shard(self, name: str) -> Path:
+        """The shard as a local file, fetched now where it is remote and not in the cache.
+
+        Raises: ``InputError`` where it is missing or cannot be fetched.
+        """
+        if name in self.urls:
+            return fetch(self.urls[name])
+        path = Path(self.base) / name
+        if not path.is_file():
+            raise InputError(f"shard {path} is missing, although {INFO} lists it; {_WAYS}")
+        return path
+
+    @property
+    def folder(self) -> Path | None:
+        """The local folder, or ``None`` where the shards are remote."""
+        return None if self.urls or _REMOTE.match(self.base) else Path(self.base)
+
+
+_WAYS = (
+    "make shards from the files you have with `dynvit data pack SRC DST`, "
+    "or give a URL such as --data-dir hf://datasets/timm/imagenet-1k-wds"
+)
+
+
+def locate(name: str, data_dir: str | os.PathLike[str] | None = None) -> Location:
+    """Find ``name`` in ``data_dir`` (a folder, the folder above it, or a URL pattern), else in ``$DYNVIT_DATA``.
+
+    A URL is that of a folder with an ``_info.json``, or a pattern of shards with braces
+    (``https://host/imagenet1k-validation-{00..63}.tar``, ``pipe:curl -s … .tar``).
+
+    Raises: ``InputError`` where there is nothing, with the ways to get it.
+    """
+    if data_dir is not None and _REMOTE.match(str(data_dir)):
+        return _remote(str(data_dir))
+    root = data_dir if data_dir is not None else os.environ.get("DYNVIT_DATA")
+    if root and _REMOTE.match(str(root)):
+        return _remote(f"{str(root).rstrip('/')}/{name}")
+    if not root:
+        raise InputError(f"no place to read {name} from: give --data-dir or set DYNVIT_DATA; or {_WAYS}")
+    for folder in (Path(root), Path(root) / name) if data_dir is not None else (Path(root) / name,):
+        if (folder / INFO).is_file():
+            splits = read_info((folder / INFO).read_text(), str(folder / INFO))
+            return Location(str(folder), splits, {})
+        if folder.is_dir() and (shards := sorted(p.name for p in folder.glob("*.tar"))):
+            return Location(str(folder), _infer(shards, str(folder)), {})
+    raise InputError(f"no shards of {name} in {root} (no {INFO}, no .tar): {_WAYS}")
+
+
+def _remote(pattern: str) -> Location:
+    if ".tar" not in pattern:
+        base = pattern.rstrip("/")
+        if base.startswith("pipe:"):
+            raise InputError(f"{pattern!r} names no shard: a pipe: URL is a command with a pattern of .tar names")
+        splits = read_info(fetch(f"{base}/{INFO}").read_text(), f"{base}/{INFO}")
+        names = [file for split in splits.values() for file in split.filenames]
+        return Location(base, splits, {file: f"{base}/{file}" for file in names})
+    from webdataset.shardlists import expand_urls
+
+    urls = {match.group().lstrip("/ ") if (match := _SHARD.search(url)) else url: url for url in expand_urls(pattern)}
+    return Location(pattern, _infer(list(urls), pattern), urls)
+
+
+def _infer(names: list[str], where: str) -> dict[str, SplitInfo]:
+    splits: dict[str, list[str]] = {}
+    for name in names:
+        if match := _SHARD.search(name):
+            split = match["split"]
+            splits.setdefault(_ALIASES.get(split, split), []).append(name)
+    if not splits:
+        raise InputError(
+            f"cannot tell the splits of {where}: shards are called NAME-SPLIT-00000.tar, or an {INFO} lists them"
+        )
+    return {split: SplitInfo(split, tuple(files)) for split, files in splits.items()}
+
+
+def fetch(url: str) -> Path:
+    """The file behind ``url``, fetched once: a killed fetch leaves no half file under the final name.
+
+    ``hf://datasets/OWNER/REPO[@REVISION]/PATH`` goes through huggingface_hub (its cache, its token), all else
+    through WebDataset's ``gopen``.
+
+    Raises: ``InputError`` where it cannot be fetched.
+    """
+    if url.startswith("hf://"):
+        return _from_hub(url)
+    match = _SHARD.search(url)
+    name = match.group().lstrip("/ ") if match else url.rstrip("/").rpartition("/")[2]
+    target = cache_dir() / "shards" / hashlib.sha256(url.encode()).hexdigest()[:16] / name
+    if target.is_file():
+        return target
+    from webdataset.gopen import gopen
+
+    mebibyte = 1 << 20
+    try:
+        with (
+            atomic(target) as temporary,
+            temporary.open("wb") as out,
+            Progress(f"fetching {name}", 0, unit="MiB") as progress,
+        ):
+            stream = gopen(url, "rb")
+            try:
+                while chunk := stream.read(mebibyte):
+                    out.write(chunk)
+                    progress.advance()
+            finally:
+                stream.close()
+            if out.tell() == 0:
+                raise OSError("nothing came")
+    except (OSError, ValueError) as error:
+        reason = str(error).rpartition("exit ")[2]
+        raise InputError(f"cannot fetch {url} ({reason}): check the address and the network, or {_WAYS}") from error
+    return target
+
+
+def _from_hub(url: str) -> Path:
+    match = re.fullmatch(r"hf://datasets/([^/]+/[^/@]+)(?:@([^/]+))?/(.+)", url)
+    if match is None:
+        raise InputError(f"{url!r} is not hf://datasets/OWNER/REPO[@REVISION]/PATH")
+    from huggingface_hub import hf_hub_download
+
+    repo, revision, path = match.groups()
+    try:
+        return Path(hf_hub_download(repo, path, repo_type="dataset", revision=revision))
+    except Exception as error:  # the client's own errors and those of two network libraries under it
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"cannot fetch {url} ({reason}): gated sets need `hf auth login` first; or {_WAYS}") from error

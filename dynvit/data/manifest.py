@@ -1,0 +1,164 @@
+"""Every sample of a split, by shard and place: the list that evaluation counts against."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dynvit.errors import InputError
+
+INFO = "_info.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image: ``size`` bytes from ``offset`` in ``shard``; ``key`` names it, ``sha256`` is of the bytes.
+
+    Units: ``offset`` and ``size`` in bytes. In a set without shards, ``offset`` is the row.
+    """
+
+    shard: str
+    key: str
+    label: int
+    offset: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The samples of a split in their order.
+
+    >>> one = Sample("a.tar", "cat/1", 3, 512, 4, "00ff")
+    >>> Manifest((one,)).sha256[:12], len(Manifest((one,)))
+    ('bef7e5ca13e9', 1)
+    """
+
+    samples: tuple[Sample, ...]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash over the lines ``key label size sha256``: the same images in the same order, however sharded."""
+        digest = hashlib.sha256()
+        for sample in self.samples:
+            digest.update(f"{sample.key} {sample.label} {sample.size} {sample.sha256}\n".encode())
+        return digest.hexdigest()
+
+    def write(self, path: Path) -> None:
+        """Write as JSON lines, whole or not at all."""
+        import jsonlines
+
+        with atomic(path) as temporary, jsonlines.open(temporary, "w", compact=True) as lines:
+            lines.write_all(asdict(sample) for sample in self.samples)
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read JSON lines.
+
+        Raises: ``InputError`` where a line is not a sample.
+        """
+        import jsonlines
+
+        wanted = {field.name for field in fields(Sample)}
+        try:
+            with jsonlines.open(path) as lines:
+                return cls(tuple(Sample(**{k: line[k] for k in wanted}) for line in lines))
+        except (KeyError, TypeError, jsonlines.Error) as error:
+            raise InputError(f"{path} is not a manifest ({error}): delete it, or pack the data again") from error
+
+    def unique_keys(self) -> Manifest:
+        """This manifest, when each key occurs once: results are gathered by key.
+
+        Raises: ``InputError`` naming a key that occurs twice.
+        """
+        seen: dict[str, str] = {}
+        for sample in self.samples:
+            if sample.key in seen:
+                raise InputError(
+                    f"key {sample.key!r} is in {seen[sample.key]} and again in {sample.shard}: "
+                    "keys must be unique in a split; pack the data again"
+                )
+            seen[sample.key] = sample.shard
+        return self
+
+
+@dataclass(frozen=True)
+class SplitInfo:
+    """One split of ``_info.json``; ``shard_lengths`` is empty where nobody has counted."""
+
+    name: str
+    filenames: tuple[str, ...]
+    shard_lengths: tuple[int, ...] = ()
+
+    @property
+    def num_samples(self) -> int | None:
+        """Samples in the split, or ``None`` where nobody has counted."""
+        return sum(self.shard_lengths) if self.shard_lengths else None
+
+
+def read_info(text: str, where: str) -> dict[str, SplitInfo]:
+    """The splits by name from the text of an ``_info.json`` in the convention of ``timm/imagenet-1k-wds``.
+
+    Raises: ``InputError`` where it is not one.
+    """
+    try:
+        splits = {
+            name: SplitInfo(name, tuple(split["filenames"]), tuple(map(int, split["shard_lengths"])))
+            for name, split in json.loads(text)["splits"].items()
+        }
+        for name, split in splits.items():
+            if len(split.filenames) != len(split.shard_lengths):
+                raise ValueError(f"{name}: filenames and shard_lengths differ in length")
+        return splits
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{where} is not in the convention of timm/imagenet-1k-wds ({type(error).__name__}: {error}): "
+            "it must hold splits with filenames and shard_lengths; `dynvit data pack` writes it"
+        ) from error
+
+
+def info_text(splits: Iterable[SplitInfo]) -> str:
+    """The text of ``_info.json`` for these splits."""
+    body: Mapping[str, Any] = {
+        split.name: {
+            "name": split.name,
+            "num_samples": split.num_samples,
+            "filenames": list(split.filenames),
+            "shard_lengths": list(split.shard_lengths),
+        }
+        for split in splits
+    }
+    return json.dumps({"splits": body}, indent=1) + "\n"
+
+
+class atomic:  # noqa: N801 - reads as a verb: `with atomic(path) as temporary`
+    """A temporary name beside ``path`` that is synced and renamed to it when the block ends well."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> Path:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=".tmp")
+        os.close(handle)
+        self.temporary = Path(name)
+        return self.temporary
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.temporary.unlink(missing_ok=True)
+            return
+        with self.temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        self.temporary.chmod(0o644)  # mkstemp keeps its files to one user; data is to be shared
+        self.temporary.replace(self.path)

@@ -1,0 +1,108 @@
+"""A manifest for shards that come without one: one pass over each tar, remembered in the cache."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dynvit.data.manifest import Manifest, Sample
+from dynvit.errors import InputError
+
+IMAGE_KEYS = ("jpg", "jpeg", "png", "webp")
+
+
+def cache_dir() -> Path:
+    """Where fetched shards and scanned manifests are kept: ``$DYNVIT_CACHE`` or ``~/.cache/dynvit``."""
+    return Path(os.environ.get("DYNVIT_CACHE") or Path.home() / ".cache" / "dynvit")
+
+
+def scan_shard(path: Path, *, keep_going: bool = False) -> tuple[Sample, ...]:
+    """The samples of one shard, from the cache where the file's name, size and time are those of before.
+
+    ``keep_going`` takes what can be read of a truncated shard.
+
+    Raises: ``InputError`` for a truncated tar (with its last good key), a sample without image or label.
+    """
+    stat = path.stat()
+    name = hashlib.sha256(f"{path.resolve()}\n{stat.st_size}\n{stat.st_mtime_ns}".encode()).hexdigest()
+    cached = cache_dir() / "manifests" / f"{name}.jsonl"
+    if cached.is_file():
+        return Manifest.read(cached).samples
+    samples: list[Sample] = []
+    try:
+        samples.extend(_samples(path, samples))
+    except (tarfile.TarError, EOFError) as error:
+        if not keep_going:
+            last = f"its last good key is {samples[-1].key!r}" if samples else "it has no good sample"
+            raise InputError(
+                f"shard {path} is truncated or no tar ({error}): {last}; fetch or pack it again, "
+                "or skip what is bad with --on-bad-sample skip"
+            ) from error
+        return tuple(samples)
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs a scan next time, nothing else
+        Manifest(tuple(samples)).write(cached)
+    return tuple(samples)
+
+
+@dataclass
+class _Parts:
+    key: str
+    image: tuple[int, int, str] | None = None
+    label: int | None = None
+    seen: list[str] = field(default_factory=list)
+
+
+def _samples(path: Path, done: list[Sample]) -> Iterator[Sample]:
+    parts: _Parts | None = None
+    with tarfile.open(path, "r:") as tar:
+        for member in tar:
+            folder, _, base = member.name.rpartition("/")
+            stem, _, extension = base.partition(".")
+            if not member.isfile() or not stem or not extension:
+                continue
+            key = f"{folder}/{stem}" if folder else stem
+            if parts is None or parts.key != key:
+                if parts is not None:
+                    yield _finish(path, parts)
+                parts = _Parts(key)
+            _add(path, tar, member, extension.lower(), parts)
+        if parts is not None:
+            yield _finish(path, parts)
+
+
+def _add(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, extension: str, parts: _Parts) -> None:
+    parts.seen.append(extension)
+    if extension not in (*IMAGE_KEYS, "cls", "json"):
+        return
+    file = tar.extractfile(member)
+    content = file.read() if file else b""
+    if len(content) < member.size:
+        raise EOFError("unexpected end of data")
+    if extension in IMAGE_KEYS:
+        parts.image = (member.offset_data, member.size, hashlib.sha256(content).hexdigest())
+        return
+    try:
+        if extension == "cls":
+            parts.label = int(content)
+        elif parts.label is None:
+            label = json.loads(content).get("label")
+            parts.label = None if label is None else int(label)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise InputError(
+            f"shard {path}, key {parts.key!r}: .{extension} holds no class index ({error}): "
+            "a label is a whole number in ASCII"
+        ) from error
+
+
+def _finish(path: Path, parts: _Parts) -> Sample:
+    if parts.image is None or parts.label is None:
+        lacking = f"image ({'|'.join(IMAGE_KEYS)})" if parts.image is None else "label (cls)"
+        raise InputError(f"shard {path}, key {parts.key!r} has no {lacking}, only {', '.join(parts.seen)}")
+    offset, size, digest = parts.image
+    return Sample(path.name, parts.key, parts.label, offset, size, digest)
