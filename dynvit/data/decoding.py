@@ -1,0 +1,87 @@
+"""Lists of indices to arrays of pixels, in this process or in workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from dynvit.data.source import BadSampleError, ImageSource
+from dynvit.data.transforms import PixelTransform, seeded
+
+
+class Work(NamedTuple):
+    """What to decode for one batch. ``seeds`` gives each image its random state, for random transforms."""
+
+    indices: Sequence[int]
+    seeds: Sequence[int] | None = None
+
+
+class Decoded(NamedTuple):
+    """One batch, without the samples that could not be read.
+
+    Shape: ``images`` uint8 (n, 3, H, W); ``positions`` says which of the work's indices these are. ``bad`` maps
+    the others' ids to the reason.
+    """
+
+    positions: list[int]
+    images: NDArray[np.uint8]
+    bad: dict[str, str]
+
+
+class _Decoder(Dataset[Decoded]):
+    def __init__(self, source: ImageSource, transform: PixelTransform, work: Sequence[Work]) -> None:
+        self.source, self.transform, self.work = source, transform, work
+
+    def __len__(self) -> int:
+        return len(self.work)
+
+    def __getitem__(self, batch: int) -> Decoded:
+        indices, seeds = self.work[batch]
+        positions, images, bad = [], [], {}
+        for position, index in enumerate(indices):
+            try:
+                image = self.source.read(index).image
+            except BadSampleError as error:
+                bad[self.source.manifest.samples[index].key] = str(error)
+                if self.source.on_bad_sample == "raise":
+                    break  # the error is carried out as a value: raised here it would lose its one line
+                continue
+            if seeds is None:
+                pixels = self.transform(image)
+            else:
+                with seeded(seeds[position]):
+                    pixels = self.transform(image)
+            positions.append(position)
+            images.append(pixels.numpy())
+        stacked = np.stack(images) if images else np.zeros((0, 3, 0, 0), np.uint8)
+        return Decoded(positions, stacked, bad)
+
+
+def _as_is(batch: Any) -> Any:
+    return batch
+
+
+def decode(source: ImageSource, transform: PixelTransform, work: Sequence[Work], workers: int = 0) -> Iterator[Decoded]:
+    """Decode each batch of ``work``, in order, in ``workers`` processes beside this one (0: in this one).
+
+    Arrays, not tensors, come back from workers: tensors would sit in shared memory, of which containers have
+    little.
+
+    Raises: ``InputError`` naming shard and key of a bad sample, unless the source says skip.
+    """
+    loader: DataLoader[Decoded] = DataLoader(
+        _Decoder(source, transform, work),
+        batch_size=None,
+        num_workers=min(workers, len(work)),
+        collate_fn=_as_is,
+        generator=torch.Generator(),  # its own, for the global one belongs to the model
+    )
+    for decoded in loader:
+        if decoded.bad and source.on_bad_sample == "raise":
+            raise BadSampleError(next(iter(decoded.bad.values())))
+        yield decoded

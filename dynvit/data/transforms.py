@@ -1,0 +1,163 @@
+"""From a decoded image to the pixels that a model is given: uint8, not normalised, of the model's size."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision import transforms as tv
+
+from dynvit.data.datasets import DatasetSpec
+from dynvit.errors import InputError
+from dynvit.interface import Augment
+
+PixelTransform = Callable[[Image.Image], Tensor]
+_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes a model's input; a record holds it as it is.
+
+    The shorter edge is resized to ``image_size / crop_pct``, then the centre is cropped.
+
+    Units: ``image_size`` pixels; ``mean`` and ``std`` per channel of pixels in [0, 1], applied by the model.
+    """
+
+    image_size: int
+    crop_pct: float
+    interpolation: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        if self.image_size < 1 or not 0 < self.crop_pct <= 1:
+            raise InputError(
+                f"image size {self.image_size} at crop {self.crop_pct} is no image: "
+                "give pixels above 0 and a crop in (0, 1]"
+            )
+        if self.interpolation not in _INTERPOLATIONS:
+            raise InputError(f"unknown interpolation {self.interpolation!r}: one of {', '.join(_INTERPOLATIONS)}")
+
+
+def preprocessing_for(
+    pretrained_cfg: Mapping[str, Any],
+    spec: DatasetSpec,
+    *,
+    image_size: int | None = None,
+    crop_pct: float | None = None,
+    interpolation: str | None = None,
+    mean: tuple[float, float, float] | None = None,
+    std: tuple[float, float, float] | None = None,
+) -> Preprocessing:
+    """What is asked for, else what the dataset says, else what the timm model's ``pretrained_cfg`` says.
+
+    Sets of small images are not cropped (``crop_pct`` 1): a tenth of 32 pixels is content.
+
+    Raises: ``InputError`` for a config without square three-channel input.
+    """
+    from timm.data import resolve_data_config
+
+    config = resolve_data_config({}, pretrained_cfg=dict(pretrained_cfg))
+    channels, height, width = config["input_size"]
+    if channels != 3 or (image_size is None and height != width):
+        raise InputError(f"the backbone takes {config['input_size']}: square images of 3 channels are supported")
+    return Preprocessing(
+        image_size=image_size or height,
+        crop_pct=crop_pct or (1.0 if spec.small else float(config["crop_pct"])),
+        interpolation=interpolation or config["interpolation"],
+        mean=mean or spec.mean or _three(config["mean"]),
+        std=std or spec.std or _three(config["std"]),
+    )
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    red, green, blue = map(float, values)
+    return red, green, blue
+
+
+def evaluation_transform(preprocessing: Preprocessing) -> PixelTransform:
+    """timm's evaluation transform up to, but without, its normalisation.
+
+    Shape: an RGB image → uint8 (3, ``image_size``, ``image_size``).
+    """
+    from timm.data import create_transform
+
+    transform: PixelTransform = create_transform(
+        input_size=preprocessing.image_size,
+        interpolation=preprocessing.interpolation,
+        crop_pct=preprocessing.crop_pct,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        normalize=False,
+    )
+    return transform
+
+
+def training_transform(preprocessing: Preprocessing, augment: Augment) -> PixelTransform:
+    """The part of augmentation that works on one image: random resized crop, RandAugment, colour jitter.
+
+    Flips, shifts and erasing work on whole batches: ``dynvit.data.augment``. Colour jitter is left out under
+    RandAugment, as in timm. Uses the global random states: call it inside ``seeded``.
+
+    Shape: an RGB image → uint8 (3, ``image_size``, ``image_size``).
+    """
+    if not works_on_images(augment):
+        return evaluation_transform(preprocessing)
+    from timm.data.auto_augment import rand_augment_transform
+    from timm.data.transforms import RandomResizedCropAndInterpolation, str_to_interp_mode, str_to_pil_interp
+
+    size, steps = preprocessing.image_size, []
+    if augment.crop_scale < 1:
+        crop = RandomResizedCropAndInterpolation(
+            size, scale=(augment.crop_scale, 1.0), interpolation=preprocessing.interpolation
+        )
+        steps.append(crop)
+    else:
+        edge = int(size / preprocessing.crop_pct)
+        steps += [tv.Resize(edge, str_to_interp_mode(preprocessing.interpolation)), tv.CenterCrop(size)]
+    if augment.rand_augment:
+        hints = {
+            "translate_const": int(size * 0.45),
+            "img_mean": tuple(min(255, round(255 * m)) for m in preprocessing.mean),
+            "interpolation": str_to_pil_interp(preprocessing.interpolation),
+        }
+        try:
+            steps.append(rand_augment_transform(augment.rand_augment, hints))
+        except (AssertionError, ValueError, KeyError) as error:
+            raise InputError(
+                f"RandAugment {augment.rand_augment!r} is not in timm's notation, such as rand-m9-mstd0.5-inc1"
+            ) from error
+    elif augment.color_jitter:
+        steps.append(tv.ColorJitter(*[augment.color_jitter] * 3))
+    return tv.Compose([*steps, tv.PILToTensor()])
+
+
+def works_on_images(augment: Augment) -> bool:
+    """Whether a training image must be decoded anew for each view, rather than once."""
+    return augment.crop_scale < 1 or bool(augment.rand_augment) or augment.color_jitter > 0
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Python's, NumPy's and torch's random states set to ``seed`` inside, and put back after.
+
+    timm's augmentations draw from all three, and a model's dropout must not notice.
+    """
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
