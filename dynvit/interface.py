@@ -273,13 +273,15 @@ class Method(ABC, Generic[OptionsT]):
 
     Class attributes: ``summary``, one line for ``dynvit ls``; ``Options``, a frozen dataclass with a default
     for each field; ``needs_training``, whether ``attach`` adds parts that mean nothing before ``stages`` ran;
-    ``budget_knob``, the knob along which compute rises or falls steadily (None where there is none);
-    ``recipes``, named training recipes, the first of which is the default.
+    ``adaptive_cost``, whether images differ in MACs at one point; ``budget_knob``, the knob along which compute
+    rises or falls steadily (None where there is none); ``recipes``, named training recipes: the one named like
+    the dataset is its default, else the first.
     """
 
     summary: ClassVar[str] = ""
     Options: ClassVar[type[Any]]
     needs_training: ClassVar[bool] = False
+    adaptive_cost: ClassVar[bool] = True
     budget_knob: ClassVar[str | None] = None
     recipes: ClassVar[Mapping[str, Recipe]] = {}
 

@@ -1,0 +1,118 @@
+"""Accuracy and compute of one model at several operating points, sample by sample."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dynvit import cost
+from dynvit.interface import DynamicModel, OperatingPoint, Rule
+
+
+@dataclass(frozen=True)
+class PixelBatch:
+    """Images on their way into an evaluation, with the ids that make each sample count once.
+
+    Shape: ``images`` (B, 3, H, W) uint8; ``labels`` (B,). ``ids`` are unique over the split.
+    """
+
+    ids: Sequence[str]
+    images: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class SampleResults:
+    """One point's answers, one row a sample, in the order of ``ids``.
+
+    Shape: all (n,). Units: ``macs`` per image; ``rank`` is the true label's place in the answer, 0 for the first.
+    """
+
+    ids: tuple[str, ...]
+    rank: NDArray[np.int64]
+    macs: NDArray[np.float64]
+    seconds: float
+
+    def merged(self, others: Iterable[SampleResults]) -> SampleResults:
+        """These and the others' rows, each id once, sorted by id: the same for any number of processes."""
+        parts = [self, *others]
+        ids = [i for part in parts for i in part.ids]
+        order = list(dict.fromkeys(sorted(range(len(ids)), key=ids.__getitem__)))
+        first = [k for n, k in enumerate(order) if n == 0 or ids[k] != ids[order[n - 1]]]
+        return SampleResults(
+            tuple(ids[k] for k in first),
+            np.concatenate([part.rank for part in parts])[first],
+            np.concatenate([part.macs for part in parts])[first],
+            max(part.seconds for part in parts),
+        )
+
+
+def evaluate(
+    model: DynamicModel,
+    points: Sequence[OperatingPoint],
+    batches: Iterable[PixelBatch],
+    *,
+    device: torch.device | str = "cpu",
+    rule: Rule = "matmul+conv",
+    after_batch: Callable[[int], None] = lambda images: None,
+) -> list[SampleResults]:
+    """Run ``predict`` at each point on each batch, in one pass over the data.
+
+    Units: ``SampleResults.seconds`` is the time in the model, without loading. A point of a method that shares
+    work between points (``sweep``) is charged an equal part of it.
+    """
+    model.eval()
+    ids: list[str] = []
+    ranks: list[list[Tensor]] = [[] for _ in points]
+    macs: list[list[Tensor]] = [[] for _ in points]
+    seconds = 0.0
+    with torch.inference_mode():
+        for batch in batches:
+            images = to_pixels(batch.images.to(device))
+            labels = batch.labels.to(device)
+            start = time.perf_counter()
+            for index, prediction in enumerate(model.sweep(images, points)):
+                ranks[index].append(_rank(prediction.logits, labels).cpu())
+                macs[index].append(cost.macs(prediction.usage, rule).cpu())
+            seconds += time.perf_counter() - start
+            ids.extend(batch.ids)
+            after_batch(len(batch.ids))
+    return [
+        SampleResults(
+            tuple(ids),
+            _numpy(ranks[index], np.int64),
+            _numpy(macs[index], np.float64),
+            seconds / len(points),
+        )
+        for index in range(len(points))
+    ]
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """uint8 pixels to floats in [0, 1]; floats as they are.
+
+    Shape: any → the same.
+    """
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
+
+
+def _rank(logits: Tensor, labels: Tensor) -> Tensor:
+    """How many classes score above the true one, or as high and before it.
+
+    Shape: logits (B, classes), labels (B,) → (B,). A non-finite answer is last, never right by accident.
+    """
+    true = logits.gather(1, labels[:, None])
+    classes = torch.arange(logits.shape[1], device=logits.device)
+    above = (logits > true) | ((logits == true) & (classes < labels[:, None]))
+    rank = above.sum(1)
+    return torch.where(torch.isfinite(logits).all(1), rank, logits.shape[1])
+
+
+def _numpy(parts: list[Tensor], dtype: type) -> NDArray:  # type: ignore[type-arg]
+    return np.concatenate([part.numpy().astype(dtype) for part in parts]) if parts else np.empty(0, dtype)

@@ -1,0 +1,26 @@
+"""How many tokens are kept, and where: the geometric schedule that token-dropping methods share."""
+
+from __future__ import annotations
+
+
+def prune_blocks(depth: int, stages: int = 3) -> tuple[int, ...]:
+    """The blocks at which tokens are dropped, evenly spread over the depth.
+
+    DynamicViT, EViT and TokenReduction prune a ViT of 12 blocks at 3, 6 and 9 (arXiv 2106.02034, §3.2).
+
+    >>> prune_blocks(12), prune_blocks(6, stages=2)
+    ((3, 6, 9), (2, 4))
+    """
+    return tuple(depth * stage // (stages + 1) for stage in range(1, stages + 1))
+
+
+def kept_counts(patches: int, ratio: float, stages: int = 3) -> tuple[int, ...]:
+    """Patch tokens kept from each stage on: ⌊patches·ratio^s⌋, s = 1 … stages, and never less than one.
+
+    Ratios are of the original count (arXiv 2106.02034, §4); the floor is of the float product, as in the
+    published code.
+
+    >>> kept_counts(196, 0.7)
+    (137, 96, 67)
+    """
+    return tuple(max(1, int(patches * ratio**stage)) for stage in range(1, stages + 1))

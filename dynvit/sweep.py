@@ -1,0 +1,84 @@
+"""Optuna over a method's knobs: a ladder of points, or a search for the front.
+
+The study is never stored. It is asked and told again from the records that exist, trial by trial; a seeded
+sampler then proposes what it proposed before, so a killed sweep goes on where it was and repeats no measurement.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+
+from dynvit.interface import OperatingPoint
+
+SamplerName = Literal["ladder", "nsga2", "tpe"]
+
+
+@dataclass(frozen=True)
+class Objectives:
+    """What a point is worth. Units: ``top1_pct`` percent, ``gmacs`` mean GMACs per image."""
+
+    top1_pct: float
+    gmacs: float
+
+
+def climb(
+    knobs: Mapping[str, BaseDistribution],
+    points: Sequence[OperatingPoint],
+    measure: Callable[[OperatingPoint], Objectives],
+) -> optuna.Study:
+    """Measure the given points, as the trials of a study."""
+    study = _study(optuna.samplers.RandomSampler(seed=0))
+    for point in points:
+        study.enqueue_trial(dict(point))
+    for _ in points:
+        _trial(study, knobs, measure)
+    return study
+
+
+def search(
+    knobs: Mapping[str, BaseDistribution],
+    sampler: Literal["nsga2", "tpe"],
+    trials: int,
+    seed: int,
+    measure: Callable[[OperatingPoint], Objectives],
+) -> list[OperatingPoint]:
+    """Let a sampler propose ``trials`` points, and return the non-dominated ones, the cheapest first.
+
+    ``measure`` looks at the calibration split: what is chosen here is measured elsewhere.
+    """
+    # A generation of a quarter of the trials leaves NSGA-II room to evolve; Optuna's default of 50 would be
+    # one random generation in most sweeps.
+    chosen: optuna.samplers.BaseSampler = (
+        optuna.samplers.NSGAIISampler(seed=seed, population_size=max(4, trials // 4))
+        if sampler == "nsga2"
+        else optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(4, trials // 4))
+    )
+    study = _study(chosen)
+    for _ in range(trials):
+        _trial(study, knobs, measure)
+    best = {OperatingPoint(**trial.params): trial.values[1] for trial in study.best_trials}
+    return sorted(best, key=best.__getitem__)
+
+
+def _study(sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(sampler=sampler, directions=["maximize", "minimize"])
+
+
+def _trial(
+    study: optuna.Study,
+    knobs: Mapping[str, BaseDistribution],
+    measure: Callable[[OperatingPoint], Objectives],
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        trial = study.ask(dict(knobs))
+    worth = measure(OperatingPoint(**trial.params))
+    study.tell(trial, [worth.top1_pct, worth.gmacs])
