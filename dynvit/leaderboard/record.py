@@ -81,7 +81,7 @@ class BackboneRecord(Frozen):
     weights_uri: str | None = Field(description="where the weights came from; null: drawn from the training seed")
     weights_sha256: Sha256 | None = Field(description="SHA-256 of the weights; null: drawn from the training seed")
     image_size: tuple[Pixels, Pixels] = Field(description="height and width of the input, pixels")
-    num_classes: int = Field(ge=1, description="classes of the head")
+    num_classes: int = Field(ge=2, description="classes of the head")
     params: int = Field(ge=1, description="parameters of the backbone alone")
 
 

@@ -1,0 +1,86 @@
+"""``dynvit show`` and ``dynvit validate``: look at results, and check files that claim to be some."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dynvit.errors import InputError
+
+if TYPE_CHECKING:
+    from dynvit.leaderboard.board import Leaderboard
+    from dynvit.leaderboard.record import Record
+
+
+def show(
+    path: Annotated[Path, typer.Argument(help="A bench's output folder, its runs.jsonl, or a leaderboard.json.")],
+    render: Annotated[
+        bool, typer.Option("--render", help="Write front.png, front.svg and front.csv again, beside the file.")
+    ] = False,
+) -> None:
+    """Print the table of a finished or running bench, and draw its picture again."""
+    from rich.console import Console
+
+    from dynvit.leaderboard.table import table
+
+    boards = _boards(path)
+    for board in boards:
+        Console().print(table(board))
+    if render:
+        from dynvit.leaderboard.render import render as write_picture
+
+        folder = path if path.is_dir() else path.parent
+        if len(boards) > 1:
+            raise InputError(f"{path} holds {len(boards)} settings: --render takes a file with one")
+        for written in write_picture(boards[0], folder):
+            typer.echo(str(written))
+
+
+def validate(
+    paths: Annotated[list[Path], typer.Argument(help="runs.jsonl and leaderboard.json files, or folders of them.")],
+) -> None:
+    """Check every line and every number against the schema; the first fault ends it with exit code 2."""
+    from dynvit.leaderboard.board import read_board
+
+    for path in paths:
+        for file in _files(path):
+            if file.suffix == ".jsonl":
+                typer.echo(f"{file}: {len(_records(file))} records, all valid")
+            else:
+                typer.echo(f"{file}: {len(read_board(file).entries)} entries, all valid")
+
+
+def _boards(path: Path) -> list[Leaderboard]:
+    from dynvit.leaderboard.board import read_board
+    from dynvit.leaderboard.build import build, group
+
+    if path.suffix == ".json":
+        return [read_board(path)]
+    runs = path / "runs.jsonl" if path.is_dir() else path
+    if path.is_dir() and not runs.exists():
+        return [read_board(file) for file in _files(path)]
+    groups = group(_records(runs))
+    if not groups:
+        raise InputError(f"{runs} reports no point yet: run `dynvit bench` to its end, then show it")
+    return [build(records, command=f"dynvit show {path.name}") for records in groups.values()]
+
+
+def _records(file: Path) -> list[Record]:
+    from dynvit.leaderboard.store import RunStore
+
+    if not file.is_file():
+        raise InputError(f"no file {str(file)!r}: give a bench's output folder, its runs.jsonl, or a leaderboard.json")
+    return RunStore(file).read()
+
+
+def _files(path: Path) -> list[Path]:
+    """The result files that ``path`` names: itself, a bench's two, or every board of a published folder."""
+    if not path.is_dir():
+        return [path]
+    bench = [file for file in (path / "runs.jsonl", path / "leaderboard.json") if file.exists()]
+    found = bench or sorted(path.glob("*.json"))
+    if not found:
+        raise InputError(f"no results in {str(path)!r}: give a bench's output folder, its runs.jsonl, or a board")
+    return found

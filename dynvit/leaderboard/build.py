@@ -1,0 +1,158 @@
+"""From records to the leaderboard: the records of one setting, the fronts they make, what these are worth."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from dynvit.errors import InputError
+from dynvit.leaderboard.board import Entry, Generated, Leaderboard, MethodSummary, Objective, Setting
+from dynvit.leaderboard.front import hypervolume, non_dominated
+from dynvit.leaderboard.paper import PaperRow
+from dynvit.leaderboard.record import Record
+from dynvit.version import __version__
+
+
+def build(records: Iterable[Record], *, command: str = "", papers: Iterable[PaperRow] = ()) -> Leaderboard:
+    """The board of the records that report; a sampler's trials (``role: search``) are left out.
+
+    Of ``papers`` those rows stay whose dataset, split and backbone are the records'.
+
+    The hypervolume's reference point is the static backbone's GMACs with chance accuracy: a method is
+    worth what it saves against doing nothing, so dense alone is worth 0.
+
+    Raises: ``InputError`` where nothing reports, or where the records are of more than one setting.
+    """
+    groups = group(records)
+    if not groups:
+        raise InputError("no record reports a point: run `dynvit bench` to its end first")
+    if len(groups) > 1:
+        raise InputError(f"one front cannot hold {_difference(list(groups))}: give each its own leaderboard")
+    [(setting, kept)] = groups.items()
+    objectives = (
+        Objective(key="gmacs_mean", higher_is_better=False, reference=setting.dense_gmacs),
+        Objective(key="top1_pct", higher_is_better=True, reference=100 / setting.num_classes),
+    )
+    by_method: dict[str, list[Record]] = defaultdict(list)
+    for record in sorted(kept, key=_order):
+        by_method[record.method.name].append(record)
+    ordered = [record for name in sorted(by_method) for record in by_method[name]]
+    own = [flag for name in sorted(by_method) for flag in _front(by_method[name])]
+    entries = tuple(
+        _entry(record, setting, on_method_front=mine, on_front=overall)
+        for record, mine, overall in zip(ordered, own, _front(ordered), strict=True)
+    )
+    worth = _worth(ordered, objectives)
+    return Leaderboard(
+        setting=setting,
+        objectives=objectives,
+        entries=entries,
+        methods=tuple(_summary(name, by_method[name], objectives) for name in sorted(by_method)),
+        hypervolume=worth,
+        hypervolume_share=_share(worth, objectives),
+        paper=tuple(
+            row
+            for row in papers
+            if (row.dataset, row.split, row.backbone) == (setting.dataset, setting.split, setting.backbone)
+        ),
+        generated=Generated(command=command, date_utc=max(record.date_utc for record in kept), dynvit=__version__),
+    )
+
+
+def group(records: Iterable[Record]) -> dict[Setting, list[Record]]:
+    """The reporting records by setting, in the order of their first record."""
+    groups: dict[Setting, list[Record]] = {}
+    for record in records:
+        if record.role == "report":
+            groups.setdefault(setting_of(record), []).append(record)
+    return groups
+
+
+def setting_of(record: Record) -> Setting:
+    """What this record may be compared within."""
+    return Setting(
+        dataset=record.dataset.name,
+        split=record.dataset.split,
+        manifest_sha256=record.dataset.manifest_sha256,
+        n=record.dataset.n_unique,
+        backbone=record.backbone.name,
+        image_size=record.backbone.image_size,
+        num_classes=record.backbone.num_classes,
+        rule=record.compute.rule,
+        dense_gmacs=record.compute.dense_gmacs,
+    )
+
+
+def _difference(settings: Sequence[Setting]) -> str:
+    """The first thing in which settings differ, with its values.
+
+    >>> one = {"dataset": "digits", "split": "validation", "manifest_sha256": "0" * 64, "n": 360, "backbone": "v"}
+    >>> one |= {"image_size": (8, 8), "num_classes": 10, "rule": "matmul+conv", "dense_gmacs": 1.0}
+    >>> _difference([Setting(**one), Setting(**one | {"n": 100})])
+    'records of n 360 and 100'
+    """
+    for key in Setting.model_fields:
+        values = list(dict.fromkeys(getattr(setting, key) for setting in settings))
+        if len(values) > 1:
+            return f"records of {key} {' and '.join(str(value) for value in values[:3])}"
+    return "equal settings"
+
+
+def _order(record: Record) -> tuple[float, float, str]:
+    return record.compute.gmacs_mean, -record.accuracy.top1_pct, record.record_id
+
+
+def _points(records: Sequence[Record]) -> list[tuple[float, float]]:
+    return [(record.compute.gmacs_mean, record.accuracy.top1_pct) for record in records]
+
+
+def _front(records: Sequence[Record]) -> list[bool]:
+    flags: list[bool] = non_dominated(_points(records), minimise=(True, False)).tolist()
+    return flags
+
+
+def _worth(records: Sequence[Record], objectives: Sequence[Objective]) -> float:
+    reference = [objective.reference for objective in objectives]
+    return hypervolume(_points(records), reference, minimise=(True, False))
+
+
+def _share(worth: float, objectives: Sequence[Objective]) -> float:
+    cost, accuracy = objectives
+    return min(worth / (cost.reference * (100 - accuracy.reference)), 1.0)  # 1 up to a rounding
+
+
+def _summary(name: str, records: Sequence[Record], objectives: Sequence[Objective]) -> MethodSummary:
+    worth = _worth(records, objectives)
+    return MethodSummary(
+        name=name,
+        distribution=records[0].method.distribution,
+        versions=tuple(sorted({record.method.version for record in records})),
+        n_entries=len(records),
+        n_front=sum(_front(records)),
+        hypervolume=worth,
+        hypervolume_share=_share(worth, objectives),
+    )
+
+
+def _entry(record: Record, setting: Setting, *, on_method_front: bool, on_front: bool) -> Entry:
+    accuracy, compute = record.accuracy, record.compute
+    return Entry(
+        record_id=record.record_id,
+        method=record.method.name,
+        options=record.method.options,
+        knobs=record.point.knobs,
+        target_gmacs=record.point.target_gmacs,
+        checkpoint_sha256=record.checkpoint.sha256 if record.checkpoint else None,
+        gmacs_mean=compute.gmacs_mean,
+        gmacs_p5=compute.gmacs_p5,
+        gmacs_p95=compute.gmacs_p95,
+        saving_pct=compute.saving_pct,
+        top1_pct=accuracy.top1_pct,
+        top1_ci95_low_pct=accuracy.top1_ci95_low_pct,
+        top1_ci95_high_pct=accuracy.top1_ci95_high_pct,
+        top5_pct=accuracy.top5_pct,
+        baseline=not record.point.knobs and math.isclose(compute.gmacs_mean, setting.dense_gmacs),
+        on_method_front=on_method_front,
+        on_front=on_front,
+    )

@@ -1,0 +1,45 @@
+"""The JSON Schemas of what dynvit publishes: ``python -m dynvit.leaderboard.schema DIR`` writes them.
+
+They say what each key is and of which type; what ties keys together (the sample counts, an interval around
+its value) only ``dynvit validate`` checks.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from dynvit.leaderboard.board import Leaderboard
+from dynvit.leaderboard.files import write_whole
+from dynvit.leaderboard.record import Record
+
+MODELS: dict[str, type[BaseModel]] = {"record.schema.json": Record, "leaderboard.schema.json": Leaderboard}
+
+
+def schemas() -> dict[str, str]:
+    """The text of each schema file, by file name."""
+    return {
+        name: json.dumps(
+            {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()},
+            indent=1,
+            sort_keys=True,
+            ensure_ascii=False,
+        )
+        + "\n"
+        for name, model in MODELS.items()
+    }
+
+
+def main(folder: str) -> None:
+    """Write the schema files into ``folder``."""
+    for name, text in schemas().items():
+        write_whole(Path(folder) / name, text.encode())
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m dynvit.leaderboard.schema DIR")
+    main(sys.argv[1])
