@@ -22,17 +22,17 @@ def cache_dir() -> Path:
     return Path(os.environ.get("DYNVIT_CACHE") or Path.home() / ".cache" / "dynvit")
 
 
-def scan_shard(path: Path, *, keep_going: bool = False) -> tuple[Sample, ...]:
+def scan_shard(path: Path, *, keep_going: bool = False, fresh: bool = False) -> tuple[Sample, ...]:
     """The samples of one shard, from the cache where the file's name, size and time are those of before.
 
-    ``keep_going`` takes what can be read of a truncated shard.
+    ``keep_going`` takes what can be read of a truncated shard; ``fresh`` does not believe the cache.
 
     Raises: ``InputError`` for a truncated tar (with its last good key), a sample without image or label.
     """
     stat = path.stat()
     name = hashlib.sha256(f"{path.resolve()}\n{stat.st_size}\n{stat.st_mtime_ns}".encode()).hexdigest()
     cached = cache_dir() / "manifests" / f"{name}.jsonl"
-    if cached.is_file():
+    if cached.is_file() and not fresh:
         return Manifest.read(cached).samples
     samples: list[Sample] = []
     try:
