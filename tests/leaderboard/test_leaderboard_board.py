@@ -152,7 +152,7 @@ class TestCommands:
         result = self.run(show, folder / name)
         assert result.exit_code == 0, result.output
         assert result.output.count("keep_ratio=") == 7
-        assert "60.00 [58.63, 61.35]" in result.output
+        assert "60.00 [58.6, 61.3]" in result.output
         assert result.output.count("●") == 4 + 1  # and the caption
 
     def test_show_renders_beside_the_file(self, folder: Path) -> None:
