@@ -1,0 +1,46 @@
+"""DynamicViT as the core sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import ClassVar
+
+from optuna.distributions import BaseDistribution, FloatDistribution
+from torch import nn
+
+from dynvit.interface import DynamicModel, Method, register_method
+
+from .budget import ratio_for
+from .model import DynamicViTModel
+from .options import LOWEST_RATIO, DynamicViTOptions
+
+
+@register_method("dynamicvit")
+class DynamicViT(Method[DynamicViTOptions]):
+    """DynamicViT on any plain timm ViT with a class token."""
+
+    summary = "learned token pruning at three depths (Rao et al., 2021)"
+    Options = DynamicViTOptions
+    needs_training = True
+    adaptive_cost = False
+    budget_knob = "keep_ratio"
+    _keep: ClassVar[BaseDistribution] = FloatDistribution(LOWEST_RATIO, 1.0)
+
+    def knobs(self, options: DynamicViTOptions) -> Mapping[str, BaseDistribution]:
+        """``keep_ratio``: ρ at inference, which need not be the one that was trained for."""
+        return {"keep_ratio": self._keep}
+
+    def attach(self, backbone: nn.Module, options: DynamicViTOptions) -> DynamicModel:
+        """A plain ViT with a class token and room for the stages.
+
+        Raises: ``InputError`` for another backbone, or one that is too shallow.
+        """
+        return DynamicViTModel(backbone, options)
+
+    def options_for(self, target: float, backbone: nn.Module, options: DynamicViTOptions) -> DynamicViTOptions:
+        """The highest keep ratio, in thousandths, whose whole cost is within the target.
+
+        Units: ``target`` as a fraction of the backbone's MACs. Raises: ``InputError`` for one out of reach.
+        """
+        return replace(options, keep_ratio=ratio_for(target, DynamicViTModel(backbone, options)))
