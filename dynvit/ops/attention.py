@@ -1,7 +1,7 @@
 """Attention in which some keys are dropped, dense in shape and differentiable in what is dropped.
 
 A policy p says of each token whether it is still there: 1 kept, 0 dropped. Token i attends to token j as
-G_ij = p_j, and always to itself, G_ii = 1 (DynamicViT, arXiv 2106.02034, Eq. 10–11):
+G_ij = p_j, and always to itself, G_ii = 1 (DynamicViT, arXiv 2106.02034, §3.3):
 
     A_ij = exp(P_ij) G_ij / Σ_k exp(P_ik) G_ik
 

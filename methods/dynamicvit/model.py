@@ -59,7 +59,7 @@ class DynamicViTModel(DynamicModel):
     def forward(self, images: Tensor, point: OperatingPoint) -> DynamicViTPrediction:
         """All tokens are computed, dropped ones are no keys.
 
-        In train mode masks are sampled from the predictors, whatever the point (arXiv 2106.02034, Eq. 8-9). In eval
+        In train mode masks are sampled from the predictors, whatever the point (arXiv 2106.02034, §3.3). In eval
         mode each stage keeps its best, as ``predict`` does, and gradients pass straight through the choice.
 
         Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].

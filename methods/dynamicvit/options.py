@@ -25,9 +25,9 @@ class DynamicViTOptions:
     stages: tuple[int, ...] = ()
     """Blocks before which tokens are dropped, counted from 0. Empty: three, evenly spread (3, 6 and 9 of 12)."""
     softmax: SoftmaxForm = "exact"
-    """Attention on the masked path: Eq. 10-11 as they stand, or with the published code's ε (its parity tests)."""
+    """Attention on the masked path: §3.3 as it stands, or with the published code's ε (its parity tests)."""
     temperature: float = 1.0
-    """τ of the Gumbel-softmax that samples the masks in training (Eq. 8). Above 0."""
+    """τ of the Gumbel-softmax that samples the masks in training (§3.3). Above 0."""
     cls_weight: float = 1.0
     """Weight of the cross-entropy (Eq. 12)."""
     ratio_weight: float = 2.0

@@ -13,8 +13,8 @@ from dynvit.interface import Part
 class Predictor(nn.Module):
     """Scores each patch token from itself and from the mean of those that are still kept (arXiv 2106.02034, §3.2).
 
-    Half of the hidden channels stay local; the other half are averaged over the kept tokens. The paper's Eq. 1-5
-    have two MLPs for the halves, which one linear layer of full width is.
+    Half of the hidden channels stay local; the other half are averaged over the kept tokens. The paper
+    has an MLP for each half, which one linear layer of full width is.
     """
 
     def __init__(self, width: int) -> None:
