@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from dynvit.backbones.build import BackboneInfo, BackboneSpec, build
 from dynvit.backbones.weights import compare, sha256_of
+from dynvit.data.manifest import atomic
 from dynvit.data.transforms import Preprocessing
 from dynvit.errors import InputError
 from dynvit.interface import DynamicModel, methods
@@ -48,6 +48,8 @@ class TrainingConfig(_Frozen):
     recipe: dict[str, Any]
     epochs: int
     seed: int
+    mixed_precision: str
+    processes: int
     train_samples: int
     train_manifest_sha256: Sha256
     metrics: dict[str, float]
@@ -82,23 +84,18 @@ def method_config(name: str, options: Mapping[str, Any]) -> MethodConfig:
 
 
 def save(folder: Path, model: DynamicModel, config: CheckpointConfig) -> CheckpointConfig:
-    """Write the model and its config; ``weights_sha256`` is filled in. Returns the config as written.
+    """Write the model and its config into ``folder``. Returns the config as written, with the hash of the weights.
 
-    All is written to a folder beside and renamed: what lay in ``folder`` is replaced whole or not at all.
+    The config comes last and names the weights by their hash: a folder with a config is a whole checkpoint.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = folder.parent / f".{folder.name}.{os.getpid()}.tmp"
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
+    (folder / CONFIG).unlink(missing_ok=True)
     # Copies: tensors that share memory are refused by the format.
     state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(state, fresh / WEIGHTS, metadata={"format": "pt"})
-    config = config.model_copy(update={"weights_sha256": sha256_of(fresh / WEIGHTS)})
-    (fresh / CONFIG).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    for file in (fresh / WEIGHTS, fresh / CONFIG, fresh):
-        _sync(file)
-    shutil.rmtree(folder, ignore_errors=True)
-    fresh.replace(folder)
+    with atomic(folder / WEIGHTS) as temporary:
+        save_file(state, temporary, metadata={"format": "pt"})
+    config = config.model_copy(update={"weights_sha256": sha256_of(folder / WEIGHTS)})
+    with atomic(folder / CONFIG) as temporary:
+        temporary.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return config
 
 
@@ -170,11 +167,3 @@ def read_config(path: str | os.PathLike[str]) -> CheckpointConfig:
 def is_checkpoint(path: str | os.PathLike[str]) -> bool:
     """Whether the folder holds a finished checkpoint."""
     return (Path(path) / CONFIG).is_file() and (Path(path) / WEIGHTS).is_file()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -17,12 +17,15 @@ State = dict[str, Tensor]
 
 
 def find_weights(uri: str) -> Path:
-    """The local file behind ``uri``: a path, or ``hf://OWNER/REPO[/FILE]`` (``model.safetensors`` if no file is named).
+    """The local file behind ``uri``: a file, a folder, or ``hf://OWNER/REPO[/FILE]``.
+
+    Where no file is named ``model.safetensors`` is meant: so a checkpoint of ``dynvit train`` gives its backbone.
 
     Raises: ``InputError`` where there is none, or it cannot be fetched.
     """
     if not uri.startswith("hf://"):
         path = Path(uri).expanduser()
+        path = path / "model.safetensors" if path.is_dir() else path
         if not path.is_file():
             raise InputError(f"no weights at {uri}: give a .safetensors or .pth file, or hf://OWNER/REPO")
         return path
@@ -43,7 +46,8 @@ def read_weights(path: Path) -> State:
     """The tensors of a ``.safetensors``, ``.pth`` or ``.bin`` file; nothing that the file holds is executed.
 
     Checkpoints are unwrapped as timm does it: ``state_dict_ema``, ``model_ema``, ``state_dict``, ``model`` in this
-    order, then the prefixes ``module.`` and ``_orig_mod.``.
+    order, then the prefixes ``module.`` and ``_orig_mod.``. Of a dynamic model only what lies under ``backbone.``
+    is returned.
 
     Raises: ``InputError`` for a file that is none, or a pickle that holds more than tensors and plain values.
     """
@@ -59,7 +63,9 @@ def read_weights(path: Path) -> State:
         raise InputError(f"weights {path}: {reason}") from error
     if not isinstance(found, Mapping) or not any(isinstance(value, Tensor) for value in found.values()):
         raise InputError(f"weights {path} hold no tensors by name: expected a state dict, or one under 'model'")
-    return {name: value for name, value in found.items() if isinstance(value, Tensor)}
+    state = {name: value for name, value in found.items() if isinstance(value, Tensor)}
+    inner = {name.removeprefix("backbone."): value for name, value in state.items() if name.startswith("backbone.")}
+    return inner or state
 
 
 def fit(state: State, model: nn.Module, *, new_head: bool, where: str) -> State:
