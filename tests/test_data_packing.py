@@ -14,6 +14,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def zipped(tree: Path, target: Path, top: str = "") -> Path:
     return target
 
 
-def tarred(tree: Path, target: Path, mode: str, top: str = ".") -> Path:
+def tarred(tree: Path, target: Path, mode: Any, top: str = ".") -> Path:
     with tarfile.open(target, mode) as archive:
         archive.add(tree, top)
     return target
