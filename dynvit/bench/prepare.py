@@ -20,7 +20,7 @@ from dynvit.errors import InputError, unknown
 from dynvit.interface import Method, methods
 from dynvit.leaderboard.record import CheckpointRecord
 from dynvit.options import options_from_json, options_to_json, parse_options
-from dynvit.published import fetch_or_path
+from dynvit.published import fetch, find
 from dynvit.training.run import RunSettings, TrainRequest, backbone_for, train_to
 
 
@@ -105,7 +105,7 @@ class Preparation:
         )
 
     def _from_published(self, planned: Planned, given: str) -> Arm:
-        file = fetch_or_path(planned.method, given)
+        file = Path(given) if Path(given).exists() else fetch(find(planned.method, given))
         model, _ = planned.method.load_published(str(file))
         backbone = model.backbone
         spec = replace(self.backbone, weights=None)
@@ -194,7 +194,7 @@ def prepare(config: BenchConfig, dataset: DatasetSpec) -> Preparation:
             if arm.target is not None:
                 arm.method.options_for(arm.target, model, arm.options)
         else:
-            fetch_or_path(arm.method, arm.checkpoint, only_check=True)
+            _check_checkpoint(arm.method, arm.checkpoint)
     return Preparation(config, dataset, backbone, planned, trains_backbone)
 
 
@@ -221,6 +221,17 @@ def _plan(config: BenchConfig, name: str) -> Iterator[Planned]:
         for target in config.targets:
             label = f"{name}-{target:g}"
             yield Planned(label, name, method, options, f"training for {target:g}", target=target, trained=True)
+
+
+def _check_checkpoint(method: Method[Any], given: str) -> None:
+    """A checkpoint is a folder of ours, a file in the published layout, or a published name (fetched only in a run)."""
+    path = Path(given)
+    if path.is_dir():
+        checkpoint.read_config(path)
+    elif not path.is_file():
+        if "/" in given or path.suffix:
+            raise InputError(f"no checkpoint at {given!r}: give a folder of dynvit train, a published file or its name")
+        find(method, given)
 
 
 def _fits(config: BenchConfig, dataset: DatasetSpec) -> bool:
