@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
+from torch import nn
 
 from dynvit import checkpoint
-from dynvit.backbones.build import BackboneInfo, BackboneSpec, build, describe
+from dynvit.backbones.build import BackboneInfo, BackboneSpec, build, describe, image_size
 from dynvit.backbones.weights import sha256_of
 from dynvit.bench.arms import Arm
 from dynvit.bench.config import BenchConfig
 from dynvit.data.datasets import DatasetSpec
-from dynvit.data.transforms import preprocessing_for
+from dynvit.data.transforms import Preprocessing, preprocessing_for
 from dynvit.errors import InputError, unknown
-from dynvit.interface import Method, methods
+from dynvit.interface import Batch, DynamicModel, Method, methods
+from dynvit.ladder import GIGA, KnobLadder, check_reach
 from dynvit.leaderboard.record import CheckpointRecord
 from dynvit.options import options_from_json, options_to_json, parse_options
 from dynvit.published import fetch, find
@@ -77,9 +80,7 @@ class Preparation:
                 options=planned.options,
                 model=planned.method.attach(model, planned.options),
                 backbone=_within(describe(backbone, model), training),
-                preprocessing=preprocessing_for(
-                    vars(model)["pretrained_cfg"], self.dataset, image_size=self.config.image_size
-                ),
+                preprocessing=self._preprocessing(model),
                 training_seed=seed,
             )
 
@@ -99,7 +100,7 @@ class Preparation:
             options=options_from_json(planned.method.Options, config.method.options),
             model=model,
             backbone=info,
-            preprocessing=config.preprocessing,
+            preprocessing=self._as_given(config.preprocessing),
             checkpoint=CheckpointRecord(uri=path, sha256=sha256_of(weights)),
             training_seed=config.training.seed if seed is None else seed,
         )
@@ -118,8 +119,21 @@ class Preparation:
             options=getattr(model, "options", planned.options),
             model=model.eval(),
             backbone=info,
-            preprocessing=preprocessing_for(vars(backbone)["pretrained_cfg"], self.dataset),
+            preprocessing=self._preprocessing(backbone),
             checkpoint=CheckpointRecord(uri=given, sha256=info.weights_sha256 or ""),
+        )
+
+    def _preprocessing(self, backbone: nn.Module) -> Preprocessing:
+        made = preprocessing_for(vars(backbone)["pretrained_cfg"], self.dataset, image_size=self.config.image_size)
+        return self._as_given(made)
+
+    def _as_given(self, preprocessing: Preprocessing) -> Preprocessing:
+        """The same for every arm where the configuration says how images are cut."""
+        config = self.config
+        return replace(
+            preprocessing,
+            crop_pct=config.crop_pct or preprocessing.crop_pct,
+            interpolation=config.interpolation or preprocessing.interpolation,
         )
 
     def _agree(self, path: str, backbone: str, classes: int, size: tuple[int, int]) -> None:
@@ -190,7 +204,8 @@ def prepare(config: BenchConfig, dataset: DatasetSpec) -> Preparation:
         raise unknown("recipe", config.recipe, known)
     for arm in planned:
         if arm.checkpoint is None:
-            arm.method.attach(build(backbone), arm.options)
+            attached = arm.method.attach(build(backbone), arm.options)
+            _check_budgets(config.budgets, arm, attached)
             if arm.target is not None:
                 arm.method.options_for(arm.target, model, arm.options)
         else:
@@ -221,6 +236,16 @@ def _plan(config: BenchConfig, name: str) -> Iterator[Planned]:
         for target in config.targets:
             label = f"{name}-{target:g}"
             yield Planned(label, name, method, options, f"training for {target:g}", target=target, trained=True)
+
+
+def _check_budgets(budgets: Sequence[float], arm: Planned, model: DynamicModel) -> None:
+    """Budgets out of reach are found before a training where weights do not decide what is in reach."""
+    if budgets and arm.method.budget_knob is not None and not arm.method.adaptive_cost:
+        size = image_size(model.backbone)
+        noise = Batch(torch.rand(1, 3, *size), torch.zeros(1, dtype=torch.int64), torch.zeros(1, 1))
+        ladder = KnobLadder(model, arm.method.budget_knob, arm.method.knobs(arm.options), [noise])
+        for budget in budgets:
+            check_reach(budget * GIGA, ladder.range())
 
 
 def _check_checkpoint(method: Method[Any], given: str) -> None:
