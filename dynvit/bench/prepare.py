@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import nn
 
@@ -58,7 +57,7 @@ class Preparation:
         if self.trains_backbone:
             static = static_method()
             made = self._train(training / static, self._request(static, {}, None), command)
-            backbone, seed = replace(backbone, weights=_backbone_weights(made), new_head=False), self.config.seed
+            backbone, seed = replace(backbone, weights=str(made), new_head=False), self.config.seed
         return [arm for planned in self.planned for arm in self._build(planned, backbone, seed, training, command)]
 
     def _build(
@@ -268,17 +267,6 @@ def _fits(config: BenchConfig, dataset: DatasetSpec) -> bool:
         build(replace(spec, new_head=True))
         return False
     return True
-
-
-def _backbone_weights(folder: Path) -> str:
-    """The backbone's own weights out of a dense checkpoint, as a file beside it."""
-    file = folder / "backbone.safetensors"
-    state = safetensors.torch.load_file(folder / checkpoint.WEIGHTS)
-    prefix = "backbone."
-    own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    if not file.is_file():
-        safetensors.torch.save_file(own, file)
-    return str(file)
 
 
 def _within(info: BackboneInfo, training: Path) -> BackboneInfo:
