@@ -72,7 +72,7 @@ class KnobLadder:
     def _climb(self, budget: float) -> int:
         low, high = 0, len(self._grid) - 1
         if self._macs(high) <= budget * (1 + SLACK):
-            # Just below its neutral point a method may cost more than at it: a predictor runs and drops next to nothing.
+            # Just below its neutral point a method may cost more than at it: predictors run and drop next to nothing.
             return high
         check_reach(budget, self.range())
         while low < high:
