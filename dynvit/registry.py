@@ -98,7 +98,7 @@ class Registry(Generic[T]):
             things = [entry.load() for entry in found]
         except InputError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script that was not meant to be imported ends the program
             where = " and ".join(str(entry.origin) for entry in found)
             raise InputError(
                 f"{self.kind} {name!r} from {where} does not import: {type(error).__name__}: {error}"

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from optuna.distributions import BaseDistribution, FloatDistribution
+from torch import Tensor, nn
+
 from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
 from dynvit.interface import DynamicModel, Method, OperatingPoint, Prediction, Usage
-from optuna.distributions import BaseDistribution, FloatDistribution
-from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
