@@ -164,7 +164,11 @@ class SolvesBudgets(Protocol):
     Without this the core bisects along the method's ``budget_knob``.
     """
 
-    def solve(self, budgets: Sequence[float], calibration: Iterable[Batch]) -> Sequence[OperatingPoint]:
+    def reach(self, calibration: Sequence[Batch]) -> tuple[float, float]:
+        """The least and the most that the model can be set to cost. Units: mean MACs per image."""
+        ...
+
+    def solve(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> Sequence[OperatingPoint]:
         """For each budget the best point whose mean cost on the calibration images does not exceed it.
 
         Units: budgets in MACs per image. Raises: ``InputError`` for a budget out of range, naming the range.

@@ -17,6 +17,7 @@ from dynvit.interface import Batch, DynamicModel, KnobValue, OperatingPoint, Sol
 GIGA = 1e9
 # A float knob is searched and reported in steps of a ten-thousandth of its range: finer changes no token count.
 STEPS = 10_000
+SLACK = 1e-9  # a budget that is a cost written down and read again is still that cost
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class KnobLadder:
         self._grid = _grid(distribution)
         measured: Callable[[int], float] = lambda index: mean_macs(model, self.point(index), calibration)  # noqa: E731
         self._macs = cache(measured)
-        # A rate falls with its knob, a keep ratio rises: the ladder is climbed from the cheap end in both cases.
+        # Compute falls with a drop rate and rises with a keep ratio: both are climbed from the cheap end.
         if self._macs(0) > self._macs(len(self._grid) - 1):
             self._grid = self._grid[::-1]
             self._macs.cache_clear()
@@ -61,21 +62,48 @@ class KnobLadder:
         """The cheapest and the dearest step."""
         return CostRange(self._macs(0), self._macs(len(self._grid) - 1))
 
-    def solve(self, budget: float) -> OperatingPoint:
-        """The dearest step within the budget.
+    def solve(self, budgets: Sequence[float]) -> list[OperatingPoint]:
+        """For each budget the dearest step within it.
 
         Raises: ``InputError`` for a budget below the range, naming the range; one above it gets the dearest step.
         """
+        return [self.point(self._climb(budget)) for budget in budgets]
+
+    def _climb(self, budget: float) -> int:
         low, high = 0, len(self._grid) - 1
-        if self._macs(low) > budget * (1 + 1e-9):
+        if self._macs(low) > budget * (1 + SLACK):
             raise out_of_range(budget, self.range())
         while low < high:
             middle = (low + high + 1) // 2
-            if self._macs(middle) <= budget * (1 + 1e-9):
+            if self._macs(middle) <= budget * (1 + SLACK):
                 low = middle
             else:
                 high = middle - 1
-        return self.point(low)
+        return low
+
+
+class OwnLadder:
+    """The ladder of a model that solves its budgets itself."""
+
+    def __init__(self, model: SolvesBudgets, calibration: Sequence[Batch]) -> None:
+        self._model, self._calibration = model, calibration
+
+    def range(self) -> CostRange:
+        """The cheapest and the dearest setting."""
+        return CostRange(*self._model.reach(self._calibration))
+
+    def solve(self, budgets: Sequence[float]) -> list[OperatingPoint]:
+        """For each budget the point that the model finds best."""
+        return list(self._model.solve(budgets, self._calibration))
+
+
+def ladder_of(
+    model: DynamicModel, budget_knob: str | None, knobs: Mapping[str, BaseDistribution], calibration: Sequence[Batch]
+) -> KnobLadder | OwnLadder | None:
+    """How a model is set to a budget; None for one that has no budget to be set to."""
+    if isinstance(model, SolvesBudgets):
+        return OwnLadder(model, calibration)
+    return None if budget_knob is None else KnobLadder(model, budget_knob, knobs, calibration)
 
 
 def out_of_range(budget: float, reach: CostRange) -> InputError:
@@ -84,25 +112,6 @@ def out_of_range(budget: float, reach: CostRange) -> InputError:
         f"a budget of {budget / GIGA:.4g} GMACs is out of reach: the method goes from {reach.low / GIGA:.4g} to "
         f"{reach.high / GIGA:.4g} GMACs per image; give --budgets within that"
     )
-
-
-def solve_budgets(
-    model: DynamicModel,
-    budget_knob: str | None,
-    knobs: Mapping[str, BaseDistribution],
-    budgets: Sequence[float],
-    calibration: Sequence[Batch],
-) -> list[OperatingPoint]:
-    """One operating point a budget; a method without a budget has its one point.
-
-    Units: budgets in MACs per image.
-    """
-    if isinstance(model, SolvesBudgets):
-        return list(model.solve(budgets, calibration))
-    if budget_knob is None:
-        return [model.neutral or OperatingPoint()]
-    ladder = KnobLadder(model, budget_knob, knobs, calibration)
-    return [ladder.solve(budget) for budget in budgets]
 
 
 def common_budgets(ranges: Sequence[CostRange], points: int) -> list[float]:

@@ -67,6 +67,12 @@ def search(
     return sorted(best, key=best.__getitem__)
 
 
+def draw(knobs: Mapping[str, BaseDistribution], seed: int, count: int) -> list[OperatingPoint]:
+    """``count`` points drawn at random. A method without knobs has the same one each time."""
+    study = _study(optuna.samplers.RandomSampler(seed=seed))
+    return [OperatingPoint(**study.ask(dict(knobs)).params) for _ in range(count)]
+
+
 def _study(sampler: optuna.samplers.BaseSampler) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(sampler=sampler, directions=["maximize", "minimize"])

@@ -23,7 +23,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import optuna
 import safetensors.torch
 import torch
 import torch.nn.functional as F
@@ -34,6 +33,7 @@ from dynvit.backbones.normalize import Normalize
 from dynvit.errors import InputError
 from dynvit.interface import Batch, DynamicModel, Method, OperatingPoint, Prediction, SolvesBudgets, methods
 from dynvit.ladder import KnobLadder, mean_macs
+from dynvit.sweep import draw
 
 TOLERANCE = 1e-8  # float64, where a difference of form is rounding and a difference of meaning is not
 
@@ -97,9 +97,8 @@ class Subject:
         if self.method.budget_knob and not isinstance(model, SolvesBudgets):
             rungs = KnobLadder(model, self.method.budget_knob, knobs, self._calibration())
             reach = rungs.range()
-            points += [rungs.solve(reach.low + part * (reach.high - reach.low)) for part in (0.0, 0.5, 1.0)]
-        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=self.seed))
-        points += [OperatingPoint(**study.ask(dict(knobs)).params) for _ in range(3 if knobs else 1)]
+            points += rungs.solve([reach.low + part * (reach.high - reach.low) for part in (0.0, 0.5, 1.0)])
+        points += draw(knobs, self.seed, 3 if knobs else 1)
         return list(dict.fromkeys(points))
 
     def batch(self) -> Batch:
@@ -189,7 +188,7 @@ def macs_fall_with_the_budget(subject: Subject) -> None:
     ladder = KnobLadder(model, knob, knobs, [subject.batch()])
     reach = ladder.range()
     budgets = torch.linspace(reach.low, reach.high, 9, dtype=torch.float64).tolist()
-    spent = [mean_macs(model, ladder.solve(budget), [subject.batch()]) for budget in budgets]
+    spent = [mean_macs(model, point, [subject.batch()]) for point in ladder.solve(budgets)]
     if any(later < earlier for earlier, later in pairwise(spent)) or spent[0] >= spent[-1]:
         raise LawBroken(f"MACs along {knob!r} do not rise: {[f'{macs:.4g}' for macs in spent]}")
     if any(macs > budget * (1 + 1e-9) for macs, budget in zip(spent, budgets, strict=True)):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
 from timm.layers import Attention, PatchEmbed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
@@ -147,46 +145,3 @@ def _not_plain(model: nn.Module) -> str:
         if not isinstance(getattr(block.mlp, "norm", nn.Identity()), nn.Identity):
             return f"block {index} has a normalised MLP"
     return ""
-
-
-def attention_inputs(block: Block, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values of a plain block's attention, with its norms applied.
-
-    Shape: tokens (B, n, width) → three of (B, heads, n, head_dim).
-    """
-    attention = block.attn
-    batch, n, _ = tokens.shape
-    qkv = attention.qkv(block.norm1(tokens)).reshape(batch, n, 3, attention.num_heads, attention.head_dim)
-    queries, keys, values = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-    return attention.q_norm(queries), attention.k_norm(keys), values
-
-
-def attention_output(block: Block, tokens: Tensor, mixed: Tensor) -> Tensor:
-    """Project the heads' outputs and add them to the residual stream.
-
-    Shape: tokens (B, n, width), mixed (B, heads, n, head_dim) → (B, n, width).
-    """
-    attention = block.attn
-    joined = attention.norm(mixed.transpose(1, 2).flatten(2))
-    return tokens + block.drop_path1(block.ls1(attention.proj_drop(attention.proj(joined))))
-
-
-def mlp_output(block: Block, tokens: Tensor) -> Tensor:
-    """The MLP half of a block, with its residual.
-
-    Shape: (B, n, width) → the same.
-    """
-    return tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens))))
-
-
-def class_attention(block: Block, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """The attention half of a block, and how much the class token attends to each other token.
-
-    Shape: tokens (B, 1 + n, width) → (B, 1 + n, width), scores (B, n): the mean over heads.
-    """
-    queries, keys, values = attention_inputs(block, tokens)
-    # Only the class row is read as weights: the other rows go through the fused kernel, and no product runs twice.
-    weights = (queries[:, :, :1] * block.attn.scale @ keys.transpose(-2, -1)).softmax(-1)
-    rest = F.scaled_dot_product_attention(queries[:, :, 1:], keys, values)
-    mixed = torch.cat([weights @ values, rest], dim=2)
-    return attention_output(block, tokens, mixed), weights[:, :, 0, 1:].mean(1)

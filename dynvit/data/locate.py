@@ -14,7 +14,9 @@ from dynvit.errors import InputError
 from dynvit.progress import Progress
 
 # imagenet1k-validation-b-03.tar: name, split, number. A split may hold dashes of its own.
-_SHARD = re.compile(r"(?:^|[/\s])[^/\s-]+-(?P<split>[a-z][\w-]*)-\d+\.tar(?=$|[\s?'\"])")
+_SHARD = re.compile(
+    r"(?P<file>[^/\s]+-(?P<split>(?:train|validation|valid|val|test|calibration)(?:-[a-z]\w*)*)-\d+\.tar)(?=$|[\s?'\"])"
+)
 _REMOTE = re.compile(r"^(https?|pipe|hf|gs|s3|ais|sftp|ftps|scp):")
 _ALIASES = {"val": "validation", "valid": "validation", "test": "validation"}
 
@@ -85,8 +87,13 @@ def _remote(pattern: str) -> Location:
         return Location(base, splits, {file: f"{base}/{file}" for file in names})
     from webdataset.shardlists import expand_urls
 
-    urls = {match.group().lstrip("/ ") if (match := _SHARD.search(url)) else url: url for url in expand_urls(pattern)}
+    urls = {_name(url): url for url in expand_urls(pattern)}
     return Location(pattern, _infer(list(urls), pattern), urls)
+
+
+def _name(url: str) -> str:
+    match = _SHARD.search(url)
+    return match["file"] if match else url.rpartition("/")[2]
 
 
 def _infer(names: list[str], where: str) -> dict[str, SplitInfo]:
@@ -112,8 +119,7 @@ def fetch(url: str) -> Path:
     """
     if url.startswith("hf://"):
         return _from_hub(url)
-    match = _SHARD.search(url)
-    name = match.group().lstrip("/ ") if match else url.rstrip("/").rpartition("/")[2]
+    name = _name(url)
     target = cache_dir() / "shards" / hashlib.sha256(url.encode()).hexdigest()[:16] / name
     if target.is_file():
         return target

@@ -38,7 +38,7 @@ class Manifest:
 
     >>> one = Sample("a.tar", "cat/1", 3, 512, 4, "00ff")
     >>> Manifest((one,)).sha256[:12], len(Manifest((one,)))
-    ('bef7e5ca13e9', 1)
+    ('57df052bce4a', 1)
     """
 
     samples: tuple[Sample, ...]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from dynvit.data.datasets import DatasetSpec, datasets
@@ -28,6 +30,7 @@ def open_split(
     calibration: int | None = None,
     on_bad_sample: OnBadSample = "raise",
     limit: int | None = None,
+    quiet: bool = False,
 ) -> ImageSource:
     """Open ``split`` of the dataset ``name``.
 
@@ -35,6 +38,7 @@ def open_split(
     ``calibration`` samples (a tenth of train, at most 5,000, where not given), drawn by ``seed``, and ``train`` is
     without them. ``digits`` has no split of its own: a fifth of each class, by seed, is validation.
     ``limit`` keeps the first N of a fixed shuffle by ``seed``, so that it is a fair sample of the split.
+    ``quiet`` shows no progress: for every process but the first.
 
     Raises: ``InputError`` for an unknown name or split, missing or truncated shards, samples that are not as
     ``_info.json`` says, labels out of range.
@@ -43,7 +47,8 @@ def open_split(
     if spec.embedded is not None:
         source = _open_embedded(spec, split, seed, calibration)
     else:
-        source = _open_shards(spec, split, locate(name, data_dir), seed, calibration, on_bad_sample)
+        read = _Reader(spec, locate(name, data_dir), on_bad_sample, quiet)
+        source = _open_shards(spec, split, read, seed, calibration)
     if limit is None:
         return source
     if limit < 1:
@@ -82,75 +87,76 @@ def _open_embedded(spec: DatasetSpec, split: str, seed: int, calibration: int | 
     return ArraySource(spec, split, manifest, images=images)
 
 
-def _open_shards(
-    spec: DatasetSpec,
-    split: str,
-    location: Location,
-    seed: int,
-    calibration: int | None,
-    on_bad_sample: OnBadSample,
-) -> ImageSource:
-    splits = location.splits
+@dataclass(frozen=True)
+class _Reader:
+    """Reads the samples of some shards of a split, and counts them against ``_info.json``."""
+
+    spec: DatasetSpec
+    location: Location
+    on_bad_sample: OnBadSample
+    quiet: bool
+
+    def __call__(self, split: SplitInfo, files: tuple[str, ...]) -> ShardSource:
+        lengths = dict(zip(split.filenames, split.shard_lengths, strict=False))
+        packed = self._packed(split)
+        paths: dict[str, Path] = {}
+        samples: list[Sample] = []
+        lost = 0
+        task = f"reading {self.spec.name} {split.name}"
+        with Progress(task, len(files), unit="shards", quiet=self.quiet) as progress:
+            for file in files:
+                paths[file] = self.location.shard(file)
+                found = self._samples(paths[file], packed.get(file, []), lengths.get(file))
+                samples.extend(dataclasses.replace(sample, shard=file) for sample in found)
+                lost += lengths.get(file, len(found)) - len(found)
+                progress.advance()
+        manifest = Manifest(tuple(samples)).unique_keys()
+        check_labels(manifest, self.spec.num_classes)
+        return ShardSource(self.spec, split.name, manifest, self.on_bad_sample, lost, paths)
+
+    def _packed(self, split: SplitInfo) -> dict[str, list[Sample]]:
+        """The manifest that was packed with the shards, by shard."""
+        by_shard: dict[str, list[Sample]] = {}
+        folder = self.location.folder
+        if folder is not None and (path := folder / f"manifest-{split.name}.jsonl").is_file():
+            for sample in Manifest.read(path).samples:
+                by_shard.setdefault(sample.shard, []).append(sample)
+        return by_shard
+
+    def _samples(self, path: Path, listed: list[Sample], expected: int | None) -> Sequence[Sample]:
+        skip = self.on_bad_sample == "skip"
+        # A packed manifest is believed only while its last sample lies inside the shard.
+        whole = bool(listed) and path.stat().st_size >= listed[-1].offset + listed[-1].size
+        found = listed if whole else scan_shard(path, keep_going=skip)
+        if expected is not None and len(found) != expected and not (skip and len(found) < expected):
+            last = f", the last with key {found[-1].key!r}" if found else ""
+            raise InputError(
+                f"shard {path} holds {len(found)} samples{last}, but _info.json says {expected}: "
+                "fetch or pack it again, or count and skip what is lost with --on-bad-sample skip"
+            )
+        return found
+
+
+def _open_shards(spec: DatasetSpec, split: str, read: _Reader, seed: int, calibration: int | None) -> ImageSource:
+    splits, base = read.location.splits, read.location.base
     if split not in ("train", "calibration") or "calibration" in splits:
         if split not in splits:
             raise unknown(f"split of {spec.name}", split, splits)
-        return _read_split(spec, split, splits[split], splits[split].filenames, location, on_bad_sample)
+        return read(splits[split], splits[split].filenames)
     if "train" not in splits:
         raise InputError(
-            f"{location.base} has no train split (only {', '.join(splits)}), and {split} is taken from it: "
+            f"{base} has no train split (only {', '.join(splits)}), and {split} is taken from it: "
             "thresholds are never solved on validation; add the train shards"
         )
     train = splits["train"]
     if train.num_samples is None:  # nobody has counted: sizes and shares need the whole split
-        whole = _read_split(spec, "train", train, train.filenames, location, on_bad_sample)
-        size, drawn_from = calibration_size(len(whole), calibration), whole
+        drawn_from = read(train, train.filenames)
+        size = calibration_size(drawn_from.expected, calibration)
     else:
         size = calibration_size(train.num_samples, calibration)
-        files = calibration_shards(train, size, seed)
-        drawn_from = _read_split(spec, "calibration", train, files, location, on_bad_sample)
+        drawn_from = read(train, calibration_shards(train, size, seed))
     held_out = calibration_keys([sample.key for sample in drawn_from.manifest.samples], size, seed)
-    whole = drawn_from
-    if split == "train" and len(drawn_from.paths) < len(train.filenames):
-        whole = _read_split(spec, "train", train, train.filenames, location, on_bad_sample)
-    wanted = [i for i, s in enumerate(whole.manifest.samples) if (s.key in held_out) == (split == "calibration")]
-    lost = whole.lost if split == "train" else 0
-    return dataclasses.replace(whole.subset(wanted), split=split, lost=lost)
-
-
-def _read_split(
-    spec: DatasetSpec,
-    split: str,
-    info: SplitInfo,
-    files: tuple[str, ...],
-    location: Location,
-    on_bad_sample: OnBadSample,
-) -> ShardSource:
-    lengths = dict(zip(info.filenames, info.shard_lengths, strict=False))
-    packed = location.folder / f"manifest-{info.name}.jsonl" if location.folder else None
-    by_shard: dict[str, list[Sample]] = {}
-    if packed is not None and packed.is_file():
-        for sample in Manifest.read(packed).samples:
-            by_shard.setdefault(sample.shard, []).append(sample)
-    paths: dict[str, Path] = {}
-    samples: list[Sample] = []
-    lost = 0
-    with Progress(f"reading {spec.name} {split}", len(files), unit="shards") as progress:
-        for file in files:
-            path = paths[file] = location.shard(file)
-            # A packed manifest is believed only while its last sample lies inside the shard.
-            listed = by_shard.get(file)
-            whole = listed is not None and path.stat().st_size >= listed[-1].offset + listed[-1].size
-            found = listed if whole and listed else scan_shard(path, keep_going=on_bad_sample == "skip")
-            wanted = lengths.get(file, len(found))
-            if len(found) != wanted and not (on_bad_sample == "skip" and len(found) < wanted):
-                last = f", the last with key {found[-1].key!r}" if found else ""
-                raise InputError(
-                    f"shard {path} holds {len(found)} samples{last}, but _info.json says {wanted}: "
-                    "fetch or pack it again, or count and skip what is lost with --on-bad-sample skip"
-                )
-            samples.extend(dataclasses.replace(s, shard=file) for s in found)
-            lost += wanted - len(found)
-            progress.advance()
-    manifest = Manifest(tuple(samples)).unique_keys()
-    check_labels(manifest, spec.num_classes)
-    return ShardSource(spec, split, manifest, on_bad_sample, lost, paths)
+    wants_more = split == "train" and len(drawn_from.paths) < len(train.filenames)
+    whole = read(train, train.filenames) if wants_more else drawn_from
+    chosen = [i for i, s in enumerate(whole.manifest.samples) if (s.key in held_out) == (split == "calibration")]
+    return dataclasses.replace(whole.subset(chosen), split=split, lost=whole.lost if split == "train" else 0)

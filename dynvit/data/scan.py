@@ -22,21 +22,22 @@ def cache_dir() -> Path:
     return Path(os.environ.get("DYNVIT_CACHE") or Path.home() / ".cache" / "dynvit")
 
 
-def scan_shard(path: Path, *, keep_going: bool = False) -> tuple[Sample, ...]:
+def scan_shard(path: Path, *, keep_going: bool = False, fresh: bool = False) -> tuple[Sample, ...]:
     """The samples of one shard, from the cache where the file's name, size and time are those of before.
 
-    ``keep_going`` takes what can be read of a truncated shard.
+    ``keep_going`` takes what can be read of a truncated shard; ``fresh`` does not believe the cache.
 
     Raises: ``InputError`` for a truncated tar (with its last good key), a sample without image or label.
     """
     stat = path.stat()
     name = hashlib.sha256(f"{path.resolve()}\n{stat.st_size}\n{stat.st_mtime_ns}".encode()).hexdigest()
     cached = cache_dir() / "manifests" / f"{name}.jsonl"
-    if cached.is_file():
+    if cached.is_file() and not fresh:
         return Manifest.read(cached).samples
     samples: list[Sample] = []
     try:
-        samples.extend(_samples(path, samples))
+        for sample in _samples(path):
+            samples.append(sample)
     except (tarfile.TarError, EOFError) as error:
         if not keep_going:
             last = f"its last good key is {samples[-1].key!r}" if samples else "it has no good sample"
@@ -57,23 +58,35 @@ class _Parts:
     label: int | None = None
     seen: list[str] = field(default_factory=list)
 
+    @property
+    def complete(self) -> bool:
+        return self.image is not None and self.label is not None
 
-def _samples(path: Path, done: list[Sample]) -> Iterator[Sample]:
+
+def _samples(path: Path) -> Iterator[Sample]:
     parts: _Parts | None = None
+    failure: Exception | None = None
     with tarfile.open(path, "r:") as tar:
-        for member in tar:
-            folder, _, base = member.name.rpartition("/")
-            stem, _, extension = base.partition(".")
-            if not member.isfile() or not stem or not extension:
-                continue
-            key = f"{folder}/{stem}" if folder else stem
-            if parts is None or parts.key != key:
-                if parts is not None:
-                    yield _finish(path, parts)
-                parts = _Parts(key)
-            _add(path, tar, member, extension.lower(), parts)
-        if parts is not None:
-            yield _finish(path, parts)
+        try:
+            for member in tar:
+                folder, _, base = member.name.rpartition("/")
+                stem, _, extension = base.partition(".")
+                if not member.isfile() or not stem or not extension:
+                    continue
+                key = f"{folder}/{stem}" if folder else stem
+                if parts is None or parts.key != key:
+                    if parts is not None:
+                        yield _finish(path, parts)
+                    parts = _Parts(key)
+                _add(path, tar, member, extension.lower(), parts)
+            if path.stat().st_size < tar.offset + tarfile.BLOCKSIZE:
+                raise EOFError("no end-of-archive mark")  # tarfile takes a cut between two members for an end
+        except (tarfile.TarError, EOFError) as error:
+            failure = error
+    if parts is not None and (failure is None or parts.complete):
+        yield _finish(path, parts)
+    if failure is not None:
+        raise failure
 
 
 def _add(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, extension: str, parts: _Parts) -> None:

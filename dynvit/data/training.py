@@ -99,7 +99,7 @@ class TrainingBatches:
         size = self.batch_size * self.world
         chunk = views[step * size : (step + 1) * size]
         if len(chunk) < self.world:
-            chunk = torch.cat([chunk, views[: self.world - len(chunk)]])
+            chunk = torch.cat([chunk, views[torch.arange(self.world - len(chunk)) % len(views)]])
         return chunk[self.rank :: self.world]
 
     def _read(self, steps: Sequence[Tensor], draws: Draws) -> Iterator[tuple[Tensor, Tensor]]:
@@ -122,7 +122,8 @@ class TrainingBatches:
         chunks = list(torch.arange(len(self._source)).split(256))
         work = [Work(chunk.tolist()) for chunk in chunks]
         good: list[Tensor] = []
-        with Progress(f"decoding {self._source.spec.name} {self._source.split}", len(pixels)) as progress:
+        task = f"decoding {self._source.spec.name} {self._source.split}"
+        with Progress(task, len(pixels), quiet=self.rank > 0) as progress:
             decoding = decode(self._source, evaluation_transform(self.preprocessing), work, self.workers)
             for chunk, decoded in zip(chunks, decoding, strict=True):
                 pixels[chunk[decoded.positions]] = torch.from_numpy(decoded.images)

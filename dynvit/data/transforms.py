@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -130,14 +131,24 @@ def training_transform(preprocessing: Preprocessing, augment: Augment) -> PixelT
             "interpolation": str_to_pil_interp(preprocessing.interpolation),
         }
         try:
-            steps.append(rand_augment_transform(augment.rand_augment, hints))
+            policy = rand_augment_transform(augment.rand_augment, hints)
         except (AssertionError, ValueError, KeyError) as error:
             raise InputError(
                 f"RandAugment {augment.rand_augment!r} is not in timm's notation, such as rand-m9-mstd0.5-inc1"
             ) from error
+        for op in policy.ops:
+            if op.name.startswith("Posterize"):
+                op.level_fn = functools.partial(_at_least_one_bit, op.level_fn)
+        steps.append(policy)
     elif augment.color_jitter:
         steps.append(tv.ColorJitter(*[augment.color_jitter] * 3))
     return tv.Compose([*steps, tv.PILToTensor()])
+
+
+def _at_least_one_bit(level_fn: Callable[..., tuple[int, ...]], level: float, hints: Any) -> tuple[int, ...]:
+    """timm posterizes to 0 bits at magnitude 10, which Pillow 13 refuses (before, it made the image black)."""
+    bits, *rest = level_fn(level, hints)
+    return max(1, bits), *rest
 
 
 def works_on_images(augment: Augment) -> bool:

@@ -12,19 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dynvit import cost
+from dynvit.data.pixels import PixelBatch
 from dynvit.interface import DynamicModel, OperatingPoint, Rule
-
-
-@dataclass(frozen=True)
-class PixelBatch:
-    """Images on their way into an evaluation, with the ids that make each sample count once.
-
-    Shape: ``images`` (B, 3, H, W) uint8; ``labels`` (B,). ``ids`` are unique over the split.
-    """
-
-    ids: Sequence[str]
-    images: Tensor
-    labels: Tensor
 
 
 @dataclass(frozen=True)
@@ -43,7 +32,7 @@ class SampleResults:
         """These and the others' rows, each id once, sorted by id: the same for any number of processes."""
         parts = [self, *others]
         ids = [i for part in parts for i in part.ids]
-        order = list(dict.fromkeys(sorted(range(len(ids)), key=ids.__getitem__)))
+        order = sorted(range(len(ids)), key=ids.__getitem__)
         first = [k for n, k in enumerate(order) if n == 0 or ids[k] != ids[order[n - 1]]]
         return SampleResults(
             tuple(ids[k] for k in first),

@@ -139,7 +139,7 @@ def _draw_method(axes: Axes, board: Leaderboard, method: str, colour: Any, marke
     if front:
         axes.plot(*_xy(front), linewidth=1.7, markersize=7, markeredgewidth=0.8, label=method, zorder=4, **look)
     if rest:
-        axes.plot(*_xy(rest), linestyle="none", markersize=5.5, markeredgewidth=0.5, alpha=0.35, zorder=3, **look)
+        axes.plot(*_xy(rest), linestyle="none", markersize=5.5, markeredgewidth=0.5, alpha=0.45, zorder=3.5, **look)
     rows = [row for row in board.paper if row.method == method]
     if rows:
         axes.plot(
@@ -166,7 +166,7 @@ def _bars(axes: Axes, entries: list[Entry], colour: Any) -> None:
     x, y = _xy(entries)
     below = [max(entry.top1_pct - entry.top1_ci95_low_pct, 0.0) for entry in entries]
     above = [max(entry.top1_ci95_high_pct - entry.top1_pct, 0.0) for entry in entries]
-    axes.errorbar(x, y, yerr=[below, above], fmt="none", ecolor=colour, elinewidth=1.4, alpha=0.5, zorder=2)
+    axes.errorbar(x, y, yerr=[below, above], fmt="none", ecolor=colour, elinewidth=1.3, alpha=0.75, zorder=2)
 
 
 def _dress(axes: Axes, board: Leaderboard) -> None:

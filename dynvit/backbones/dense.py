@@ -1,0 +1,34 @@
+"""What the static backbone costs: the yardstick of every saving."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from dynvit import cost
+from dynvit.backbones.build import image_size
+from dynvit.backbones.vit import PlainViT
+from dynvit.interface import Rule, Usage
+
+
+def dense_macs(backbone: nn.Module, rule: Rule = "matmul+conv") -> int:
+    """MACs of one image through the whole backbone.
+
+    By the rule ``matmul+conv`` it is what torch executes, for any timm model; fvcore's rule has a closed form for
+    plain ViTs alone.
+
+    Units: MACs. Raises: ``InputError`` for fvcore's rule on a backbone that is not a plain ViT.
+    """
+    if rule == "fvcore":
+        vit = PlainViT(backbone, needed_by="the rule fvcore")
+        tokens = 1 + vit.shape.patches
+        blocks = [part for index in range(vit.shape.depth) for part in vit.block_parts(index, tokens)]
+        usage = Usage(1, (*vit.embed_parts(), *blocks, *vit.classify_parts(tokens)))
+        return int(cost.macs(usage, rule))
+    parameter = next(backbone.parameters())
+    image = torch.zeros(1, 3, *image_size(backbone), dtype=parameter.dtype, device=parameter.device)
+    was_training = backbone.training
+    try:
+        return cost.count_executed(lambda: backbone.eval()(image))
+    finally:
+        backbone.train(was_training)

@@ -1,0 +1,43 @@
+"""Small plain ViTs for small images, registered with timm: a function's name is the model's name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models.vision_transformer import VisionTransformer
+
+_DIGITS = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "input_size": (3, 8, 8), "num_classes": 10}
+_CIFAR = {
+    "mean": (0.4914, 0.4822, 0.4465),
+    "std": (0.2470, 0.2435, 0.2616),
+    "input_size": (3, 32, 32),
+    "num_classes": 10,
+}
+_SHARED = {
+    "crop_pct": 1.0,
+    "interpolation": "bicubic",
+    "fixed_input_size": True,
+    "first_conv": "patch_embed.proj",
+    "classifier": "head",
+}
+
+default_cfgs = generate_default_cfgs({"vit_digits": _SHARED | _DIGITS, "vit_cifar": _SHARED | _CIFAR})
+
+
+def _plain(variant: str, pretrained: bool, shape: dict[str, Any], given: dict[str, Any]) -> VisionTransformer:
+    return build_model_with_cfg(VisionTransformer, variant, pretrained, **(shape | given))
+
+
+@register_model  # type: ignore[untyped-decorator]
+def vit_digits(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
+    """Digits of 8×8 pixels, one patch a pixel: 64 tokens, width 48, 6 blocks of 3 heads, MLP ×2."""
+    shape = {"img_size": 8, "patch_size": 1, "embed_dim": 48, "depth": 6, "num_heads": 3, "mlp_ratio": 2}
+    return _plain("vit_digits", pretrained, shape | {"num_classes": 10}, kwargs)
+
+
+@register_model  # type: ignore[untyped-decorator]
+def vit_cifar(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
+    """Images of 32×32 pixels in patches of 4: 64 tokens, width 192, 9 blocks of 3 heads, as DeiT-Tiny's."""
+    shape = {"img_size": 32, "patch_size": 4, "embed_dim": 192, "depth": 9, "num_heads": 3, "mlp_ratio": 4}
+    return _plain("vit_cifar", pretrained, shape | {"num_classes": 10}, kwargs)

@@ -1,0 +1,155 @@
+"""Weights from a file into a timm model: read safely, fitted to another grid or head, refused by name."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from timm.models import load_state_dict
+from torch import Tensor, nn
+
+from dynvit.errors import InputError
+
+State = dict[str, Tensor]
+
+
+def find_weights(uri: str) -> Path:
+    """The local file behind ``uri``: a file, a folder, or ``hf://OWNER/REPO[/FILE]``.
+
+    Where no file is named ``model.safetensors`` is meant: so a checkpoint of ``dynvit train`` gives its backbone.
+
+    Raises: ``InputError`` where there is none, or it cannot be fetched.
+    """
+    if not uri.startswith("hf://"):
+        path = Path(uri).expanduser()
+        path = path / "model.safetensors" if path.is_dir() else path
+        if not path.is_file():
+            raise InputError(f"no weights at {uri}: give a .safetensors or .pth file, or hf://OWNER/REPO")
+        return path
+    owner, _, rest = uri.removeprefix("hf://").partition("/")
+    repo, _, file = rest.partition("/")
+    if not owner or not repo:
+        raise InputError(f"{uri!r} is not hf://OWNER/REPO, hf://timm/deit_tiny_patch16_224.fb_in1k for one")
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(f"{owner}/{repo}", file or "model.safetensors"))
+    except Exception as error:  # the client's own errors and those of the network libraries under it
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"cannot fetch weights {uri} ({reason}): check the name and the network") from error
+
+
+def read_weights(path: Path) -> State:
+    """The tensors of a ``.safetensors``, ``.pth`` or ``.bin`` file; nothing that the file holds is executed.
+
+    Checkpoints are unwrapped as timm does it: ``state_dict_ema``, ``model_ema``, ``state_dict``, ``model`` in this
+    order, then the prefixes ``module.`` and ``_orig_mod.``. Of a dynamic model only what lies under ``backbone.``
+    is returned.
+
+    Raises: ``InputError`` for a file that is none, or a pickle that holds more than tensors and plain values.
+    """
+    try:
+        found = load_state_dict(str(path), device="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle fails in whatever its bytes happened to mean
+        refused = "weights_only" in str(error) or "Weights only" in str(error)
+        reason = (
+            "its pickle asks for code to be run, which is never done; convert it to safetensors where you trust it"
+            if refused
+            else f"not a readable .safetensors or .pth file ({str(error).splitlines()[0] if str(error) else 'empty'})"
+        )
+        raise InputError(f"weights {path}: {reason}") from error
+    if not isinstance(found, Mapping) or not any(isinstance(value, Tensor) for value in found.values()):
+        raise InputError(f"weights {path} hold no tensors by name: expected a state dict, or one under 'model'")
+    state = {name: value for name, value in found.items() if isinstance(value, Tensor)}
+    inner = {name.removeprefix("backbone."): value for name, value in state.items() if name.startswith("backbone.")}
+    return inner or state
+
+
+def fit(state: State, model: nn.Module, *, new_head: bool, where: str) -> State:
+    """The tensors as ``model`` wants them, the whole of its state dict: grid resampled, head replaced if allowed.
+
+    What timm does for an architecture (positions and patch filters to another grid, old names to new ones) is left
+    to timm's own ``checkpoint_filter_fn``. With ``new_head`` a head of another class count is left as it was
+    initialised.
+
+    Raises: ``InputError`` that names the first tensor that does not fit.
+    """
+    wanted: Mapping[str, Tensor] = model.state_dict()
+    heads = _head_names(model)
+    try:
+        fitted = _timm_filter(model)(state, model)
+    except Exception as error:  # a filter meets whatever the file held
+        raise InputError(f"weights {where} are of another architecture than {_name(model)}: {error}") from error
+    for head in heads:
+        there = fitted.get(f"{head}.weight")
+        want = wanted.get(f"{head}.weight")
+        if there is None or want is None or there.shape[:1] == want.shape[:1]:
+            continue
+        if not new_head:
+            raise InputError(
+                f"weights {where} have {there.shape[0]} classes, {want.shape[0]} are wanted: "
+                "give weights for these classes, or train on them first with dynvit train"
+            )
+        fitted |= {name: wanted[name] for name in (f"{head}.weight", f"{head}.bias") if name in wanted}
+    compare(fitted, wanted, where, _name(model))
+    return fitted
+
+
+def compare(there: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str, who: str) -> None:
+    """Check that names and shapes agree.
+
+    Raises: ``InputError`` that names the first tensor that differs, its shape there and the shape wanted.
+    """
+    for name, tensor in wanted.items():
+        if name not in there:
+            raise InputError(f"weights {where} lack tensor {name}, which {who} needs with shape {list(tensor.shape)}")
+        if there[name].shape != tensor.shape:
+            raise InputError(
+                f"weights {where} do not fit {who}: {name} has shape {list(there[name].shape)} there, "
+                f"{list(tensor.shape)} is wanted"
+            )
+    extra = next((name for name in there if name not in wanted), None)
+    if extra is not None:
+        raise InputError(f"weights {where} hold tensor {extra}, which {who} does not have: it is another architecture")
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _name(model: nn.Module) -> str:
+    config = getattr(model, "pretrained_cfg", None) or {}
+    return str(config.get("architecture") or type(model).__name__)
+
+
+def _head_names(model: nn.Module) -> tuple[str, ...]:
+    names = (getattr(model, "pretrained_cfg", None) or {}).get("classifier") or ()
+    found = (names,) if isinstance(names, str) else tuple(names)
+    # Some classifiers are modules around the linear layer (LeViT's norm + linear): the prefix is enough to find it.
+    modules = dict(model.named_modules())
+    return tuple(
+        path
+        for path in modules
+        if isinstance(modules[path], nn.Linear) and any(path == name or path.startswith(f"{name}.") for name in found)
+    )
+
+
+def _timm_filter(model: nn.Module) -> Callable[[State, nn.Module], State]:
+    for kind in type(model).__mro__:
+        found = getattr(sys.modules[kind.__module__], "checkpoint_filter_fn", None)
+        if found is not None:
+            return _without_gradient(found)
+    return lambda state, _: dict(state)
+
+
+def _without_gradient(function: Callable[[State, nn.Module], State]) -> Callable[[State, nn.Module], State]:
+    def call(state: State, model: nn.Module) -> State:
+        with torch.no_grad():
+            return dict(function(dict(state), model))
+
+    return call

@@ -1,0 +1,1 @@
+"""One command from nothing to a Pareto front: train what needs training, sweep, record, publish."""

@@ -1,0 +1,137 @@
+"""What a bench is asked to do: from flags, a YAML file, and each dataset's defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from dynvit.errors import InputError, unknown
+from dynvit.interface import Rule
+from dynvit.sweep import SamplerName
+
+# What a newcomer gets for each dataset: a backbone of fitting size, and training where no weights can be had.
+_DEFAULT_BACKBONE = {"digits": "vit_digits"}
+_LARGE_BACKBONE = "deit_tiny_patch16_224"
+_TRAINED_BY_DEFAULT = frozenset({"digits"})
+DEFAULT_METHODS = ("dense", "random", "topk", "dynamicvit")
+
+
+class BenchConfig(BaseModel):
+    """The options of ``dynvit bench``; the same names in a suite's YAML.
+
+    Units: ``budgets`` in GMACs per image; ``targets`` as fractions of the dense backbone's MACs; ``memory_mb`` MiB
+    of decoded pixels a process.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    methods: tuple[str, ...] = Field(DEFAULT_METHODS, min_length=1)
+    dataset: str = "digits"
+    data_dir: str | None = None
+    split: str = "validation"
+    limit: int | None = Field(None, ge=1)
+    calibration: int | None = Field(None, ge=1)
+    on_bad_sample: Literal["raise", "skip"] = "raise"
+    backbone: str | None = None
+    weights: str | None = None
+    image_size: int | None = Field(None, ge=1)
+    method_checkpoint: Mapping[str, tuple[str, ...]] = {}
+    options: Mapping[str, tuple[str, ...]] = {}
+    train: bool | None = None
+    targets: tuple[float, ...] = ()
+    recipe: str | None = None
+    epochs: int | None = Field(None, ge=1)
+    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    points: int = Field(8, ge=1)
+    budgets: tuple[float, ...] = ()
+    sampler: SamplerName = "ladder"
+    trials: int = Field(32, ge=1)
+    rule: Rule = "matmul+conv"
+    batch_size: int = Field(64, ge=1)
+    workers: int = Field(0, ge=0)
+    memory_mb: int = Field(4096, ge=0)
+    device: str = "auto"
+    seed: int = Field(0, ge=0)
+    output: str | None = None
+    plugin: tuple[str, ...] = ()
+
+    @field_validator("methods")
+    @classmethod
+    def _once(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(methods))
+
+    @field_validator("targets")
+    @classmethod
+    def _fractions(cls, targets: tuple[float, ...]) -> tuple[float, ...]:
+        for target in targets:
+            if not 0 < target <= 1:
+                raise ValueError(f"a target is a fraction of the dense backbone's MACs, in (0, 1], not {target:g}")
+        return tuple(dict.fromkeys(targets))
+
+    @field_validator("budgets")
+    @classmethod
+    def _positive(cls, budgets: tuple[float, ...]) -> tuple[float, ...]:
+        for budget in budgets:
+            if budget <= 0:
+                raise ValueError(f"a budget is in GMACs per image, above 0, not {budget:g}")
+        return tuple(dict.fromkeys(budgets))
+
+    @property
+    def backbone_name(self) -> str:
+        """The backbone asked for, else the dataset's default."""
+        return self.backbone or _DEFAULT_BACKBONE.get(self.dataset, _LARGE_BACKBONE)
+
+    @property
+    def trains(self) -> bool:
+        """Whether to train what needs training: asked for, else where nothing was given that could be used."""
+        if self.train is not None:
+            return self.train
+        return self.dataset in _TRAINED_BY_DEFAULT and self.weights is None and not self.method_checkpoint
+
+    @property
+    def folder(self) -> Path:
+        """Where everything goes: asked for, else named after dataset and backbone."""
+        return Path(self.output) if self.output else Path("runs") / f"{self.dataset}-{self.backbone_name}"
+
+    def identity(self) -> dict[str, Any]:
+        """What must not change between two runs into one folder: everything that a record depends on."""
+        free = {"output", "workers", "memory_mb", "device", "data_dir", "plugin"}
+        return self.model_dump(mode="json", exclude=free)
+
+
+def load_config(file: str | None, flags: Mapping[str, Any]) -> BenchConfig:
+    """The options of a YAML file, overridden by the flags that were given.
+
+    Raises: ``InputError`` for a file that is none, an option that does not exist, or a value out of range.
+    """
+    given = _read_yaml(file) if file else {}
+    given |= flags
+    known = BenchConfig.model_fields
+    for name in given:
+        if name not in known:
+            raise unknown("option", name, known)
+    for name in ("methods", "targets", "budgets", "plugin"):
+        if isinstance(given.get(name), str | int | float):
+            given[name] = [given[name]]
+    try:
+        return BenchConfig(**given)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        raise InputError(f"option {where}: {fault['msg']}, got {fault['input']!r}") from error
+
+
+def _read_yaml(file: str) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read suite {file!r} ({error.strerror}): -C takes the path of a YAML file") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"suite {file!r} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"suite {file!r} holds no options: it is a mapping of bench's options, points: 8 for one")
+    return {str(name).replace("-", "_"): value for name, value in content.items()}

@@ -1,0 +1,52 @@
+"""The output folder: made by one configuration, continued by the same, never overwritten by another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dynvit.errors import InputError
+from dynvit.leaderboard.files import write_whole
+
+CONFIG = "bench.json"
+
+
+def fresh_folder(folder: Path) -> Path:
+    """``folder`` if nothing lies there, else the first of ``folder-2``, ``folder-3``, … that is free."""
+    number, candidate = 1, folder
+    while candidate.exists():
+        number += 1
+        candidate = folder.with_name(f"{folder.name}-{number}")
+    return candidate
+
+
+def check_folder(folder: Path, identity: Mapping[str, Any]) -> bool:
+    """Whether the folder holds a run of the same configuration; nothing is written.
+
+    Raises: ``InputError`` where it holds something else, naming the first option that differs.
+    """
+    file = folder / CONFIG
+    if not file.is_file():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"output {str(folder)!r} holds something else already: give another --output, or --fresh")
+        return False
+    try:
+        there = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} is not JSON ({error}): give another --output, or --fresh") from error
+    for name in sorted(there.keys() | identity.keys()):
+        if there.get(name) != identity.get(name):
+            raise InputError(
+                f"output {str(folder)!r} was made with {name} = {json.dumps(there.get(name))}, not "
+                f"{json.dumps(identity.get(name))}: give another --output, or --fresh for a new folder beside it"
+            )
+    return True
+
+
+def claim_folder(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Make the folder this configuration's, or find that it is. Raises: as ``check_folder``."""
+    if not check_folder(folder, identity):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / CONFIG, (json.dumps(identity, indent=1, sort_keys=True) + "\n").encode())

@@ -1,0 +1,242 @@
+"""The bench itself: arms, ladders, measurements, the published front."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+
+from dynvit.backbones.build import build
+from dynvit.backbones.dense import dense_macs
+from dynvit.bench.arms import Arm
+from dynvit.bench.config import BenchConfig
+from dynvit.bench.folder import check_folder, claim_folder
+from dynvit.bench.prepare import Preparation, prepare
+from dynvit.bench.results import GIGA, Context
+from dynvit.bench.sweeping import Measurer, Target
+from dynvit.data import open_split
+from dynvit.data.source import ImageSource
+from dynvit.environment import capture
+from dynvit.errors import InputError
+from dynvit.evaluation.accuracy import to_pixels
+from dynvit.interface import Batch, OperatingPoint, SolvesBudgets
+from dynvit.ladder import SLACK, common_budgets, ladder_of, out_of_range
+from dynvit.leaderboard.board import Leaderboard
+from dynvit.leaderboard.build import build as build_board
+from dynvit.leaderboard.render import render
+from dynvit.leaderboard.store import RunStore
+from dynvit.progress import Progress
+from dynvit.sweep import Objectives, climb, search
+
+RUNS, BOARD = "runs.jsonl", "leaderboard.json"
+# Enough images for a mean cost within a percent; a method that solves its own budgets gets the whole split.
+LADDER_IMAGES = 256
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A bench that is ready to run: everything that a person could have got wrong has been checked.
+
+    ``command`` is what the records say made them.
+    """
+
+    config: BenchConfig
+    command: str
+    folder: Path
+    source: ImageSource
+    preparation: Preparation
+
+    @classmethod
+    def plan(cls, config: BenchConfig, command: str) -> Bench:
+        """Check the configuration, the data and the folder; nothing is written.
+
+        Raises: ``InputError`` for whatever is wrong with them.
+        """
+        source = open_split(
+            config.dataset,
+            config.split,
+            data_dir=config.data_dir,
+            seed=config.seed,
+            calibration=config.calibration,
+            on_bad_sample=config.on_bad_sample,
+            limit=config.limit,
+        )
+        if len(source) == 0:
+            raise InputError(f"split {config.split!r} of {config.dataset} has no sample: pack or fetch it again")
+        preparation = prepare(config, source.spec)
+        check_folder(config.folder, config.identity())
+        return cls(config, command, config.folder, source, preparation)
+
+    def run(self) -> Leaderboard:
+        """Train what needs training, sweep every arm, publish. Continues what a killed run began."""
+        state = PartialState(cpu=self.config.device == "cpu")
+        if state.is_main_process:
+            claim_folder(self.folder, self.config.identity())
+        state.wait_for_everyone()
+        arms = self.preparation.arms(self.folder, self.command)
+        store = RunStore(self.folder / RUNS)
+        if state.is_main_process:
+            with store:
+                self._sweep(arms, store, state)
+                return self._publish(store)
+        self._sweep(arms, store, state)
+        return build_board(store.read(), command=self.command)
+
+    def _sweep(self, arms: Sequence[Arm], store: RunStore, state: PartialState) -> None:
+        dense = dense_macs(build(replace(self.preparation.backbone, weights=None)), self.config.rule)
+        context = Context(
+            role="report",
+            dataset=self.config.dataset,
+            split=self.config.split,
+            manifest_sha256=self.source.manifest.sha256,
+            n_expected=self.source.expected,
+            limit=self.config.limit,
+            rule=self.config.rule,
+            dense_gmacs=dense / GIGA,
+            data_seed=self.config.seed,
+            search_seed=None,
+            environment=capture(_device_name(state.device)),
+            command=self.command,
+            git_sha=_git_sha(),
+        )
+        measurer = self._measurer(self.source, context, store, state)
+        for arm in arms:
+            arm.model.eval().to(state.device)
+        if self.config.sampler == "ladder":
+            plan = self._ladder(arms, state)
+        else:
+            plan = {arm.label: self._search(arm, context, store, state) for arm in arms}
+        todo = sum(len(measurer.missing(arm, plan[arm.label])) * measurer.images(arm) for arm in arms)
+        with Progress("sweep", todo, quiet=not state.is_main_process) as progress:
+            for arm in arms:
+                targets = plan[arm.label]
+                measurer.measure(arm, targets, progress)
+                if self.config.sampler == "ladder":
+                    climb(arm.knobs, [t.point for t in targets], lambda point, arm=arm: _worth(measurer, arm, point))
+
+    def _ladder(self, arms: Sequence[Arm], state: PartialState) -> Mapping[str, list[Target]]:
+        """The same budgets for every arm; an arm without a budget has its one point."""
+        ladders = {
+            arm.label: ladder_of(arm.model, arm.method.budget_knob, arm.knobs, self._calibration(arm, state))
+            for arm in arms
+        }
+        ranges = [ladder.range() for ladder in ladders.values() if ladder is not None]
+        budgets = [budget * GIGA for budget in self.config.budgets]
+        for budget in budgets:
+            for reach in ranges:
+                if not reach.low * (1 - SLACK) <= budget <= reach.high * (1 + SLACK):
+                    raise out_of_range(budget, reach)
+        if not budgets and ranges:
+            budgets = common_budgets(ranges, self.config.points)
+        plan = {}
+        for arm in arms:
+            ladder = ladders[arm.label]
+            if ladder is None:
+                plan[arm.label] = [_only(arm)]
+            else:
+                solved = zip(ladder.solve(budgets), budgets, strict=True)
+                plan[arm.label] = [Target(point, budget / GIGA) for point, budget in solved]
+        return plan
+
+    def _search(self, arm: Arm, context: Context, store: RunStore, state: PartialState) -> list[Target]:
+        """Points that a sampler found on the calibration split; what it saw there is recorded too."""
+        if not arm.knobs:
+            return [_only(arm)]
+        assert self.config.sampler != "ladder"
+        source = self._open_calibration()
+        seen = replace(
+            context,
+            role="search",
+            split="calibration",
+            manifest_sha256=source.manifest.sha256,
+            n_expected=source.expected,
+            limit=None,
+            search_seed=self.config.seed,
+        )
+        measurer = self._measurer(source, seen, store, state)
+        total = self.config.trials * measurer.images(arm)
+        with Progress(f"search {arm.label}", total, quiet=not state.is_main_process) as progress:
+
+            def measure(point: OperatingPoint) -> Objectives:
+                measurer.measure(arm, [Target(point)], progress)
+                return _worth(measurer, arm, point)
+
+            points = search(arm.knobs, self.config.sampler, self.config.trials, self.config.seed, measure)
+        return [Target(point) for point in points]
+
+    def _measurer(self, source: ImageSource, context: Context, store: RunStore, state: PartialState) -> Measurer:
+        config = self.config
+        measurer = Measurer(source, context, store, state, config.batch_size, config.workers, config.memory_mb)
+        measurer.load_known()
+        return measurer
+
+    def _calibration(self, arm: Arm, state: PartialState) -> list[Batch]:
+        """Images to solve budgets on: one of noise does where every image costs alike."""
+        size = arm.preprocessing.image_size
+        if arm.method.budget_knob is None and not isinstance(arm.model, SolvesBudgets):
+            return []
+        if not arm.method.adaptive_cost:
+            noise = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(state.device)
+            return [Batch(noise, torch.zeros(1, dtype=torch.int64), torch.zeros(1, 1))]
+        from dynvit.data.pixels import PixelBatches
+
+        source = self._open_calibration()
+        if not isinstance(arm.model, SolvesBudgets):
+            source = source.subset(range(min(LADDER_IMAGES, len(source))))
+        pixels = PixelBatches(source, arm.preprocessing, batch_size=self.config.batch_size)
+        classes = arm.backbone.num_classes
+        return [
+            Batch(
+                to_pixels(batch.images).to(state.device),
+                batch.labels.to(state.device),
+                torch.nn.functional.one_hot(batch.labels, classes).float().to(state.device),
+            )
+            for batch in pixels
+        ]
+
+    def _open_calibration(self) -> ImageSource:
+        config = self.config
+        return open_split(
+            config.dataset,
+            "calibration",
+            data_dir=config.data_dir,
+            seed=config.seed,
+            calibration=config.calibration,
+            on_bad_sample=config.on_bad_sample,
+        )
+
+    def _publish(self, store: RunStore) -> Leaderboard:
+        board = build_board(store.read(), command=self.command)
+        board.write(self.folder / BOARD)
+        render(board, self.folder)
+        return board
+
+
+def _worth(measurer: Measurer, arm: Arm, point: OperatingPoint) -> Objectives:
+    record = measurer.record(arm, point)
+    return Objectives(record.accuracy.top1_pct, record.compute.gmacs_mean)
+
+
+def _only(arm: Arm) -> Target:
+    """The point of a method that has one."""
+    return Target(arm.model.neutral or OperatingPoint())
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _git_sha() -> str | None:
+    """The commit of the checkout that runs, None for an installed package or a checkout with changes."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        asked = ["git", "-C", str(root), "rev-parse", "HEAD"]
+        return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

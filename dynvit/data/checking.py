@@ -1,0 +1,124 @@
+"""Reading every sample of a folder of shards, to say what is bad."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from dynvit.data.datasets import DatasetSpec
+from dynvit.data.locate import Location, locate
+from dynvit.data.manifest import Manifest, Sample
+from dynvit.data.scan import scan_shard
+from dynvit.data.source import ShardSource
+from dynvit.errors import InputError
+from dynvit.progress import Progress
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong; ``key`` is empty where it is the shard."""
+
+    shard: str
+    key: str
+    why: str
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """How many samples were read and decoded, and what was wrong."""
+
+    samples: int
+    faults: tuple[Fault, ...]
+
+
+def check_folder(folder: Path, *, workers: int = 2, quiet: bool = False) -> CheckReport:
+    """Read and decode every sample of every split in ``folder``; compare with manifests where there are.
+
+    Raises: ``InputError`` where there are no shards at all.
+    """
+    location = locate(folder.name, folder)
+    tasks = list(_tasks(location))
+    faults: list[Fault] = []
+    count = 0
+    # Threads do: decoding and hashing both let go of the interpreter.
+    with (
+        Progress(f"checking {folder}", len(tasks), unit="shards", quiet=quiet) as progress,
+        ThreadPoolExecutor(max(1, workers)) as pool,
+    ):
+        for samples, found in pool.map(lambda task: task.run(), tasks):
+            count += samples
+            faults += found
+            progress.advance(note=f"{count} samples, {len(faults)} bad")
+    return CheckReport(count, tuple(faults))
+
+
+@dataclass(frozen=True)
+class _Task:
+    path: Path
+    split: str
+    length: int | None
+    listed: dict[str, Sample] | None
+    num_classes: int | None
+
+    def run(self) -> tuple[int, list[Fault]]:
+        shard = self.path.name
+        if not self.path.is_file():
+            return 0, [Fault(shard, "", "missing")]
+        faults = []
+        try:
+            samples = scan_shard(self.path, fresh=True)
+        except InputError as error:
+            faults.append(Fault(shard, "", str(error)))
+            try:
+                samples = scan_shard(self.path, fresh=True, keep_going=True)
+            except InputError:
+                return 0, faults
+        if self.length is not None and len(samples) != self.length:
+            faults.append(Fault(shard, "", f"holds {len(samples)} samples, _info.json says {self.length}"))
+        faults += self._against_manifest(samples)
+        spec = DatasetSpec(self.split, self.num_classes or 0, 0, "")
+        source = ShardSource(spec, self.split, Manifest(samples), paths={shard: self.path})
+        for index, sample in enumerate(samples):
+            if sample.label < 0 or (self.num_classes is not None and sample.label >= self.num_classes):
+                faults.append(Fault(shard, sample.key, f"label {sample.label} is out of range"))
+            try:
+                source.read(index)
+            except InputError as error:
+                faults.append(Fault(shard, sample.key, str(error)))
+        return len(samples), faults
+
+    def _against_manifest(self, samples: tuple[Sample, ...]) -> list[Fault]:
+        if self.listed is None:
+            return []
+        shard, faults = self.path.name, []
+        for sample in samples:
+            listed = self.listed.get(sample.key)
+            if listed is None:
+                faults.append(Fault(shard, sample.key, "not in the manifest"))
+            elif listed != sample:
+                kinds = [k for k in ("label", "size", "sha256", "offset") if getattr(listed, k) != getattr(sample, k)]
+                faults.append(Fault(shard, sample.key, f"{', '.join(kinds)} differ from the manifest"))
+        gone = self.listed.keys() - {sample.key for sample in samples}
+        return faults + [Fault(shard, key, "in the manifest, not in the shard") for key in sorted(gone)]
+
+
+def _tasks(location: Location) -> list[_Task]:
+    folder = location.folder
+    if folder is None:
+        raise InputError(f"{location.base} is remote: check a folder")
+    names = folder / "classnames.txt"
+    num_classes = len(names.read_text().splitlines()) if names.is_file() else None
+    tasks = []
+    for split in location.splits.values():
+        manifest = folder / f"manifest-{split.name}.jsonl"
+        by_shard: dict[str, dict[str, Sample]] | None = None
+        if manifest.is_file():
+            by_shard = {}
+            for sample in Manifest.read(manifest).samples:
+                by_shard.setdefault(sample.shard, {})[sample.key] = sample
+        for i, file in enumerate(split.filenames):
+            length = split.shard_lengths[i] if split.shard_lengths else None
+            listed = None if by_shard is None else by_shard.get(file, {})
+            tasks.append(_Task(folder / file, split.name, length, listed, num_classes))
+    return tasks

@@ -1,0 +1,55 @@
+"""Choosing tokens and packing the chosen ones: patch scores in, fewer tokens out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def top_k(scores: Tensor, count: int, among: Tensor | None = None) -> Tensor:
+    """The positions of the ``count`` highest scores of each image, in ascending order of position.
+
+    ``among`` leaves only some positions to choose from; at least ``count`` of each image's must be left.
+
+    Shape: scores (B, N), among (B, N), positive where a position may be chosen → (B, count), int64.
+
+    >>> top_k(torch.tensor([[0.1, 0.9, 0.5, 0.7]]), 2).tolist()
+    [[1, 3]]
+    """
+    if among is not None:
+        scores = scores.masked_fill(among <= 0, -torch.inf)
+    # Raster order costs nothing and leaves rounding, and pictures of what was kept, free of the order of scores.
+    return scores.topk(count, dim=1, sorted=False).indices.sort(dim=1).values
+
+
+def gather_tokens(tokens: Tensor, positions: Tensor) -> Tensor:
+    """Each image's tokens at its own positions; differentiable in the tokens.
+
+    Shape: tokens (B, N, C), positions (B, k) → (B, k, C).
+    """
+    batch, count, width = tokens.shape
+    first = torch.arange(0, batch * count, count, device=tokens.device).unsqueeze(1)
+    # Whole rows are copied; torch.gather would look up an index for each channel.
+    rows = tokens.reshape(batch * count, width).index_select(0, (positions + first).flatten())
+    return rows.view(batch, -1, width)
+
+
+def keep_patches(tokens: Tensor, positions: Tensor) -> Tensor:
+    """The class token and the patch tokens at ``positions``, packed.
+
+    Shape: tokens (B, 1 + N, C), positions (B, k) among the N patches → (B, 1 + k, C).
+
+    >>> tokens = torch.arange(5.0).view(1, 5, 1)
+    >>> keep_patches(tokens, torch.tensor([[1, 3]])).flatten().tolist()
+    [0.0, 2.0, 4.0]
+    """
+    class_position = positions.new_zeros(len(positions), 1)
+    return gather_tokens(tokens, torch.cat([class_position, positions + 1], dim=1))
+
+
+def mask_of(positions: Tensor, scores: Tensor) -> Tensor:
+    """1 at ``positions``, 0 elsewhere.
+
+    Shape: positions (B, k), scores (B, N), read for their shape and type alone → (B, N).
+    """
+    return torch.zeros_like(scores).scatter(1, positions, 1.0)

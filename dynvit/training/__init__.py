@@ -1,0 +1,1 @@
+"""Training: stages in order, by a loop that knows no method."""

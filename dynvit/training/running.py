@@ -1,0 +1,92 @@
+"""One stage while it runs: its optimiser, its averaged weights, its step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from dynvit.interface import Batch, DynamicModel, Losses, Recipe, Stage
+from dynvit.training import optimization
+from dynvit.training.averaging import WeightAverage
+from dynvit.training.state import EpochLog, State
+
+
+class RunningStage:
+    """A stage with its optimiser and averaged weights, fresh or as a state left them."""
+
+    def __init__(
+        self, stage: Stage, model: DynamicModel, recipe: Recipe, accelerator: Accelerator, state: State | None
+    ) -> None:
+        self.stage, self.model, self.recipe, self.accelerator = stage, model, recipe, accelerator
+        self.epochs_done = self.steps_done = 0
+        if state is not None:
+            model.load_state_dict(state.model)
+            for module, tensors in zip(stage.frozen, state.frozen, strict=False):
+                module.load_state_dict(tensors)
+        self.groups = optimization.prepare(model, stage, accelerator.device)
+        self.plain_optimizer = optimization.make_optimizer(stage, self.groups)
+        self.average = WeightAverage(model, recipe.ema_decay) if recipe.ema_decay > 0 else None
+        if state is not None:
+            self.epochs_done, self.steps_done = state.epochs_done, state.steps_done
+            self.plain_optimizer.load_state_dict(state.optimizer)
+            if self.average is not None and state.average is not None:
+                self.average.module.load_state_dict(state.average)
+            if accelerator.scaler is not None and state.scaler is not None:
+                accelerator.scaler.load_state_dict(state.scaler)
+        self.optimizer = accelerator.prepare_optimizer(self.plain_optimizer)
+
+    @property
+    def averaged(self) -> DynamicModel:
+        """The model to evaluate."""
+        return self.model if self.average is None else self.average.module
+
+    def rate(self, epoch: float) -> dict[str, float]:
+        """Set the learning rates for a fraction of an epoch; the rates by group."""
+        return optimization.set_rates(self.plain_optimizer, self.groups, epoch, self.stage.epochs)
+
+    def step(self, pieces: Sequence[Batch]) -> Losses:
+        """One optimiser step; the mean losses of this process, without their graph."""
+        self.optimizer.zero_grad()
+        whole = sum(len(piece.images) for piece in pieces)
+        total: Tensor = torch.zeros((), device=self.accelerator.device)
+        parts: dict[str, Tensor] = {}
+        for piece in pieces:
+            share = len(piece.images) / whole
+            with self.accelerator.autocast():
+                losses = self.stage.loss(self.model, piece)
+            self.accelerator.backward(losses.total * share)
+            total = total + losses.total.detach().float() * share
+            for name, value in losses.parts.items():
+                parts[name] = parts.get(name, 0) + value.detach().float() * share
+        optimization.average_gradients(self.accelerator, self.groups)
+        optimization.clip(self.accelerator, self.plain_optimizer, self.recipe.clip_grad)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.model, self.steps_done)
+        self.steps_done += 1
+        return Losses(total, parts)
+
+    def state(self, index: int, ended: bool, history: tuple[EpochLog, ...]) -> State:
+        """What a later process needs to go on from here."""
+        scaler = self.accelerator.scaler
+        return State(
+            stage=index,
+            epochs_done=self.epochs_done,
+            steps_done=self.steps_done,
+            ended=ended,
+            model=dict(self.model.state_dict()),
+            optimizer=self.plain_optimizer.state_dict(),
+            average=None if self.average is None else dict(self.average.module.state_dict()),
+            scaler=None if scaler is None else scaler.state_dict(),
+            frozen=[dict(m.state_dict()) for m in self.stage.frozen] if self.stage.begin is not None else [],
+            history=history,
+        )
+
+    def finish(self) -> None:
+        """Hand on the averaged weights, and let go of the optimiser."""
+        if self.average is not None:
+            self.average.copy_to(self.model)
+        self.accelerator.free_memory()

@@ -1,0 +1,78 @@
+"""Where a training stands, in one file that is replaced whole: a killed process continues as if nothing happened."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dynvit.data.manifest import atomic
+from dynvit.errors import InputError
+
+STATE_VERSION = 1
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class EpochLog:
+    """One epoch as ``log.jsonl`` has it. ``held_out_top1_pct`` is null where nobody looked.
+
+    Units: ``lr`` at the epoch's last step; ``images_per_s`` over all processes.
+    """
+
+    stage: str
+    epoch: int
+    losses: dict[str, float]
+    lr: dict[str, float]
+    images_per_s: float
+    held_out_top1_pct: float | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """A training after ``epochs_done`` epochs of stage number ``stage``, ``ended`` where its ``until`` said so.
+
+    Nothing random is kept: each epoch seeds itself. ``frozen`` holds the frozen modules of a stage that has a
+    ``begin``, which may have made them from weights that are gone by now.
+    """
+
+    stage: int
+    epochs_done: int
+    steps_done: int
+    ended: bool
+    model: Tensors
+    optimizer: dict[str, Any]
+    average: Tensors | None = None
+    scaler: dict[str, Any] | None = None
+    frozen: list[Tensors] = field(default_factory=list)
+    history: tuple[EpochLog, ...] = ()
+
+    def write(self, path: Path) -> None:
+        """Replace the file at ``path``; it is on disk when this returns."""
+        body = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        body["history"] = [asdict(entry) for entry in self.history]
+        with atomic(path) as temporary:
+            torch.save({"version": STATE_VERSION, **body}, temporary)
+
+    @classmethod
+    def read(cls, path: Path) -> State | None:
+        """The state in ``path``, or None where there is none.
+
+        Raises: ``InputError`` for a file that is not one of this version's.
+        """
+        if not path.is_file():
+            return None
+        try:
+            body = torch.load(path, map_location="cpu", weights_only=True)
+            if body.pop("version") != STATE_VERSION:
+                raise ValueError("another version of dynvit wrote it")
+            body["history"] = tuple(EpochLog(**entry) for entry in body["history"])
+            return cls(**body)
+        except Exception as error:  # a damaged pickle fails in whatever its bytes happened to mean
+            raise InputError(
+                f"cannot continue from {path} ({str(error) or type(error).__name__}): "
+                "train into a new folder, or delete this file to begin again"
+            ) from error

@@ -1,0 +1,248 @@
+"""The training loop: stages in order, on Accelerate, continued to the bit after any kill."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import jsonlines
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from dynvit.data.manifest import atomic
+from dynvit.data.transforms import seeded
+from dynvit.errors import InputError
+from dynvit.interface import DynamicModel, Recipe, Stage
+from dynvit.progress import Progress
+from dynvit.training import optimization
+from dynvit.training.meter import Meter
+from dynvit.training.mixing import Mixer, split
+from dynvit.training.running import RunningStage
+from dynvit.training.state import EpochLog, State
+
+CHECK_EVERY = 20  # steps; reading a loss waits for the device
+
+
+class TrainingDivergedError(InputError):
+    """A loss or a weight that is not finite: one line with stage, step and the last good checkpoint."""
+
+
+class TrainingLoader(Protocol):
+    """Batches of this process; what an epoch holds depends on its number alone."""
+
+    batch_size: int
+
+    def __len__(self) -> int:
+        """Steps an epoch, the same on each process."""
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images (B, 3, H, W) in [0, 1] and labels (B,)."""
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """What does not belong to a recipe.
+
+    ``accumulate`` cuts a process's batch in as many pieces, whose gradients are added; ``state`` is the file that a
+    killed training continues from, ``log`` the JSON lines, each None for none.
+
+    Units: ``state_every`` seconds at least between two states, which are written at an epoch's end.
+    """
+
+    classes: int
+    seed: int = 0
+    accumulate: int = 1
+    state: Path | None = None
+    state_every: float = 10.0
+    log: Path | None = None
+    task: str = "training"
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What came out. Units: ``seconds`` of this process's life, without what an earlier one did."""
+
+    history: tuple[EpochLog, ...]
+    seconds: float
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that ran over all stages."""
+        return len(self.history)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Losses and held-out accuracy of the last epoch."""
+        if not self.history:
+            return {}
+        last = self.history[-1]
+        accuracy = last.held_out_top1_pct
+        return last.losses | ({} if accuracy is None else {"held_out_top1_pct": accuracy})
+
+
+Validate = Callable[[DynamicModel], float | None]
+
+
+def train(
+    model: DynamicModel,
+    stages: Sequence[Stage],
+    recipe: Recipe,
+    loader: TrainingLoader,
+    settings: TrainerSettings,
+    accelerator: Accelerator,
+    validate: Validate | None = None,
+) -> TrainingSummary:
+    """Run ``stages`` on ``model``, which is left trained, in eval mode, on the accelerator's device.
+
+    Everything drawn by chance follows from seed, stage, epoch and rank, so a training that is killed and continued
+    from ``settings.state`` gives the very weights of an undisturbed one. Where the recipe averages weights, a stage
+    hands the averaged ones on. ``validate`` (in percent) is asked after each epoch, of the averaged model.
+
+    Raises: ``TrainingDivergedError`` for a loss that is not finite; ``InputError`` for a stage that trains nothing.
+    """
+    return _Training(model, stages, recipe, loader, settings, accelerator, validate).run()
+
+
+class _Training:
+    def __init__(
+        self,
+        model: DynamicModel,
+        stages: Sequence[Stage],
+        recipe: Recipe,
+        loader: TrainingLoader,
+        settings: TrainerSettings,
+        accelerator: Accelerator,
+        validate: Validate | None,
+    ) -> None:
+        self.model, self.stages, self.recipe, self.loader = model, stages, recipe, loader
+        self.settings, self.accelerator, self.validate = settings, accelerator, validate
+        self.mixer = Mixer(recipe.augment, settings.classes, loader.batch_size)
+        self.history: tuple[EpochLog, ...] = ()
+        self.saved = "no checkpoint was written yet"
+        self.saved_at = self.started = time.monotonic()
+
+    def run(self) -> TrainingSummary:
+        state = State.read(self.settings.state) if self.settings.state else None
+        if state is not None:
+            self.history = state.history
+            self.saved = f"the last good checkpoint is {self.settings.state}"
+        self._begin_log()
+        images = len(self.loader) * self.loader.batch_size * self.accelerator.num_processes
+        first = 0 if state is None else state.stage
+        left = sum(s.epochs for s in self.stages[first:]) - (0 if state is None else state.epochs_done)
+        quiet = self.settings.quiet or not self.accelerator.is_main_process
+        wanted_gradient = {name: p.requires_grad for name, p in self.model.named_parameters()}
+        with Progress(self.settings.task, left * images, quiet=quiet) as progress:
+            for index, stage in enumerate(self.stages):
+                if stage.begin is not None:
+                    # Also for stages that are over: what they did to the model's structure must be there again.
+                    with seeded(self._seed("begin", index)):
+                        stage.begin(self.model)
+                if index >= first:
+                    self._stage(index, state if index == first else None, progress)
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(wanted_gradient.get(name, True))
+        self.model.eval()
+        return TrainingSummary(self.history, time.monotonic() - self.started)
+
+    def _stage(self, index: int, state: State | None, progress: Progress) -> None:
+        stage = self.stages[index]
+        running = RunningStage(stage, self.model, self.recipe, self.accelerator, state)
+        ended = state is not None and state.ended
+        for epoch in range(running.epochs_done, stage.epochs):
+            if ended:
+                break
+            ended = self._epoch(index, epoch, running, progress)
+        running.finish()
+
+    def _epoch(self, index: int, epoch: int, running: RunningStage, progress: Progress) -> bool:
+        """One epoch with all that follows it; whether the stage is over before its time."""
+        stage, start = running.stage, time.monotonic()
+        number = sum(s.epochs for s in self.stages[:index]) + epoch
+        meter = Meter(self.accelerator)
+        rates: dict[str, float] = {}
+        optimization.set_train_mode(self.model, stage)
+        with seeded(self._seed("epoch", index, epoch, self.accelerator.process_index)):
+            for step, (images, labels) in enumerate(self.loader.epoch(number)):
+                device = self.accelerator.device
+                batch = self.mixer(images.to(device, non_blocking=True), labels.to(device, non_blocking=True))
+                rates = running.rate(epoch + step / len(self.loader))
+                meter.add(running.step(split(batch, self.settings.accumulate)))
+                if (step + 1) % CHECK_EVERY == 0:
+                    self._check(meter, stage, epoch, step + 1)
+                note = f"stage {stage.name}, epoch {epoch + 1}/{stage.epochs}{meter.note}"
+                progress.advance(len(images) * self.accelerator.num_processes, note)
+        self._check(meter, stage, epoch, len(self.loader))
+        self._check_weights(stage, epoch)
+        images_done = len(self.loader) * self.loader.batch_size * self.accelerator.num_processes
+        speed = images_done / (time.monotonic() - start)
+        running.epochs_done = epoch + 1
+        self.model.eval()
+        ended = bool(stage.until is not None and stage.until(self.model))
+        accuracy = self._validate(running.averaged)
+        self._log(EpochLog(stage.name, epoch, meter.means(), rates, speed, accuracy), number)
+        if time.monotonic() - self.saved_at >= self.settings.state_every:
+            self._save(index, running, ended)
+        return ended
+
+    def _check(self, meter: Meter, stage: Stage, epoch: int, step: int) -> None:
+        bad = meter.read()
+        if bad is not None:
+            where = epoch * len(self.loader) + step - bad
+            raise TrainingDivergedError(
+                f"the loss of stage {stage.name!r} is not finite at step {where} (epoch {epoch + 1}): {self.saved}; "
+                "train with a lower --lr, or without --mixed-precision"
+            )
+
+    def _check_weights(self, stage: Stage, epoch: int) -> None:
+        trained = [p.detach() for p in self.model.parameters() if p.requires_grad]
+        if not math.isfinite(float(torch.stack(torch._foreach_norm(trained)).sum())):
+            raise TrainingDivergedError(
+                f"a weight of stage {stage.name!r} is not finite at step {(epoch + 1) * len(self.loader)} "
+                f"(epoch {epoch + 1}): {self.saved}; train with a lower --lr, or without --mixed-precision"
+            )
+
+    def _validate(self, model: DynamicModel) -> float | None:
+        if self.validate is None or not self.accelerator.is_main_process:
+            return None
+        with torch.no_grad():
+            return self.validate(model.eval())
+
+    def _save(self, index: int, running: RunningStage, ended: bool) -> None:
+        self.saved_at = time.monotonic()
+        if self.settings.state is None:
+            return
+        self.saved = f"the last good checkpoint is {self.settings.state}, {len(self.history)} epochs in"
+        if self.accelerator.is_main_process:
+            running.state(index, ended, self.history).write(self.settings.state)
+
+    def _begin_log(self) -> None:
+        """The log as far as the state knows it: epochs that a kill undid are run, and written, again."""
+        if self.settings.log is None or not self.accelerator.is_main_process:
+            return
+        with atomic(self.settings.log) as temporary, jsonlines.open(temporary, "w") as lines:
+            lines.write_all(vars(entry) for entry in self.history)
+
+    def _log(self, entry: EpochLog, number: int) -> None:
+        self.history += (entry,)
+        if not self.accelerator.is_main_process:
+            return
+        if self.settings.log is not None:
+            with jsonlines.open(self.settings.log, "a") as lines:
+                lines.write(vars(entry))
+        values = {f"{kind}/{name}": v for kind in ("losses", "lr") for name, v in getattr(entry, kind).items()}
+        values["images_per_s"] = entry.images_per_s
+        if entry.held_out_top1_pct is not None:
+            values["held_out_top1_pct"] = entry.held_out_top1_pct
+        self.accelerator.log(values, step=number)
+
+    def _seed(self, *parts: str | int) -> int:
+        digest = hashlib.sha256("/".join(map(str, (self.settings.seed, *parts))).encode()).digest()
+        return int.from_bytes(digest[:7], "big")

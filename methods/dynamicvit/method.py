@@ -1,0 +1,59 @@
+"""DynamicViT as the core sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from optuna.distributions import BaseDistribution, FloatDistribution
+from torch import nn
+
+from dynvit.errors import InputError
+from dynvit.interface import DynamicModel, Method, Recipe, Stage, register_method
+
+from .budget import ratio_for
+from .model import DynamicViTModel
+from .options import LOWEST_RATIO, DynamicViTOptions
+from .recipes import RECIPES, DynamicViTRecipe
+from .stages import sparsify
+
+
+@register_method("dynamicvit")
+class DynamicViT(Method[DynamicViTOptions]):
+    """DynamicViT on any plain timm ViT with a class token."""
+
+    summary = "learned token pruning at three depths (Rao et al., 2021)"
+    Options = DynamicViTOptions
+    needs_training = True
+    adaptive_cost = False
+    budget_knob = "keep_ratio"
+    recipes: ClassVar[Mapping[str, Recipe]] = RECIPES
+    _keep: ClassVar[BaseDistribution] = FloatDistribution(LOWEST_RATIO, 1.0)
+
+    def knobs(self, options: DynamicViTOptions) -> Mapping[str, BaseDistribution]:
+        """``keep_ratio``: ρ at inference, which need not be the one that was trained for."""
+        return {"keep_ratio": self._keep}
+
+    def attach(self, backbone: nn.Module, options: DynamicViTOptions) -> DynamicModel:
+        """A plain ViT with a class token and room for the stages.
+
+        Raises: ``InputError`` for another backbone, or one that is too shallow.
+        """
+        return DynamicViTModel(backbone, options)
+
+    def stages(self, model: DynamicModel, recipe: Recipe) -> Sequence[Stage]:
+        """One stage, with a frozen copy of the backbone, as it is now, for a teacher.
+
+        Raises: ``InputError`` for a recipe of another method.
+        """
+        if not isinstance(model, DynamicViTModel) or not isinstance(recipe, DynamicViTRecipe):
+            raise InputError(f"method dynamicvit trains with its own recipes: {', '.join(self.recipes)}")
+        return [sparsify(model, recipe)]
+
+    def options_for(self, target: float, backbone: nn.Module, options: DynamicViTOptions) -> DynamicViTOptions:
+        """The highest keep ratio, in thousandths, whose whole cost is within the target.
+
+        Units: ``target`` as a fraction of the backbone's MACs. Raises: ``InputError`` for one out of reach.
+        """
+        return replace(options, keep_ratio=ratio_for(target, DynamicViTModel(backbone, options)))

@@ -1,0 +1,115 @@
+"""DynamicViT's training: one stage, with a frozen copy of the backbone as the teacher."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+
+import torch
+import torch.nn.functional as F
+from timm.layers import DropPath
+from torch import Tensor, nn
+
+from dynvit.backbones.vit import PlainViT
+from dynvit.interface import Batch, DynamicModel, Losses, OperatingPoint, ParamGroup, Stage
+
+from .losses import kl_loss, ratio_loss, token_loss
+from .model import DynamicViTModel, DynamicViTPrediction
+from .options import DynamicViTOptions
+from .recipes import DynamicViTRecipe
+
+
+def sparsify(model: DynamicViTModel, recipe: DynamicViTRecipe) -> Stage:
+    """The stage that trains predictors and backbone together."""
+    teacher = copy.deepcopy(model.backbone).eval().requires_grad_(False)
+    ratio_weight = model.options.ratio_weight if recipe.ratio_weight is None else recipe.ratio_weight
+    return Stage(
+        name="sparsify",
+        epochs=recipe.epochs,
+        groups=lambda model: parameter_groups(model, recipe),
+        loss=distillation(model.options, PlainViT(teacher), len(model.prune_at), ratio_weight),
+        frozen=(teacher,),
+        begin=lambda model: set_drop_path(model.backbone, recipe.drop_path),
+    )
+
+
+def distillation(
+    options: DynamicViTOptions, teacher: PlainViT, stages: int, ratio_weight: float
+) -> Callable[[nn.Module, Batch], Losses]:
+    """The loss of Eq. 12-16: cross-entropy, kept share, and the teacher's answers and tokens."""
+    point = OperatingPoint(keep_ratio=options.keep_ratio)
+    ratios = [options.keep_ratio**stage for stage in range(1, stages + 1)]
+    taught = options.kl_weight > 0 or options.token_weight > 0
+
+    def loss(model: nn.Module, batch: Batch) -> Losses:
+        prediction: DynamicViTPrediction = model(batch.images, point)
+        logits = _at_least_float32(prediction.logits)
+        parts = {
+            "cls": F.cross_entropy(logits, batch.targets),
+            "ratio": ratio_loss(prediction.masks, ratios, options.ratio_over),
+        }
+        total = options.cls_weight * parts["cls"] + ratio_weight * parts["ratio"]
+        if taught:
+            answers, patches = _teach(teacher, batch.images)
+            parts["kl"] = kl_loss(logits, answers, options.kl_direction)
+            parts["tokens"] = token_loss(
+                _at_least_float32(prediction.patches),
+                patches,
+                prediction.kept,
+                options.token_term,
+                options.token_channels,
+            )
+            total = total + options.kl_weight * parts["kl"] + options.token_weight * parts["tokens"]
+        return Losses(total, parts | {"kept": prediction.kept.mean()})
+
+    return loss
+
+
+def parameter_groups(model: DynamicModel, recipe: DynamicViTRecipe) -> list[ParamGroup]:
+    """Predictors at ``lr``, the backbone at its fraction; vectors and embeddings without weight decay."""
+    assert isinstance(model, DynamicViTModel)
+    embeddings = ("cls_token", "pos_embed")
+    trained = [
+        (name, parameter)
+        for name, parameter in model.backbone.named_parameters()
+        if recipe.train_embeddings or not name.endswith(embeddings)
+    ]
+    vectors = [parameter for name, parameter in trained if parameter.ndim <= 1 or name.endswith(embeddings)]
+    rest = {id(parameter) for parameter in vectors}
+    matrices = [parameter for _, parameter in trained if id(parameter) not in rest]
+    predictors, backbone = recipe.predictor_schedule(), recipe.backbone_schedule()
+    lr, slow, decay = recipe.lr, recipe.lr * recipe.backbone_lr, recipe.weight_decay
+    return [
+        ParamGroup("predictors", _of(model.predictors.parameters(), 2), lr, decay, predictors),
+        ParamGroup("predictors.vectors", _of(model.predictors.parameters(), 1), lr, 0.0, predictors),
+        ParamGroup("backbone", matrices, slow, decay, backbone),
+        ParamGroup("backbone.vectors", vectors, slow, 0.0, backbone),
+    ]
+
+
+def set_drop_path(backbone: nn.Module, rate: float) -> None:
+    """Stochastic depth, rising in a straight line over the blocks; 0 leaves the backbone's own."""
+    if rate == 0:
+        return
+    blocks = PlainViT(backbone).blocks
+    for index, block in enumerate(blocks):
+        share = rate * index / max(len(blocks) - 1, 1)
+        block.drop_path1, block.drop_path2 = DropPath(share), DropPath(share)
+
+
+@torch.no_grad()
+def _teach(teacher: PlainViT, images: Tensor) -> tuple[Tensor, Tensor]:
+    """The dense backbone's logits and normed patch tokens."""
+    tokens = teacher.embed(images)
+    for block in teacher.blocks:
+        tokens = block(tokens)
+    logits, patches = teacher.classify(tokens), teacher.model.norm(tokens[:, 1:])
+    return _at_least_float32(logits), _at_least_float32(patches)
+
+
+def _at_least_float32(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def _of(parameters: Iterable[nn.Parameter], ndim: int) -> list[nn.Parameter]:
+    return [parameter for parameter in parameters if parameter.ndim == ndim]

@@ -1,0 +1,120 @@
+"""The control that knows nothing: drop patches at random, as many and at the same places as the others."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from optuna.distributions import BaseDistribution, FloatDistribution
+from torch import Tensor, nn
+
+from dynvit.backbones.block import masked_attention_output, mlp_output
+from dynvit.backbones.vit import PlainViT
+from dynvit.interface import DynamicModel, Method, OperatingPoint, Prediction, Usage, register_method
+from dynvit.ops.schedule import kept_counts, prune_blocks
+from dynvit.ops.tokens import keep_patches, mask_of
+
+
+@dataclass(frozen=True)
+class RandomDropOptions:
+    """Where tokens are dropped, and by which draw.
+
+    ``stages``: how many times, evenly spread over the depth; stage s keeps ρ^s of the original patches.
+    ``seed``: of the draw.
+    """
+
+    stages: int = 3
+    seed: int = 0
+
+
+class RandomDropModel(DynamicModel):
+    """A plain ViT that drops patches at random."""
+
+    neutral = OperatingPoint(keep_ratio=1.0)
+
+    def __init__(self, backbone: nn.Module, options: RandomDropOptions) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.vit = PlainViT(backbone, needed_by="method random")
+        self.prune_at = prune_blocks(self.vit.shape.depth, options.stages)
+        self.seed = options.seed
+
+    def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
+        """All tokens are computed; dropped ones are no keys. The draw has no gradient.
+
+        Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
+        """
+        counts, order = self._counts(point), random_order(images, self.vit.shape.patches, self.seed)
+        tokens = self.vit.embed(images)
+        policy = torch.ones_like(tokens[:, :, 0])
+        for index, block in enumerate(self.vit.blocks):
+            if index in counts:
+                kept = mask_of(order[:, : counts[index]], policy[:, 1:])
+                policy = torch.cat([policy[:, :1], kept], dim=1)
+            tokens = mlp_output(block, masked_attention_output(block, tokens, policy))
+        return Prediction(self.vit.classify(tokens), self._usage(images, counts))
+
+    def predict(self, images: Tensor, point: OperatingPoint) -> Prediction:
+        """Dropped tokens are gone from the block on.
+
+        Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
+        """
+        counts, order = self._counts(point), random_order(images, self.vit.shape.patches, self.seed)
+        tokens = self.vit.embed(images)
+        for index, block in enumerate(self.vit.blocks):
+            if index in counts and counts[index] + 1 < tokens.shape[1]:
+                drawn = tokens.shape[1] <= self.vit.shape.patches
+                # The first stage brings the tokens into the drawn order; each later one keeps the front of them.
+                tokens = tokens[:, : 1 + counts[index]] if drawn else keep_patches(tokens, order[:, : counts[index]])
+            tokens = block(tokens)
+        return Prediction(self.vit.classify(tokens), self._usage(images, counts))
+
+    def _counts(self, point: OperatingPoint) -> dict[int, int]:
+        """Patches kept, by the block before which the others are dropped; a stage that drops none is no stage."""
+        patches = self.vit.shape.patches
+        kept = kept_counts(patches, point.number("keep_ratio"), len(self.prune_at))
+        return {block: count for block, count in zip(self.prune_at, kept, strict=True) if count < patches}
+
+    def _usage(self, images: Tensor, counts: dict[int, int]) -> Usage:
+        vit, present, parts, tokens = self.vit, 1 + self.vit.shape.patches, [], []
+        for index in range(vit.shape.depth):
+            present = 1 + counts[index] if index in counts else present
+            parts += vit.block_parts(index, present)
+            tokens.append(present)
+        whole = (*vit.embed_parts(), *parts, *vit.classify_parts(present))
+        return Usage(len(images), whole, tokens=torch.tensor(tokens, device=images.device).expand(len(images), -1))
+
+
+def random_order(images: Tensor, patches: int, seed: int) -> Tensor:
+    """An order of each image's patches, drawn by seed and by the image's own pixels.
+
+    So it is the same in any batch, process and number type, and yet another for each image.
+
+    Shape: images (B, 3, H, W) → (B, patches), int64. Units: pixels in [0, 1].
+    """
+    pixels = (images.detach() * 255).round().clamp(0, 255).to("cpu", torch.uint8).numpy()
+    orders = [np.random.default_rng([seed, zlib.crc32(image.tobytes())]).permutation(patches) for image in pixels]
+    return torch.from_numpy(np.stack(orders)).to(images.device)
+
+
+@register_method("random")
+class RandomDrop(Method[RandomDropOptions]):
+    """Random token dropping on any plain ViT."""
+
+    summary = "control: drop patches at random; no training"
+    Options = RandomDropOptions
+    adaptive_cost = False
+    budget_knob = "keep_ratio"
+    _keep: ClassVar[BaseDistribution] = FloatDistribution(0.25, 1.0)
+
+    def knobs(self, options: RandomDropOptions) -> Mapping[str, BaseDistribution]:
+        """``keep_ratio``: ρ, the share of patches that the first stage keeps."""
+        return {"keep_ratio": self._keep}
+
+    def attach(self, backbone: nn.Module, options: RandomDropOptions) -> DynamicModel:
+        """A plain ViT with a class token."""
+        return RandomDropModel(backbone, options)

@@ -1,0 +1,113 @@
+"""The control that is hard to beat: keep the patches that the class token attends to most. No training.
+
+At three blocks, between attention and MLP, ⌊N·ρ^s⌋ patches stay. The counts are TokenReduction's
+(arXiv 2308.04657), whose finding it is that this simple rule holds against most learned ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from optuna.distributions import BaseDistribution, FloatDistribution
+from torch import Tensor, nn
+
+from dynvit.backbones.block import class_attention, masked_attention_output, masked_class_attention, mlp_output
+from dynvit.backbones.vit import PlainViT
+from dynvit.interface import DynamicModel, Method, OperatingPoint, Prediction, Usage, register_method
+from dynvit.ops.gates import straight_through
+from dynvit.ops.schedule import kept_counts, prune_blocks
+from dynvit.ops.tokens import keep_patches, mask_of, top_k
+
+
+@dataclass(frozen=True)
+class TopKOptions:
+    """Where tokens are dropped.
+
+    ``stages``: how many times, evenly spread over the depth; stage s keeps ρ^s of the original patches.
+    """
+
+    stages: int = 3
+
+
+class TopKModel(DynamicModel):
+    """A plain ViT that drops the patches that its class token attends to least."""
+
+    neutral = OperatingPoint(keep_ratio=1.0)
+
+    def __init__(self, backbone: nn.Module, options: TopKOptions) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.vit = PlainViT(backbone, needed_by="method topk")
+        self.prune_at = prune_blocks(self.vit.shape.depth, options.stages)
+
+    def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
+        """All tokens are computed; dropped ones are no keys, and the choice is passed straight through.
+
+        Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
+        """
+        counts = self._counts(point)
+        tokens = self.vit.embed(images)
+        policy = torch.ones_like(tokens[:, :, 0])
+        for index, block in enumerate(self.vit.blocks):
+            if index in counts:
+                tokens, scores = masked_class_attention(block, tokens, policy)
+                hard = mask_of(top_k(scores, counts[index], among=policy[:, 1:]), scores)
+                # The attention is itself the soft choice: what is attended to more is closer to being kept.
+                policy = torch.cat([policy[:, :1], straight_through(hard, scores)], dim=1)
+            else:
+                tokens = masked_attention_output(block, tokens, policy)
+            tokens = mlp_output(block, tokens)
+        return Prediction(self.vit.classify(tokens), self._usage(images, counts))
+
+    def predict(self, images: Tensor, point: OperatingPoint) -> Prediction:
+        """Dropped tokens are gone from the block's MLP on.
+
+        Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
+        """
+        counts = self._counts(point)
+        tokens = self.vit.embed(images)
+        for index, block in enumerate(self.vit.blocks):
+            if index in counts:
+                tokens, scores = class_attention(block, tokens)
+                tokens = mlp_output(block, keep_patches(tokens, top_k(scores, counts[index])))
+            else:
+                tokens = block(tokens)
+        return Prediction(self.vit.classify(tokens), self._usage(images, counts))
+
+    def _counts(self, point: OperatingPoint) -> dict[int, int]:
+        """Patches kept, by the block that drops the others; a stage that drops nothing is no stage."""
+        patches = self.vit.shape.patches
+        kept = kept_counts(patches, point.number("keep_ratio"), len(self.prune_at))
+        return {block: count for block, count in zip(self.prune_at, kept, strict=True) if count < patches}
+
+    def _usage(self, images: Tensor, counts: dict[int, int]) -> Usage:
+        vit, entering, parts, tokens = self.vit, 1 + self.vit.shape.patches, [], []
+        for index in range(vit.shape.depth):
+            after = 1 + counts[index] if index in counts else entering
+            parts += vit.block_parts(index, entering, mlp_tokens=after)
+            tokens.append(entering)
+            entering = after
+        whole = (*vit.embed_parts(), *parts, *vit.classify_parts(entering))
+        return Usage(len(images), whole, tokens=torch.tensor(tokens, device=images.device).expand(len(images), -1))
+
+
+@register_method("topk")
+class TopK(Method[TopKOptions]):
+    """Class-attention top-k on any plain ViT."""
+
+    summary = "control: keep the patches that the class token attends to most; no training"
+    Options = TopKOptions
+    adaptive_cost = False
+    budget_knob = "keep_ratio"
+    _keep: ClassVar[BaseDistribution] = FloatDistribution(0.25, 1.0)
+
+    def knobs(self, options: TopKOptions) -> Mapping[str, BaseDistribution]:
+        """``keep_ratio``: ρ, the share of patches that the first stage keeps."""
+        return {"keep_ratio": self._keep}
+
+    def attach(self, backbone: nn.Module, options: TopKOptions) -> DynamicModel:
+        """A plain ViT with a class token."""
+        return TopKModel(backbone, options)

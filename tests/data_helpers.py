@@ -1,0 +1,69 @@
+"""Small real files for the data tests: images, class folders, shards; and where the shared data is."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dynvit.data.manifest import INFO, SplitInfo, info_text
+
+SHARED = Path(os.environ.get("DYNVIT_DATA") or Path(__file__).parents[2] / "shared" / "data")
+needs_imagenet = pytest.mark.skipif(
+    not (SHARED / "imagenet").is_dir(), reason="no ImageNet shards: set DYNVIT_DATA to a folder with imagenet/"
+)
+
+
+def picture(seed: int, size: int = 8, kind: str = "png") -> bytes:
+    """An encoded image of random pixels."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def write_shard(path: Path, samples: Iterable[tuple[str, int, bytes]]) -> None:
+    """A shard as other tools write it: no manifest, image before label."""
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for key, label, content in samples:
+            for name, data in ((f"{key}.png", content), (f"{key}.cls", str(label).encode())):
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+
+
+def write_dataset(folder: Path, split_sizes: dict[str, int], shards: int = 2, classes: int = 10) -> Path:
+    """Shards of 8-pixel images with an ``_info.json``; returns ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    infos = []
+    for split, size in split_sizes.items():
+        parts = np.array_split(np.arange(size), shards)
+        names = tuple(f"demo-{split}-{number:02d}.tar" for number in range(shards))
+        for name, part in zip(names, parts, strict=True):
+            write_shard(folder / name, [(f"{split}{i:04d}", int(i) % classes, picture(int(i))) for i in part])
+        infos.append(SplitInfo(split, names, tuple(len(part) for part in parts)))
+    (folder / INFO).write_text(info_text(infos))
+    return folder
+
+
+def write_tree(folder: Path, splits: Iterable[str] = ("train", "test"), each: int = 3) -> Path:
+    """A class-folder tree of two classes; returns ``folder``."""
+    for split in splits:
+        for c, name in enumerate(("cat", "dog")):
+            (folder / split / name).mkdir(parents=True)
+            for i in range(each):
+                (folder / split / name / f"{i:02d}.png").write_bytes(picture(100 * c + i + len(split)))
+    return folder
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """sha256 of each file under ``folder``."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

@@ -1,0 +1,108 @@
+"""The front and its hypervolume obey their definitions, whatever the points."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from dynvit.leaderboard.front import hypervolume, non_dominated, running_best
+from dynvit.leaderboard.interval import wilson
+
+# A coarse grid, so that ties and equal points are common.
+GRID = st.integers(0, 6).map(float)
+
+
+def clouds(objectives: tuple[int, ...] = (1, 2, 3, 4), most: int = 12) -> st.SearchStrategy[np.ndarray]:
+    return st.sampled_from(objectives).flatmap(
+        lambda m: st.integers(0, most).flatmap(lambda n: hnp.arrays(np.float64, (n, m), elements=GRID))
+    )
+
+
+def dominates(a: np.ndarray, b: np.ndarray) -> bool:
+    return bool((a <= b).all() and (a < b).any())
+
+
+@given(clouds())
+def test_no_front_point_is_dominated_and_every_other_is_dominated_by_a_front_point(points: np.ndarray) -> None:
+    front = non_dominated(points, minimise=[True] * points.shape[1])
+    for point in points[front]:
+        assert not any(dominates(other, point) for other in points)
+    for point in points[~front]:
+        assert any(dominates(other, point) for other in points[front])
+
+
+@given(clouds(), st.randoms(use_true_random=False))
+def test_the_front_does_not_depend_on_the_order_or_on_the_sign_of_an_axis(points: np.ndarray, chance) -> None:
+    order = list(range(len(points)))
+    chance.shuffle(order)
+    minimise = [chance.random() < 0.5 for _ in range(points.shape[1])]
+    front = non_dominated(points, minimise)
+    assert (non_dominated(points[order], minimise) == front[order]).all()
+    assert (non_dominated(-points, [not less for less in minimise]) == front).all()
+
+
+def test_equal_points_stay_together() -> None:
+    assert non_dominated([[1, 2], [1, 2], [2, 2]], minimise=(True, True)).tolist() == [True, True, False]
+
+
+@given(clouds(objectives=(1, 2, 3), most=7))
+def test_hypervolume_is_inclusion_and_exclusion_over_the_boxes(points: np.ndarray) -> None:
+    reference = np.full(points.shape[1], 5.0)
+    gains = np.clip(reference - points, 0, None)
+    expected = sum(
+        (-1) ** (size + 1) * np.prod(gains[list(chosen)].min(axis=0))
+        for size in range(1, len(gains) + 1)
+        for chosen in itertools.combinations(range(len(gains)), size)
+    )
+    assert hypervolume(points, reference, [True] * len(reference)) == pytest.approx(expected)
+
+
+@given(hnp.arrays(np.float64, (9, 3), elements=st.floats(0, 1)), st.sampled_from([2, 3]))
+def test_hypervolume_agrees_with_optunas(points: np.ndarray, objectives: int) -> None:
+    theirs = pytest.importorskip("optuna._hypervolume").compute_hypervolume
+    points, reference = points[:, :objectives], np.ones(objectives)
+    ours = hypervolume(points, reference, [True] * objectives)
+    assert ours == pytest.approx(theirs(points, reference), abs=1e-12)
+
+
+@given(clouds(objectives=(2, 3)), st.data())
+def test_hypervolume_grows_with_points_and_is_that_of_the_front(points: np.ndarray, data) -> None:
+    less = [True] * points.shape[1]
+    reference = [5.0] * points.shape[1]
+    whole = hypervolume(points, reference, less)
+    assert whole == pytest.approx(hypervolume(points[non_dominated(points, less)], reference, less))
+    more = np.vstack([points, data.draw(hnp.arrays(np.float64, (1, points.shape[1]), elements=GRID))])
+    assert hypervolume(more, reference, less) >= whole - 1e-9
+
+
+@given(st.lists(st.tuples(GRID, GRID), min_size=1, max_size=12))
+def test_the_running_best_never_falls_and_is_reached(points: list[tuple[float, float]]) -> None:
+    costs, best = running_best(*zip(*points, strict=True))
+    assert (np.diff(costs) > 0).all()
+    assert (np.diff(best) >= 0).all()
+    for cost, value in zip(costs, best, strict=True):
+        assert value == max(v for c, v in points if c <= cost)
+
+
+def test_what_is_no_point_is_refused() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        non_dominated([[1.0, float("nan")]], minimise=(True, True))
+    with pytest.raises(ValueError, match="objectives"):
+        non_dominated([[1.0, 2.0, 3.0]], minimise=(True, False))
+    with pytest.raises(ValueError, match="three"):
+        hypervolume([[0.0] * 4], [1.0] * 4, [True] * 4)
+
+
+@given(st.integers(1, 60_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilsons_interval_solves_its_own_equation(counts: tuple[int, int]) -> None:
+    k, n = counts
+    low, high = wilson(k, n)
+    assert 0 <= low <= 100 * k / n <= high <= 100
+    for end in (low / 100, high / 100):
+        # Both ends p satisfy |share - p| = z sqrt(p (1 - p) / n).
+        assert abs(k / n - end) == pytest.approx(1.959963984540054 * (end * (1 - end) / n) ** 0.5, abs=1e-7)
