@@ -1,0 +1,188 @@
+"""Thresholds for a budget: the released code's ladder, and the best there are on the calibration images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from dynvit.interface import OperatingPoint
+
+Floats = npt.NDArray[np.floating]
+NEVER, ALWAYS = 1e8, -1e8
+EXACT_UP_TO = 2048
+"""Candidates of an outer threshold that are all tried; of more, this many are, evenly over the images."""
+
+
+@dataclass(frozen=True)
+class Confidences:
+    """What a threshold needs to know of the calibration images.
+
+    Shape: ``scores`` (exits − 1, n), ``correct`` (exits, n); ``costs`` (exits,), rising, in MACs.
+    """
+
+    scores: Floats
+    correct: npt.NDArray[np.bool_]
+    costs: Sequence[float]
+
+    def exits(self, thresholds: Sequence[float]) -> npt.NDArray[np.intp]:
+        """The exit at which each image leaves. Shape: (n,)."""
+        limits = np.asarray(thresholds, dtype=self.scores.dtype)[:, None]
+        gone = (self.scores >= limits) & (limits < 1)
+        return np.concatenate([gone, np.ones((1, gone.shape[1]), bool)]).argmax(0)
+
+    def measure(self, thresholds: Sequence[float]) -> tuple[float, float]:
+        """Mean cost and accuracy. Units: MACs, a fraction."""
+        chosen = self.exits(thresholds)
+        right = self.correct[chosen, np.arange(len(chosen))]
+        return float(np.asarray(self.costs, dtype=np.float64)[chosen].mean()), float(right.mean())
+
+
+def points_for(thresholds: Sequence[Sequence[float]]) -> list[OperatingPoint]:
+    """Thresholds as points: threshold_1 for the first exit, and so on."""
+    return [OperatingPoint(**{f"threshold_{k + 1}": float(t) for k, t in enumerate(row)}) for row in thresholds]
+
+
+def ladder_shares(rung: float, exits: int) -> Floats:
+    """The released code's shares of images by exit: proportional to (rung / 20)^k, k = 1, 2, …; float32.
+
+    Its 59 budgets are the rungs 1 to 59.
+
+    >>> ladder_shares(20, 3)
+    array([0.33333334, 0.33333334, 0.33333334], dtype=float32)
+    """
+    powers = np.exp(np.log(np.float32(rung / 20)) * np.arange(1, exits + 1, dtype=np.float32))
+    return (powers / powers.sum()).astype(np.float32)
+
+
+def ladder_thresholds(scores: Floats, shares: Floats) -> Floats:
+    """The released code's thresholds for given shares: each exit takes its share of all images, surest first.
+
+    An exit whose share rounds to no image, or finds too few left, gets 1e8; the last gets −1e8.
+
+    Shape: scores (exits or exits − 1, n), shares (exits,) → (exits,).
+    """
+    count, exits = scores.shape[1], len(shares)
+    thresholds = np.full(exits, NEVER, dtype=scores.dtype)
+    thresholds[-1] = ALWAYS
+    left = np.zeros(count, dtype=bool)
+    for k in range(exits - 1):
+        wanted = int(np.floor(shares[k] * shares.dtype.type(count)))
+        waiting = np.sort(scores[k][~left])[::-1]
+        if 1 <= wanted <= len(waiting):
+            thresholds[k] = waiting[wanted - 1]
+        left |= scores[k] >= thresholds[k]
+    return thresholds
+
+
+def as_knobs(thresholds: Sequence[float] | Floats) -> tuple[float, ...]:
+    """Released thresholds in our terms: in [0, 1], none for the last exit, 1 for never."""
+    below = float(np.nextafter(np.float32(1), np.float32(0)))
+    return tuple(1.0 if t > 1 else min(max(float(t), 0.0), below) for t in thresholds[:-1])
+
+
+def solve_ladder(known: Confidences, budgets: Sequence[float]) -> list[tuple[float, ...]]:
+    """The released ladder's highest rung within each budget, rungs taken as finely as needed."""
+    exits = len(known.costs)
+    rungs = np.geomspace(1e-3, 1e5, 1200)
+    solved = [as_knobs(ladder_thresholds(known.scores, ladder_shares(rung, exits))) for rung in rungs]
+    spent = np.array([known.measure(row)[0] for row in solved])
+    chosen = []
+    for budget in budgets:
+        within = np.flatnonzero(spent <= budget)
+        chosen.append(solved[within[spent[within].argmax()]] if len(within) else (0.0,) * (exits - 1))
+    return chosen
+
+
+def solve_optimal(known: Confidences, budgets: Sequence[float]) -> list[tuple[float, ...]]:
+    """The thresholds that are right on most calibration images within each budget; the cheapest of equals.
+
+    Given all thresholds but the innermost, that one is solved exactly by sorting: it must let enough images leave
+    to keep the budget, and among those cuts a running maximum of right answers names the best. The outer ones
+    are tried: with up to three exits and 2048 different scores every one, so that the result is the optimum
+    over all thresholds; otherwise a grid of quantiles, then each threshold in turn exactly, until none
+    improves. The ladder's thresholds are among those tried, so it is never better.
+    """
+    exits, search = len(known.costs), _Search(known, budgets)
+    rungs = [as_knobs(ladder_thresholds(known.scores, ladder_shares(rung, exits))) for rung in range(1, 60)]
+    limit = EXACT_UP_TO if exits <= 3 else 64
+    outer = [sorted({*_candidates(known.scores[k], limit), *(row[k] for row in rungs)}) for k in range(exits - 2)]
+    for fixed in product(*outer):
+        search.try_inner(exits - 2, (*fixed, 1.0))
+    for _ in range(8):
+        before = list(search.best)
+        for start in set(before):
+            for k in range(exits - 1):
+                search.try_inner(k, start)
+        if search.best == before:
+            break
+    return search.best
+
+
+class _Search:
+    """The best thresholds so far, for each budget."""
+
+    def __init__(self, known: Confidences, budgets: Sequence[float]) -> None:
+        self.known, self.count = known, known.scores.shape[1]
+        self.costs = np.asarray(known.costs, dtype=np.float64)
+        self.limits = np.asarray(budgets, dtype=np.float64) * self.count
+        self.orders = [np.argsort(-scores, kind="stable") for scores in known.scores]
+        self.best: list[tuple[float, ...]] = [(0.0,) * (len(self.costs) - 1)] * len(budgets)
+        self.merit = [(int(known.correct[0].sum()), -self.costs[0] * self.count)] * len(budgets)
+
+    def try_inner(self, k: int, fixed: Sequence[float]) -> None:
+        """Solve threshold ``k`` exactly for every budget, the others as in ``fixed``."""
+        known, order = self.known, self.orders[k]
+        never = (*fixed[:k], 1.0, *fixed[k + 1 :])
+        chosen = known.exits(never)
+        right = known.correct[chosen, np.arange(self.count)]
+        arrives = order[chosen[order] > k]  # surest first
+        scores = known.scores[k][arrives]
+        gain = known.correct[k][arrives].astype(np.int64) - right[arrives]
+        saved = self.costs[chosen[arrives]] - self.costs[k]
+        total = int(right.sum()) + np.concatenate([[0], gain.cumsum()])
+        spent = self.costs[chosen].sum() - np.concatenate([[0.0], saved.cumsum()])
+        # A cut between equal scores is none that a threshold can make.
+        cuts = np.concatenate([[0], np.flatnonzero(scores[:-1] > scores[1:]) + 1, [len(scores)][: len(scores)]])
+        total, spent = total[cuts], spent[cuts]
+        best_from = _best_from(total)
+        first = np.searchsorted(-spent, -self.limits)  # costs fall along the cuts
+        for index, start in enumerate(first):
+            if start == len(cuts):
+                continue
+            cut = best_from[start]
+            merit = (int(total[cut]), -float(spent[cut]))
+            if merit > self.merit[index]:
+                self.merit[index] = merit
+                self.best[index] = (*fixed[:k], _threshold(scores, int(cuts[cut])), *fixed[k + 1 :])
+
+
+def _best_from(total: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+    """For each place the place of the largest value from it on; the last of equals, which is the cheapest."""
+    running = np.maximum.accumulate(total[::-1])
+    places = np.arange(len(total))
+    new = np.concatenate([[True], running[1:] > running[:-1]])
+    return len(total) - 1 - np.maximum.accumulate(np.where(new, places, 0))[::-1]
+
+
+def _threshold(scores: Floats, leaving: int) -> float:
+    """A threshold that lets exactly the first ``leaving`` of the falling scores leave, half way to the next."""
+    if leaving == 0:
+        return 1.0
+    if leaving == len(scores):
+        return 0.0
+    above, below = scores[leaving - 1], scores[leaving]
+    middle = scores.dtype.type((float(above) + float(below)) / 2)
+    return float(middle if middle > below else above)
+
+
+def _candidates(scores: Floats, limit: int) -> Iterator[float]:
+    falling = np.sort(scores)[::-1]
+    cuts = np.concatenate([[0], np.flatnonzero(falling[:-1] > falling[1:]) + 1, [len(falling)]])
+    if len(cuts) > limit:
+        cuts = cuts[np.unique(np.linspace(0, len(cuts) - 1, limit).round().astype(int))]
+    for cut in cuts:
+        yield _threshold(falling, int(cut))
