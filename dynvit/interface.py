@@ -269,6 +269,21 @@ class Recipe:
     """Where the numbers come from: a paper's section, a repository's README, or our own measurement."""
 
 
+@dataclass(frozen=True)
+class PublishedCheckpoint:
+    """Weights that a method's authors published, where, and what they say of them.
+
+    ``name`` is what people give for a path; ``backbone`` the timm model that it is nearest to. Units: ``top1_pct`` as
+    published, in percent.
+    """
+
+    name: str
+    backbone: str
+    url: str
+    top1_pct: float
+    note: str = ""
+
+
 OptionsT = TypeVar("OptionsT")
 
 
@@ -277,17 +292,20 @@ class Method(ABC, Generic[OptionsT]):
 
     Class attributes: ``summary``, one line for ``dynvit ls``; ``Options``, a frozen dataclass with a default
     for each field; ``needs_training``, whether ``attach`` adds parts that mean nothing before ``stages`` ran;
+    ``static``, whether it is the backbone itself, whose training is where the others' begins;
     ``adaptive_cost``, whether images differ in MACs at one point; ``budget_knob``, the knob along which compute
     rises or falls steadily (None where there is none); ``recipes``, named training recipes: the one named like
-    the dataset is its default, else the first.
+    the dataset is its default, else the first; ``published``, checkpoints that ``load_published`` reads.
     """
 
     summary: ClassVar[str] = ""
     Options: ClassVar[type[Any]]
     needs_training: ClassVar[bool] = False
+    static: ClassVar[bool] = False
     adaptive_cost: ClassVar[bool] = True
     budget_knob: ClassVar[str | None] = None
     recipes: ClassVar[Mapping[str, Recipe]] = {}
+    published: ClassVar[Sequence[PublishedCheckpoint]] = ()
 
     @abstractmethod
     def knobs(self, options: OptionsT) -> Mapping[str, BaseDistribution]:

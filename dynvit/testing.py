@@ -230,8 +230,8 @@ def gradients_reach_every_trained_part(subject: Subject) -> None:
             parameter.requires_grad_(True)
             parameter.grad = None
         # Sampled gates hide a part now and then; a few draws show whether anything ever reaches it.
-        for draw in range(4):
-            torch.manual_seed(draw)
+        for sample in range(4):
+            torch.manual_seed(sample)
             stage.loss(model, subject.batch()).total.backward()
         missed = [names[id(p)] for p in trained if p.grad is None or not bool(p.grad.abs().sum() > 0)]
         if missed:

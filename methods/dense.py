@@ -68,6 +68,8 @@ class Dense(Method[DenseOptions]):
 
     summary = "control: the whole backbone for every image"
     Options = DenseOptions
+    static = True
+    adaptive_cost = False
     recipes: Mapping[str, Recipe] = {
         "finetune": Recipe(
             epochs=30,

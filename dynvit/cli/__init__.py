@@ -1,0 +1,66 @@
+"""The command line: one file a sub-command, no logic. What is heavy is imported when a command runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from dynvit.cli import bench, check, data, ls, show, train
+from dynvit.errors import InputError
+from dynvit.version import __version__
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="The benchmark of dynamic vision transformers: accuracy, compute and robustness behind one interface.",
+    epilog="--debug, anywhere, shows the traceback of an error. DYNVIT_DATA is where data sets lie.",
+)
+app.command()(bench.bench)
+app.command()(train.train)
+app.command()(check.check)
+app.command()(show.show)
+app.command()(show.validate)
+app.add_typer(data.app, name="data")
+app.add_typer(ls.app, name="ls")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _dynvit(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, or 2 for wrong input, said in one line on standard error."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        code = app([argument for argument in given if argument != "--debug"], standalone_mode=False)
+    except KeyboardInterrupt:
+        return _say("stopped; the same command goes on from here", 130)
+    except InputError as error:
+        if debug:
+            raise
+        return _say(f"error: {error}", 2)
+    except Exception as error:
+        # The parser's own errors know their line; anything else is our fault, and its traceback helps us.
+        line = getattr(error, "format_message", None)
+        if debug or line is None:
+            raise
+        return _say(f"error: {line()}" if line() else "stopped", getattr(error, "exit_code", 2))
+    return code if isinstance(code, int) else 0
+
+
+def _say(line: str, code: int) -> int:
+    print(f"dynvit: {line}", file=sys.stderr)
+    return code

@@ -76,6 +76,10 @@ def _tar(archive: tarfile.TarFile) -> Files:
         return read
 
     members = [member for member in archive if not member.isdir()]
+    if archive.fileobj is not None:
+        archive.fileobj.seek(archive.offset)
+        if len(archive.fileobj.read(tarfile.BLOCKSIZE)) < tarfile.BLOCKSIZE:
+            raise EOFError("no end-of-archive mark")  # tarfile takes a cut between two members for an end
     if odd := [member.name for member in members if not member.isfile()]:
         raise InputError(f"member {odd[0]!r} is a link or a device, not a file: pack an archive of files")
     return {member.name.removeprefix("./"): reader(member) for member in members}

@@ -73,5 +73,5 @@ def _exponentials(logits: Tensor, own: Tensor, policy: Tensor, form: SoftmaxForm
     highest = highest.masked_fill(policy[:, None, None, :] <= 0, -torch.inf).amax(-1)
     highest = torch.maximum(highest, own.detach())
     # A dropped key may lie above the maximum of the kept ones. It counts for nothing, but infinity times zero would
-    # not be zero; held at 1, its gradient says that it would have been seen above all.
-    return (logits - highest.unsqueeze(-1)).clamp(max=0).exp(), (own - highest).exp()
+    # not be zero. The bound is not 0: the maximum itself lies there, and torch 2.15 gives a clamp's bound no gradient.
+    return (logits - highest.unsqueeze(-1)).clamp(max=1).exp(), (own - highest).exp()

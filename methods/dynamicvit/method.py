@@ -10,9 +10,10 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from torch import nn
 
 from dynvit.errors import InputError
-from dynvit.interface import DynamicModel, Method, Recipe, Stage, register_method
+from dynvit.interface import DynamicModel, Method, OperatingPoint, PublishedCheckpoint, Recipe, Stage, register_method
 
 from .budget import ratio_for
+from .checkpoints import PUBLISHED, load
 from .model import DynamicViTModel
 from .options import LOWEST_RATIO, DynamicViTOptions
 from .recipes import RECIPES, DynamicViTRecipe
@@ -29,6 +30,7 @@ class DynamicViT(Method[DynamicViTOptions]):
     adaptive_cost = False
     budget_knob = "keep_ratio"
     recipes: ClassVar[Mapping[str, Recipe]] = RECIPES
+    published: ClassVar[Sequence[PublishedCheckpoint]] = PUBLISHED
     _keep: ClassVar[BaseDistribution] = FloatDistribution(LOWEST_RATIO, 1.0)
 
     def knobs(self, options: DynamicViTOptions) -> Mapping[str, BaseDistribution]:
@@ -50,6 +52,14 @@ class DynamicViT(Method[DynamicViTOptions]):
         if not isinstance(model, DynamicViTModel) or not isinstance(recipe, DynamicViTRecipe):
             raise InputError(f"method dynamicvit trains with its own recipes: {', '.join(self.recipes)}")
         return [sparsify(model, recipe)]
+
+    def load_published(self, path: str) -> tuple[DynamicModel, OperatingPoint]:
+        """One of the authors' DeiT checkpoints, and the keep ratio that it was trained for.
+
+        Raises: ``InputError`` for a file of another layout, or one that asks for code to be run.
+        """
+        model = load(path)
+        return model, OperatingPoint(keep_ratio=model.options.keep_ratio)
 
     def options_for(self, target: float, backbone: nn.Module, options: DynamicViTOptions) -> DynamicViTOptions:
         """The highest keep ratio, in thousandths, whose whole cost is within the target.

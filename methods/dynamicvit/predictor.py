@@ -46,7 +46,8 @@ class Predictor(nn.Module):
         else:
             weight = kept.unsqueeze(-1)
             # An image whose tokens are all dropped has no mean; the published code divides by zero here (issue 6).
-            mean = (shared * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
+            # Counts are whole, so a bound of one half touches no other, nor its gradient.
+            mean = (shared * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=0.5)
             mean = mean.to(local.dtype)
         return F.log_softmax(self.out_conv(torch.cat([local, mean.expand_as(local)], dim=-1)), dim=-1)
 

@@ -1,0 +1,81 @@
+"""What ``dynvit bench`` does and says."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from dynvit.bench.config import load_config
+from dynvit.bench.folder import fresh_folder
+from dynvit.bench.run import Bench
+from dynvit.leaderboard.board import Leaderboard
+from dynvit.leaderboard.table import table
+from dynvit.registry import load_plugin
+
+
+def run_bench(suite: str | None, flags: Mapping[str, Any], *, fresh: bool, dry_run: bool) -> None:
+    """Check, then run or print the plan.
+
+    Raises: ``InputError`` for whatever is wrong, before anything is written.
+    """
+    config = load_config(suite, flags)
+    if fresh:
+        config = config.model_copy(update={"output": str(fresh_folder(config.folder))})
+    for file in config.plugin:
+        load_plugin(file)
+    console = Console(highlight=False)
+    bench = Bench.plan(config, command_line())
+    if dry_run:
+        for line in plan_lines(bench):
+            console.print(line, markup=False, soft_wrap=True)
+        return
+    from accelerate import PartialState
+
+    board = bench.run()
+    if PartialState().is_main_process:
+        console.print(table(board))
+        console.print(_closing(board, bench.folder), markup=False, soft_wrap=True)
+
+
+def plan_lines(bench: Bench) -> list[str]:
+    """What a run would do, for people."""
+    config, preparation = bench.config, bench.preparation
+    how = (
+        f"{len(config.budgets) or config.points} budgets"
+        if config.sampler == "ladder"
+        else f"{config.trials} trials of {config.sampler} on calibration"
+    )
+    lines = [
+        f"{config.dataset} {config.split}: {len(bench.source):,} images, manifest {bench.source.manifest.sha256[:12]}",
+        f"{preparation.backbone.name}: {_weights(bench)}",
+        *(f"  {arm.label}: {arm.source}" for arm in preparation.planned),
+        f"sweep: {how}; counting rule {config.rule}",
+        f"output: {bench.folder}",
+    ]
+    return lines
+
+
+def command_line() -> str:
+    """The command as a person would type it again, without the paths of this machine's interpreter."""
+    program = Path(sys.argv[0]).name
+    words = ["dynvit", *sys.argv[1:]] if program in ("dynvit", "__main__.py") else [program, *sys.argv[1:]]
+    return shlex.join(words)
+
+
+def _weights(bench: Bench) -> str:
+    if bench.preparation.trains_backbone:
+        start = f", from {bench.config.weights}" if bench.config.weights else ", from scratch"
+        return f"trained on {bench.config.dataset}{start}"
+    return f"weights {bench.config.weights}" if bench.config.weights else "weights from the checkpoints"
+
+
+def _closing(board: Leaderboard, folder: Path) -> str:
+    share = f"{100 * board.hypervolume_share:.1f} %"
+    return (
+        f"{len(board.entries)} points, hypervolume {share}; {folder}/leaderboard.json, front.png, front.svg, runs.jsonl"
+    )

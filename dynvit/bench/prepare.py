@@ -1,0 +1,253 @@
+"""Which models a bench sweeps, and where each comes from: weights as given, a checkpoint, or a training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+
+from dynvit import checkpoint
+from dynvit.backbones.build import BackboneInfo, BackboneSpec, build, describe
+from dynvit.backbones.weights import sha256_of
+from dynvit.bench.arms import Arm
+from dynvit.bench.config import BenchConfig
+from dynvit.data.datasets import DatasetSpec
+from dynvit.data.transforms import preprocessing_for
+from dynvit.errors import InputError, unknown
+from dynvit.interface import Method, methods
+from dynvit.leaderboard.record import CheckpointRecord
+from dynvit.options import options_from_json, options_to_json, parse_options
+from dynvit.published import fetch_or_path
+from dynvit.training.run import RunSettings, TrainRequest, backbone_for, train_to
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An arm that is not built yet. ``source`` says to people where its weights come from."""
+
+    label: str
+    name: str
+    method: Method[Any]
+    options: Any
+    source: str
+    checkpoint: str | None = None
+    target: float | None = None
+    trained: bool = False
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """All arms of a bench, checked as far as can be without running anything."""
+
+    config: BenchConfig
+    dataset: DatasetSpec
+    backbone: BackboneSpec
+    planned: tuple[Planned, ...]
+    trains_backbone: bool
+
+    def arms(self, folder: Path, command: str) -> list[Arm]:
+        """Train what is to be trained into ``folder/train``, and build every arm."""
+        training = folder / "train"
+        backbone, seed = self.backbone, None
+        if self.trains_backbone:
+            static = static_method()
+            made = self._train(training / static, self._request(static, {}, None), command)
+            backbone, seed = replace(backbone, weights=_backbone_weights(made), new_head=False), self.config.seed
+        return [arm for planned in self.planned for arm in self._build(planned, backbone, seed, training, command)]
+
+    def _build(
+        self, planned: Planned, backbone: BackboneSpec, seed: int | None, training: Path, command: str
+    ) -> Iterator[Arm]:
+        if planned.checkpoint is not None:
+            yield self._from_checkpoint(planned, planned.checkpoint, None)
+        elif planned.trained:
+            request = self._request(planned.name, options_to_json(planned.options), planned.target)
+            request = request.model_copy(update={"weights": backbone.weights})
+            made = self._train(training / planned.label, request, command)
+            yield self._from_checkpoint(planned, str(made), self.config.seed)
+        else:
+            model = build(backbone)
+            yield Arm(
+                label=planned.label,
+                name=planned.name,
+                method=planned.method,
+                options=planned.options,
+                model=planned.method.attach(model, planned.options),
+                backbone=_within(describe(backbone, model), training),
+                preprocessing=preprocessing_for(
+                    vars(model)["pretrained_cfg"], self.dataset, image_size=self.config.image_size
+                ),
+                training_seed=seed,
+            )
+
+    def _from_checkpoint(self, planned: Planned, path: str, seed: int | None) -> Arm:
+        if not checkpoint.is_checkpoint(path):
+            return self._from_published(planned, path)
+        model, config = checkpoint.load(path)
+        if config.method.name != planned.name:
+            raise InputError(f"checkpoint {path} was made by method {config.method.name!r}, not {planned.name!r}")
+        info = config.backbone_info
+        self._agree(path, info.name, info.num_classes, info.image_size)
+        weights = Path(path) / checkpoint.WEIGHTS
+        return Arm(
+            label=planned.label,
+            name=planned.name,
+            method=planned.method,
+            options=options_from_json(planned.method.Options, config.method.options),
+            model=model,
+            backbone=info,
+            preprocessing=config.preprocessing,
+            checkpoint=CheckpointRecord(uri=path, sha256=sha256_of(weights)),
+            training_seed=config.training.seed if seed is None else seed,
+        )
+
+    def _from_published(self, planned: Planned, given: str) -> Arm:
+        file = fetch_or_path(planned.method, given)
+        model, _ = planned.method.load_published(str(file))
+        backbone = model.backbone
+        spec = replace(self.backbone, weights=None)
+        info = replace(describe(spec, backbone), weights_uri=given, weights_sha256=sha256_of(file))
+        self._agree(given, spec.name, info.num_classes, info.image_size)
+        return Arm(
+            label=planned.label,
+            name=planned.name,
+            method=planned.method,
+            options=getattr(model, "options", planned.options),
+            model=model.eval(),
+            backbone=info,
+            preprocessing=preprocessing_for(vars(backbone)["pretrained_cfg"], self.dataset),
+            checkpoint=CheckpointRecord(uri=given, sha256=info.weights_sha256 or ""),
+        )
+
+    def _agree(self, path: str, backbone: str, classes: int, size: tuple[int, int]) -> None:
+        if classes != self.dataset.num_classes:
+            raise InputError(
+                f"checkpoint {path} answers with {classes} classes, {self.dataset.name} has "
+                f"{self.dataset.num_classes}: give one that was trained on it, or --train"
+            )
+        wanted = self.backbone.image_size
+        if backbone != self.backbone.name or (wanted is not None and size != (wanted, wanted)):
+            raise InputError(
+                f"checkpoint {path} is of {backbone} at {size[0]} pixels, the bench of {self.backbone.name}"
+                f"{f' at {wanted}' if wanted else ''}: one front holds one backbone; give --backbone and --image-size"
+            )
+
+    def _request(self, name: str, options: dict[str, Any], target: float | None) -> TrainRequest:
+        config = self.config
+        recipes = methods.get(name).recipes
+        return TrainRequest(
+            method=name,
+            backbone=self.backbone.name,
+            dataset=config.dataset,
+            options=options,
+            weights=self.backbone.weights,
+            image_size=config.image_size,
+            recipe=next((name for name in (config.recipe, config.dataset) if name in recipes), None),
+            epochs=config.epochs,
+            target=target,
+            seed=config.seed,
+            data_seed=config.seed,
+            mixed_precision=None if config.mixed_precision == "no" else config.mixed_precision,
+        )
+
+    def _train(self, folder: Path, request: TrainRequest, command: str) -> Path:
+        settings = RunSettings(data_dir=self.config.data_dir, workers=self.config.workers, command=command)
+        return train_to(folder, request, settings)
+
+
+def static_method() -> str:
+    """The method that is the backbone itself, whose training makes what all others stand on."""
+    for name, method in methods.load_all().items():
+        if method.static:
+            return name
+    raise InputError("no installed method trains a plain backbone: give --weights")
+
+
+def prepare(config: BenchConfig, dataset: DatasetSpec) -> Preparation:
+    """Check methods, options, weights and checkpoints; nothing is trained or written.
+
+    Raises: ``InputError`` for an unknown name, for weights that do not fit, for a method that needs training and
+    has none.
+    """
+    for given in (*config.method_checkpoint, *config.options):
+        if given not in config.methods:
+            raise InputError(f"method {given!r} is not benched: --methods has {', '.join(config.methods)}")
+    trains_backbone = config.trains and (config.weights is None or not _fits(config, dataset))
+    backbone = backbone_for(
+        config.backbone_name, dataset, config.weights, config.image_size, trains_backbone, config.seed
+    )
+    if config.weights is None and not trains_backbone and len(config.method_checkpoint) < len(config.methods):
+        raise InputError(
+            f"backbone {backbone.name} has no weights: give --weights FILE, or --train to train it on {dataset.name}"
+        )
+    model = build(backbone)
+    planned = tuple(arm for name in config.methods for arm in _plan(config, name))
+    if config.recipe is not None and not any(config.recipe in type(arm.method).recipes for arm in planned):
+        known = {recipe for arm in planned for recipe in type(arm.method).recipes}
+        raise unknown("recipe", config.recipe, known)
+    for arm in planned:
+        if arm.checkpoint is None:
+            arm.method.attach(build(backbone), arm.options)
+            if arm.target is not None:
+                arm.method.options_for(arm.target, model, arm.options)
+        else:
+            fetch_or_path(arm.method, arm.checkpoint, only_check=True)
+    return Preparation(config, dataset, backbone, planned, trains_backbone)
+
+
+def _plan(config: BenchConfig, name: str) -> Iterator[Planned]:
+    kind = methods.get(name)
+    method = kind()
+    options = parse_options(kind.Options, config.options.get(name, ()))
+    given = config.method_checkpoint.get(name, ())
+    for number, path in enumerate(given, 1):
+        label = name if len(given) == 1 else f"{name}-{number}"
+        yield Planned(label, name, method, options, f"checkpoint {path}", checkpoint=path)
+    if given:
+        return
+    if not kind.needs_training:
+        yield Planned(name, name, method, options, "the backbone's weights")
+    elif not config.trains:
+        raise InputError(
+            f"method {name!r} has parts that mean nothing before training: give --method-checkpoint {name}=PATH, "
+            "or --train to train it first"
+        )
+    elif not config.targets:
+        yield Planned(name, name, method, options, "training", trained=True)
+    else:
+        for target in config.targets:
+            label = f"{name}-{target:g}"
+            yield Planned(label, name, method, options, f"training for {target:g}", target=target, trained=True)
+
+
+def _fits(config: BenchConfig, dataset: DatasetSpec) -> bool:
+    """Whether the given weights answer with the dataset's classes, so that nothing must be fine-tuned first."""
+    spec = backbone_for(config.backbone_name, dataset, config.weights, config.image_size, False, config.seed)
+    try:
+        build(spec)
+    except InputError:
+        build(replace(spec, new_head=True))
+        return False
+    return True
+
+
+def _backbone_weights(folder: Path) -> str:
+    """The backbone's own weights out of a dense checkpoint, as a file beside it."""
+    file = folder / "backbone.safetensors"
+    state = safetensors.torch.load_file(folder / checkpoint.WEIGHTS)
+    prefix = "backbone."
+    own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    if not file.is_file():
+        safetensors.torch.save_file(own, file)
+    return str(file)
+
+
+def _within(info: BackboneInfo, training: Path) -> BackboneInfo:
+    """Weights that this bench trained are named by their place in the output folder, wherever that lies."""
+    uri = info.weights_uri
+    if uri is not None and Path(uri).is_relative_to(training):
+        uri = Path(uri).relative_to(training.parent).as_posix()
+    return replace(info, weights_uri=uri)

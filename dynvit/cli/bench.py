@@ -1,0 +1,126 @@
+"""``dynvit bench``: from nothing to a Pareto front."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+
+def bench(
+    methods: Annotated[str | None, typer.Option(help="Comma list. [default: dense,random,topk,dynamicvit]")] = None,
+    dataset: Annotated[str | None, typer.Option(help="See dynvit ls datasets. [default: digits]")] = None,
+    data_dir: Annotated[
+        str | None, typer.Option(help="Folder or URL of the shards. [default: $DYNVIT_DATA/DATASET]")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Split that is reported. [default: validation]")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="N images, a fair draw by seed.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="timm's name. [default: by dataset]")] = None,
+    weights: Annotated[str | None, typer.Option(help="Backbone weights: a file, or hf://OWNER/REPO.")] = None,
+    image_size: Annotated[int | None, typer.Option(metavar="PIXELS", help="[default: the backbone's]")] = None,
+    method_checkpoint: Annotated[
+        list[str] | None, typer.Option(metavar="METHOD=PATH|NAME", help="Trained parts of a method; repeatable.")
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="METHOD.NAME=VALUE", help="An option of a method; repeatable.")
+    ] = None,
+    train: Annotated[bool | None, typer.Option("--train/--no-train", help="Train what needs training first.")] = None,
+    targets: Annotated[
+        str | None, typer.Option(metavar="F,F", help="Train one checkpoint a target, fractions of dense MACs.")
+    ] = None,
+    recipe: Annotated[str | None, typer.Option(help="Training recipe. [default: the dataset's]")] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="Instead of the recipe's.")] = None,
+    mixed_precision: Annotated[str | None, typer.Option(help="In training: no, fp16 or bf16. [default: no]")] = None,
+    points: Annotated[int | None, typer.Option(metavar="N", help="Rungs of the budget ladder. [default: 8]")] = None,
+    budgets: Annotated[str | None, typer.Option(metavar="G,G", help="Instead of a ladder: GMACs an image.")] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="ladder, or a search on the calibration split: nsga2, tpe. [default: ladder]")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(metavar="N", help="Of the search, a method. [default: 32]")] = None,
+    rule: Annotated[str | None, typer.Option(help="Counting rule: matmul+conv or fvcore.")] = None,
+    calibration: Annotated[
+        int | None, typer.Option(metavar="N", help="Images held out of train. [default: a tenth, at most 5,000]")
+    ] = None,
+    on_bad_sample: Annotated[str | None, typer.Option(help="raise, or skip: count them. [default: raise]")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", "-b", metavar="N", help="[default: 64]")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", "-j", metavar="N", help="Decoding. [default: 0]")] = None,
+    memory_mb: Annotated[
+        int | None, typer.Option(metavar="MIB", help="Decoded pixels kept for the next points. [default: 4096]")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto or cpu. [default: auto]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of splits, training and search. [default: 0]")] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="DIR", help="[default: runs/DATASET-BACKBONE]")
+    ] = None,
+    suite: Annotated[str | None, typer.Option("-C", metavar="FILE", help="YAML of these options; flags win.")] = None,
+    plugin: Annotated[list[str] | None, typer.Option(metavar="FILE", help="A one-file method; repeatable.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="A new folder beside the old one.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and print the plan.")] = False,
+) -> None:
+    """Sweep methods over one budget axis and publish the front: table, JSON, picture.
+
+    Without options: the controls and DynamicViT on digits, trained from scratch in a few minutes. The same command
+    again continues what was begun and repeats nothing.
+    """
+    flags: dict[str, Any] = {
+        "methods": _names(methods),
+        "dataset": dataset,
+        "data_dir": data_dir,
+        "split": split,
+        "limit": limit,
+        "backbone": backbone,
+        "weights": weights,
+        "image_size": image_size,
+        "method_checkpoint": _by_method(method_checkpoint, "--method-checkpoint", "="),
+        "options": _by_method(option, "--option", "."),
+        "train": train,
+        "targets": _numbers(targets, "--targets"),
+        "recipe": recipe,
+        "epochs": epochs,
+        "mixed_precision": mixed_precision,
+        "points": points,
+        "budgets": _numbers(budgets, "--budgets"),
+        "sampler": sampler,
+        "trials": trials,
+        "rule": rule,
+        "calibration": calibration,
+        "on_bad_sample": on_bad_sample,
+        "batch_size": batch_size,
+        "workers": workers,
+        "memory_mb": memory_mb,
+        "device": device,
+        "seed": seed,
+        "output": output,
+        "plugin": tuple(plugin) if plugin else None,
+    }
+    from dynvit.bench.command import run_bench
+
+    run_bench(suite, {name: value for name, value in flags.items() if value is not None}, fresh=fresh, dry_run=dry_run)
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _numbers(text: str | None, flag: str) -> tuple[float, ...] | None:
+    from dynvit.errors import InputError
+
+    try:
+        return None if text is None else tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise InputError(f"{flag} takes numbers with commas between them, 0.85,0.7 for one, not {text!r}") from None
+
+
+def _by_method(given: list[str] | None, flag: str, sign: str) -> dict[str, tuple[str, ...]] | None:
+    """``method<sign>rest``, collected by method."""
+    from dynvit.errors import InputError
+
+    if not given:
+        return None
+    found: dict[str, tuple[str, ...]] = {}
+    for item in given:
+        method, found_sign, rest = item.partition(sign)
+        if not found_sign or not method or not rest:
+            raise InputError(f"{flag} {item!r} lacks its method: write dynamicvit{sign}…")
+        found[method] = (*found.get(method, ()), rest)
+    return found

@@ -1,0 +1,147 @@
+"""The checkpoints that DynamicViT's authors published: which there are, and how they are laid out.
+
+A file is a torch pickle with the weights under ``model`` and, in most, an ``argparse.Namespace`` under ``args``. The
+backbone's tensors have timm's names; those of stage s lie under ``score_predictor.s``, ours under ``predictors.s``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from dynvit.backbones.weights import compare
+from dynvit.errors import InputError
+from dynvit.interface import PublishedCheckpoint
+
+from .model import DynamicViTModel
+from .options import DynamicViTOptions
+
+THEIRS, OURS = "score_predictor.", "predictors."
+_HEAD_DIM = 64  # of every DeiT; the tensors do not tell
+_NEAREST = {192: "deit_tiny_patch16_224", 768: "deit_base_patch16_224"}
+_TSINGHUA = "https://cloud.tsinghua.edu.cn/f"
+
+PUBLISHED = (
+    PublishedCheckpoint(
+        "dynamicvit-deit-256-r0.7",
+        "deit_small_patch16_224",
+        f"{_TSINGHUA}/b0e1ff6af1004039855e/?dl=1",
+        76.53,
+        note="a DeiT of width 256 and 4 heads, trained for keep ratio 0.7",
+    ),
+    PublishedCheckpoint(
+        "dynamicvit-deit-s-r0.7",
+        "deit_small_patch16_224",
+        f"{_TSINGHUA}/698896dfbcea430b9591/?dl=1",
+        79.32,
+        note="trained for keep ratio 0.7",
+    ),
+    PublishedCheckpoint(
+        "dynamicvit-deit-b-r0.7",
+        "deit_base_patch16_224",
+        f"{_TSINGHUA}/660f27ddb6b945a797a8/?dl=1",
+        81.43,
+        note="trained for keep ratio 0.7",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """What a published file holds: tensors under the authors' names, and the keep ratio where it is told."""
+
+    state: Mapping[str, Tensor]
+    keep_ratio: float | None
+
+
+def read(path: str) -> PublishedFile:
+    """The file's tensors; of all that a pickle can do, only an ``argparse.Namespace`` is allowed beside them.
+
+    Raises: ``InputError`` for a file that is missing, damaged, asks for code to be run, or has another layout.
+    """
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"no checkpoint at {path}: dynvit ls checkpoints shows those that can be fetched") from error
+    except Exception as error:  # a damaged pickle fails in whatever its bytes happened to mean
+        code = "weights_only" in str(error) or "Weights only" in str(error)
+        reason = "its pickle asks for code to be run, which is never done" if code else "it is not a torch file"
+        raise InputError(f"checkpoint {path} cannot be read: {reason}; fetch it again from its authors") from error
+    outer = found if isinstance(found, Mapping) else {}
+    state = outer.get("model", outer)
+    if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"checkpoint {path} holds no weights under 'model': it is not one of DynamicViT's")
+    if any(name.startswith("aux_head.") for name in state):
+        raise InputError(f"checkpoint {path} is of an LV-ViT, which is not read: take one of a DeiT")
+    if not any(name.startswith(THEIRS) for name in state):
+        raise InputError(f"checkpoint {path} has no {THEIRS}* tensors: it is a backbone's, to be given with --weights")
+    ratio = getattr(outer.get("args"), "base_rate", None)
+    return PublishedFile(state, ratio if isinstance(ratio, float) and 0 < ratio <= 1 else None)
+
+
+def load(path: str) -> DynamicViTModel:
+    """The model, in eval mode, with every size read from the tensors.
+
+    Raises: ``InputError`` as ``read`` does, and for tensors that no plain DeiT has.
+    """
+    file = read(path)
+    backbone = backbone_of(file.state, path)
+    options = DynamicViTOptions() if file.keep_ratio is None else DynamicViTOptions(keep_ratio=file.keep_ratio)
+    model = DynamicViTModel(backbone, options)
+    state = renamed(file.state)
+    compare(state, model.state_dict(), path, "a DynamicViT of these sizes")
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The published names as ours."""
+    return {
+        OURS + name.removeprefix(THEIRS) if name.startswith(THEIRS) else f"backbone.{name}": tensor
+        for name, tensor in state.items()
+    }
+
+
+def backbone_of(state: Mapping[str, Tensor], where: str, heads: int | None = None) -> nn.Module:
+    """A DeiT of the tensors' width, depth, MLP, patches, resolution and classes; its weights are not loaded.
+
+    ``heads`` where they are not the width's share of 64, as in every published DeiT.
+
+    Raises: ``InputError`` where a tensor that tells a size is missing or has no such shape.
+    """
+    try:
+        classes, width = state["head.weight"].shape
+        _, channels, patch, _ = state["patch_embed.proj.weight"].shape
+        hidden, _ = state["blocks.0.mlp.fc1.weight"].shape
+        positions = state["pos_embed"].shape[1]
+    except (KeyError, ValueError) as error:
+        raise InputError(f"checkpoint {where} does not have a DeiT's tensors ({error}): it is not read") from error
+    depth = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("blocks."))
+    edge = math.isqrt(positions - 1)
+    heads = width // _HEAD_DIM if heads is None else heads
+    if edge * edge != positions - 1 or heads == 0 or width % heads:
+        raise InputError(f"checkpoint {where} has {positions} positions of width {width}, which no DeiT has")
+    name = _NEAREST.get(width, "deit_small_patch16_224")
+    model = timm.create_model(
+        name,
+        img_size=edge * patch,
+        patch_size=patch,
+        in_chans=channels,
+        embed_dim=width,
+        depth=depth,
+        num_heads=heads,
+        mlp_ratio=hidden / width,
+        qkv_bias="blocks.0.attn.qkv.bias" in state,
+        num_classes=classes,
+    )
+    size = (channels, edge * patch, edge * patch)
+    config = dict(model.pretrained_cfg) | {"input_size": size, "num_classes": classes}
+    vars(model).update(pretrained_cfg=config, default_cfg=config)
+    return model
