@@ -86,13 +86,13 @@ def _(maps: Tensor, rows: Tensor, columns: Tensor | None) -> Tensor:
     return maps.new_empty(*maps.shape[:-2], rows.shape[0], width)
 
 
-def _backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-    rows, columns = context.rows, context.columns
-    return resample(gradient, rows.T, None if columns is None else columns.T), None, None
+def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    columns = None if ctx.columns is None else ctx.columns.T
+    return resample(gradient, ctx.rows.T, columns), None, None
 
 
-def _setup(context: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor) -> None:
-    _, context.rows, context.columns = inputs
+def _setup(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor) -> None:
+    _, ctx.rows, ctx.columns = inputs
 
 
 resample.register_autograd(_backward, setup_context=_setup)

@@ -62,7 +62,7 @@ class Exit(nn.Module):
                 bias = self.relations.grow(relations[index], class_only)
             record = self.hands_relations and (final or options.relation_reuse != "final_layer")
             tokens, record_of = attend(block, tokens, bias, record, class_only)
-            extra = features[index] if index < len(features) else None
+            extra = features[index][:, : tokens.shape[1]] if index < len(features) else None
             tokens = reuse_mlp(block, tokens, extra)
             if record_of is not None:
                 records.append(record_of)

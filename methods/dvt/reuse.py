@@ -68,7 +68,7 @@ class FeatureReuse(nn.Module):
         weight, bias = self.fc1_weight[:blocks], self.fc1_bias[:blocks]
         if self.variant != "no_norm":
             sources = [F.layer_norm(source, (self.width,), eps=self.eps) for source in sources]
-            bias = bias + (weight @ self.norm_bias[:blocks, :, None])[..., 0]
+            bias = bias + (weight * self.norm_bias[:blocks, None]).sum(-1)
             weight = weight * self.norm_weight[:blocks, None]
         if self.variant == "layerwise":
             rows = torch.stack(sources[:blocks]).flatten(1, 2)
