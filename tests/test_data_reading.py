@@ -226,7 +226,7 @@ def test_what_cannot_be_fetched_leaves_nothing(server: str, cache: Path, url: st
 
 
 def test_a_hub_url_names_repository_revision_and_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked = {}
+    asked: dict[str, object] = {}
 
     def download(repo: str, path: str, **options: object) -> str:
         asked.update(options, repo=repo, path=path)

@@ -36,7 +36,7 @@ def case(request: pytest.FixtureRequest) -> Case:
     meta, state = golden.meta, golden.weights
     backbone = backbone_of(state, "golden", heads=meta["heads"])
     # The images stand for what is left after normalisation.
-    backbone.pretrained_cfg = dict(backbone.pretrained_cfg, mean=(0.0,) * 3, std=(1.0,) * 3)  # type: ignore[operator, arg-type, assignment]
+    backbone.pretrained_cfg = dict(backbone.pretrained_cfg, mean=(0.0,) * 3, std=(1.0,) * 3)
     options = DynamicViTOptions(meta["base"], stages=tuple(meta["pruning_loc"]), softmax="published")
     model = DynamicViTModel(backbone, options).double().eval()
     model.load_state_dict(renamed(state))

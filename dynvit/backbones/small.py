@@ -6,6 +6,7 @@ from typing import Any
 
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 _DIGITS = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "input_size": (3, 8, 8), "num_classes": 10}
 _CIFAR = {
@@ -31,9 +32,15 @@ def _plain(variant: str, pretrained: bool, shape: dict[str, Any], given: dict[st
 
 @register_model  # type: ignore[untyped-decorator]
 def vit_digits(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
-    """Digits of 8×8 pixels, one patch a pixel: 64 tokens, width 48, 6 blocks of 3 heads, MLP ×2."""
-    shape = {"img_size": 8, "patch_size": 1, "embed_dim": 48, "depth": 6, "num_heads": 3, "mlp_ratio": 2}
-    return _plain("vit_digits", pretrained, shape | {"num_classes": 10}, kwargs)
+    """Digits of 8×8 pixels in patches of 2: 16 tokens, width 48, 6 blocks of 3 heads, MLP ×2; 1.96 MMACs.
+
+    Positions begin as large as patches: where ink lies says as much as what the ink looks like, and from timm's
+    0.02 the model takes three times as many epochs to the same loss.
+    """
+    shape = {"img_size": 8, "patch_size": 2, "embed_dim": 48, "depth": 6, "num_heads": 3, "mlp_ratio": 2}
+    model = _plain("vit_digits", pretrained, shape | {"num_classes": 10}, kwargs)
+    nn.init.trunc_normal_(model.pos_embed, std=0.5)
+    return model
 
 
 @register_model  # type: ignore[untyped-decorator]

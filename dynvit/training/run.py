@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from dynvit.backbones.build import BackboneSpec, build, describe
 from dynvit.backbones.weights import find_weights, sha256_of
 from dynvit.checkpoint import CONFIG, WEIGHTS, CheckpointConfig, TrainingConfig, is_checkpoint, method_config, save
-from dynvit.data import DatasetSpec, ImageSource, datasets, open_split
+from dynvit.data import DatasetSpec, ImageSource, OnBadSample, datasets, open_split
 from dynvit.data.manifest import atomic
 from dynvit.data.pixels import PixelBatches
 from dynvit.data.training import TrainingBatches
@@ -35,9 +35,10 @@ HELD_OUT = 1000  # images looked at after each epoch: enough to see a fault, che
 class TrainRequest(BaseModel):
     """What is trained: two folders made for equal requests hold the same model.
 
-    ``recipe`` is one of the method's by name (None: its first); ``epochs``, ``batch_size`` and ``lr`` replace the
-    recipe's. ``target`` is a fraction of the backbone's MACs. ``limit_train`` keeps the first N of a seeded order,
-    ``data_seed`` decides what is held out. ``mixed_precision`` None is what ``accelerate launch`` says, else no.
+    ``recipe`` is one of the method's by name (None: the one named as the dataset, else its first); ``epochs``,
+    ``batch_size`` and ``lr`` replace the recipe's. ``target`` is a fraction of the backbone's MACs. ``limit_train``
+    keeps the first N of a seeded order. ``data_seed`` decides which ``calibration`` images are held out (None: a
+    tenth, at most 5,000). ``mixed_precision`` None is what ``accelerate launch`` says, else no.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +57,7 @@ class TrainRequest(BaseModel):
     limit_train: int | None = None
     seed: int = 0
     data_seed: int = 0
+    calibration: int | None = None
     mixed_precision: Precision | None = None
 
 
@@ -69,6 +71,7 @@ class RunSettings:
     data_dir: str | None = None
     workers: int = 0
     accumulate: int = 1
+    on_bad_sample: OnBadSample = "raise"
     track: str | None = None
     command: str = ""
     state_every: float = 10.0
@@ -235,7 +238,7 @@ def _recipe(method: Method[Any], request: TrainRequest) -> tuple[str, Recipe]:
     recipes = method.recipes
     if not recipes:
         raise InputError(f"method {request.method} has no recipe, for it has nothing to train")
-    name = request.recipe or next(iter(recipes))
+    name = request.recipe or (request.dataset if request.dataset in recipes else next(iter(recipes)))
     if name not in recipes:
         raise unknown(f"recipe of {request.method}", name, recipes)
     asked = {"epochs": request.epochs, "batch_size": request.batch_size, "lr": request.lr}
@@ -255,7 +258,15 @@ def _share(batch_size: int, processes: int) -> int:
 
 
 def _open(request: TrainRequest, settings: RunSettings, split: str, limit: int | None) -> ImageSource:
-    return open_split(request.dataset, split, data_dir=settings.data_dir, seed=request.data_seed, limit=limit)
+    return open_split(
+        request.dataset,
+        split,
+        data_dir=settings.data_dir,
+        seed=request.data_seed,
+        calibration=request.calibration,
+        on_bad_sample=settings.on_bad_sample,
+        limit=limit,
+    )
 
 
 def _validation(

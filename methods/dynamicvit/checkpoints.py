@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -71,7 +72,7 @@ def read(path: str) -> PublishedFile:
     except FileNotFoundError as error:
         raise InputError(f"no checkpoint at {path}: dynvit ls checkpoints shows those that can be fetched") from error
     except Exception as error:  # a damaged pickle fails in whatever its bytes happened to mean
-        code = "weights_only" in str(error) or "Weights only" in str(error)
+        code = isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error)
         reason = "its pickle asks for code to be run, which is never done" if code else "it is not a torch file"
         raise InputError(f"checkpoint {path} cannot be read: {reason}; fetch it again from its authors") from error
     outer = found if isinstance(found, Mapping) else {}

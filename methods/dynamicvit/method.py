@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from torch import nn
 
 from dynvit.errors import InputError
-from dynvit.interface import DynamicModel, Method, OperatingPoint, PublishedCheckpoint, Recipe, Stage, register_method
+from dynvit.interface import DynamicModel, Method, OperatingPoint, PublishedCheckpoint, Recipe, Stage
 
 from .budget import ratio_for
 from .checkpoints import PUBLISHED, load
@@ -20,7 +20,6 @@ from .recipes import RECIPES, DynamicViTRecipe
 from .stages import sparsify
 
 
-@register_method("dynamicvit")
 class DynamicViT(Method[DynamicViTOptions]):
     """DynamicViT on any plain timm ViT with a class token."""
 
