@@ -101,7 +101,7 @@ class TokensToToken(nn.Module):
         patch_size: int | tuple[int, int] = 16,
         in_chans: int = 3,
         embed_dim: int = 768,
-        split: SoftSplit = SoftSplit(),  # noqa: B008 - frozen
+        split: SoftSplit = SoftSplit(),
         **_ignored: object,
     ) -> None:
         super().__init__()
@@ -198,8 +198,7 @@ class T2TViT(VisionTransformer):
 
     def _set_table(self) -> None:
         table = sinusoid_table(1 + self.patch_embed.num_patches, self.embed_dim)
-        old = self.pos_embed
-        self.pos_embed = nn.Parameter(table.to(old.device, old.dtype), requires_grad=False)
+        self.pos_embed = nn.Parameter(table.to(self.cls_token), requires_grad=False)
 
 
 _CFG = {
@@ -229,13 +228,13 @@ def _t2t(variant: str, pretrained: bool, shape: dict[str, Any], given: dict[str,
     return build_model_with_cfg(T2TViT, variant, pretrained, pretrained_filter_fn=checkpoint_filter_fn, **arguments)
 
 
-@register_model
+@register_model  # type: ignore[untyped-decorator]
 def t2t_vit_12(pretrained: bool = False, **kwargs: Any) -> T2TViT:
     """T2T-ViT-12: width 256, 12 blocks of 4 heads, MLP ×2; 1.78 GMACs."""
     return _t2t("t2t_vit_12", pretrained, {"embed_dim": 256, "depth": 12, "num_heads": 4, "mlp_ratio": 2}, kwargs)
 
 
-@register_model
+@register_model  # type: ignore[untyped-decorator]
 def t2t_vit_14(pretrained: bool = False, **kwargs: Any) -> T2TViT:
     """T2T-ViT-14: width 384, 14 blocks of 6 heads, MLP ×3; 4.80 GMACs."""
     return _t2t("t2t_vit_14", pretrained, {"embed_dim": 384, "depth": 14, "num_heads": 6, "mlp_ratio": 3}, kwargs)

@@ -7,6 +7,7 @@ answers as soon as it is sure, and each begins from what the one before it saw.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 from torch import nn
@@ -26,7 +27,7 @@ class DVT(Method[DVTOptions]):
     summary = "cascade over token grids with early exit; feature and relation reuse (arXiv 2105.15075)"
     Options = DVTOptions
     needs_training = True
-    recipes: Mapping[str, Recipe] = RECIPES
+    recipes: ClassVar[Mapping[str, Recipe]] = RECIPES
 
     def knobs(self, options: DVTOptions) -> Mapping[str, BaseDistribution]:
         """One threshold for each exit but the last; 1 keeps every image."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import timm
 import torch
+from numpy._core import multiarray
 from torch import Tensor
 
 from dynvit.backbones import t2t as _t2t  # noqa: F401 - registers T2T-ViT with timm
@@ -64,14 +65,19 @@ def load_published(path: str) -> Published:
     if any(len(row) != len(model.exits) for row in rows):
         raise InputError(f"{path} stores thresholds for another number of exits than the {len(model.exits)} it has")
     points = points_for([as_knobs(row) for row in rows]) or points_for([(1.0,) * (len(model.exits) - 1)])
-    curve = found.get("budgeted_batch_classification") or ((), ())
+    spent, right = found.get("budgeted_batch_classification") or ((), ())
     return Published(
         model,
         points,
-        *([float(v) for v in values] for values in curve),
-        [float(v) for v in found.get("flops", ())],
-        [float(v) for v in found.get("anytime_classification", ())],
+        curve_gmacs=_numbers(spent),
+        curve_accuracy=_numbers(right),
+        exit_gmacs=_numbers(found.get("flops", ())),
+        exit_accuracy=_numbers(found.get("anytime_classification", ())),
     )
+
+
+def _numbers(values: Iterable[Any]) -> list[float]:
+    return [float(value) for value in values]
 
 
 def from_state(state: State, where: str) -> Cascade:
@@ -133,7 +139,7 @@ _FEATURES = {
 
 def _read(path: str) -> Mapping[str, Any]:
     # Curves were stored as plain numpy numbers now and then; they are data, and all that is let through.
-    numbers = [np._core.multiarray.scalar, np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType]
+    numbers: list[Any] = [multiarray.scalar, np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType]
     try:
         with torch.serialization.safe_globals(numbers):
             found = torch.load(path, map_location="cpu", weights_only=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -100,25 +101,24 @@ RECIPES: dict[str, Recipe] = {
 
 def stages(model: DynamicModel, recipe: Recipe) -> list[Stage]:
     """One stage: all exits together, none weighted over another (§3.4)."""
-    optimizer = recipe.optimizer if isinstance(recipe, DVTRecipe) else "adamw"
+    assert isinstance(model, Cascade)
+    everything = OperatingPoint(**{THRESHOLD.format(k + 1): 1.0 for k in range(len(model.exits) - 1)})
     return [
         Stage(
             name="cascade",
             epochs=recipe.epochs,
             groups=lambda model: groups(model, recipe),
-            loss=summed_cross_entropy,
-            optimizer=optimizer,
+            loss=lambda model, batch: summed_cross_entropy(model, batch, everything),
+            optimizer=recipe.optimizer if isinstance(recipe, DVTRecipe) else "adamw",
         )
     ]
 
 
-def summed_cross_entropy(model: nn.Module, batch: Batch) -> Losses:
+def summed_cross_entropy(model: nn.Module, batch: Batch, point: OperatingPoint) -> Losses:
     """The exits' cross-entropies with the same soft targets, summed (Eq. 9)."""
-    inner = getattr(model, "module", model)
-    point = OperatingPoint(**{THRESHOLD.format(k + 1): 1.0 for k in range(len(inner.exits) - 1)})
     prediction: CascadePrediction = model(batch.images, point)
     losses = [F.cross_entropy(logits.float(), batch.targets.float()) for logits in prediction.exit_logits]
-    return Losses(sum(losses[1:], losses[0]), {f"exit_{k + 1}": loss for k, loss in enumerate(losses)})
+    return Losses(torch.stack(losses).sum(), {f"exit_{k + 1}": loss for k, loss in enumerate(losses)})
 
 
 def groups(model: DynamicModel, recipe: Recipe) -> Sequence[ParamGroup]:

@@ -15,6 +15,8 @@ Floats = npt.NDArray[np.floating]
 NEVER, ALWAYS = 1e8, -1e8
 EXACT_UP_TO = 2048
 """Candidates of an outer threshold that are all tried; of more, this many are, evenly over the images."""
+MANY_IMAGES = 10_000
+"""Calibration images above which a quarter of them are tried: a matter of seconds, not of accuracy."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,10 @@ def solve_optimal(known: Confidences, budgets: Sequence[float]) -> list[tuple[fl
     """
     exits, search = len(known.costs), _Search(known, budgets)
     rungs = [as_knobs(ladder_thresholds(known.scores, ladder_shares(rung, exits))) for rung in range(1, 60)]
-    limit = EXACT_UP_TO if exits <= 3 else 64
-    outer = [sorted({*_candidates(known.scores[k], limit), *(row[k] for row in rungs)}) for k in range(exits - 2)]
-    for fixed in product(*outer):
+    few = known.scores.shape[1] <= MANY_IMAGES
+    limit = (EXACT_UP_TO if few else EXACT_UP_TO // 4) if exits <= 3 else 48
+    tried = product(*(tuple(_candidates(known.scores[k], limit)) for k in range(exits - 2)))
+    for fixed in {*tried, *(row[:-1] for row in rungs)}:
         search.try_inner(exits - 2, (*fixed, 1.0))
     for _ in range(8):
         before = list(search.best)
@@ -145,8 +148,7 @@ class _Search:
         saved = self.costs[chosen[arrives]] - self.costs[k]
         total = int(right.sum()) + np.concatenate([[0], gain.cumsum()])
         spent = self.costs[chosen].sum() - np.concatenate([[0.0], saved.cumsum()])
-        # A cut between equal scores is none that a threshold can make.
-        cuts = np.concatenate([[0], np.flatnonzero(scores[:-1] > scores[1:]) + 1, [len(scores)][: len(scores)]])
+        cuts = _cuts(scores)
         total, spent = total[cuts], spent[cuts]
         best_from = _best_from(total)
         first = np.searchsorted(-spent, -self.limits)  # costs fall along the cuts
@@ -168,6 +170,12 @@ def _best_from(total: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
     return len(total) - 1 - np.maximum.accumulate(np.where(new, places, 0))[::-1]
 
 
+def _cuts(falling: Floats) -> npt.NDArray[np.intp]:
+    """How many of falling scores may leave: a cut between equal ones is none that a threshold can make."""
+    between = np.flatnonzero(falling[:-1] > falling[1:]) + 1
+    return np.unique(np.concatenate([[0], between, [len(falling)]]).astype(np.intp))
+
+
 def _threshold(scores: Floats, leaving: int) -> float:
     """A threshold that lets exactly the first ``leaving`` of the falling scores leave, half way to the next."""
     if leaving == 0:
@@ -181,7 +189,7 @@ def _threshold(scores: Floats, leaving: int) -> float:
 
 def _candidates(scores: Floats, limit: int) -> Iterator[float]:
     falling = np.sort(scores)[::-1]
-    cuts = np.concatenate([[0], np.flatnonzero(falling[:-1] > falling[1:]) + 1, [len(falling)]])
+    cuts = _cuts(falling)
     if len(cuts) > limit:
         cuts = cuts[np.unique(np.linspace(0, len(cuts) - 1, limit).round().astype(int))]
     for cut in cuts:
