@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from dynvit.backbones.t2t import T2TViT
 from dynvit.interface import Augment, Batch, DynamicModel, Losses, OperatingPoint, ParamGroup, Recipe, Stage
 from dynvit.schedules import cosine
 
@@ -128,7 +129,7 @@ def groups(model: DynamicModel, recipe: Recipe) -> Sequence[ParamGroup]:
     schedule = cosine(recipe.warmup_epochs, recipe.min_lr / recipe.lr)
     found: dict[tuple[str, str], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
+        if not (name.endswith("pos_embed") and isinstance(model.backbone, T2TViT)):
             part = "heads" if ".head." in name else "body"
             vector = parameter.ndim <= 1 or name.endswith(("pos_embed", "cls_token", "_bias")) or "norm" in name
             vector = vector or ".biases." in name
