@@ -23,6 +23,7 @@ from .thresholds import Confidences, points_for, solve_ladder, solve_optimal
 from .tokenizer import regrid
 
 THRESHOLD = "threshold_{}"
+SLACK = 1e-9  # a budget that is a cost written down and read again is still that cost
 
 
 @dataclass(frozen=True)
@@ -125,21 +126,26 @@ class Cascade(DynamicModel):
             raise InputError("DVT solves thresholds on calibration images, and there are none: give a larger split")
         return Confidences(torch.cat(scores, 1).numpy(), torch.cat(correct, 1).numpy(), self.exit_macs())
 
-    def solve(self, budgets: Sequence[float], calibration: Iterable[Batch]) -> list[OperatingPoint]:
+    def reach(self, calibration: Sequence[Batch]) -> tuple[float, float]:
+        """The costs of the first exit and of all of them. Units: MACs per image."""
+        costs = self.exit_macs()
+        return float(costs[0]), float(costs[-1])
+
+    def solve(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> list[OperatingPoint]:
         """For each budget the thresholds that are right most often within it.
 
         Units: MACs per image. Raises: ``InputError`` for a budget that the cascade cannot keep, or never needs.
         """
-        costs = self.exit_macs()
+        low, high = self.reach(calibration)
         for budget in budgets:
-            if not costs[0] <= budget <= costs[-1]:
+            if not low * (1 - SLACK) <= budget <= high * (1 + SLACK):
                 raise InputError(
                     f"a budget of {budget / 1e9:.4g} GMACs is outside this cascade's range: its first exit "
-                    f"costs {costs[0] / 1e9:.4g}, all of them {costs[-1] / 1e9:.4g}; choose one between"
+                    f"costs {low / 1e9:.4g}, all of them {high / 1e9:.4g}; choose one between"
                 )
         found = self.confidences(calibration)
         solver = solve_ladder if self.options.solver == "ladder" else solve_optimal
-        return points_for(solver(found, budgets))
+        return points_for(solver(found, [budget * (1 + SLACK) for budget in budgets]))
 
     def exit_macs(self, rule: Rule = "matmul+conv") -> tuple[int, ...]:
         """What an image costs that leaves at each exit, all exits before it included. Units: MACs."""
