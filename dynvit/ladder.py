@@ -71,8 +71,7 @@ class KnobLadder:
 
     def _climb(self, budget: float) -> int:
         low, high = 0, len(self._grid) - 1
-        if self._macs(low) > budget * (1 + SLACK):
-            raise out_of_range(budget, self.range())
+        check_reach(min(budget, self._macs(high)), self.range())
         while low < high:
             middle = (low + high + 1) // 2
             if self._macs(middle) <= budget * (1 + SLACK):
@@ -106,12 +105,13 @@ def ladder_of(
     return None if budget_knob is None else KnobLadder(model, budget_knob, knobs, calibration)
 
 
-def out_of_range(budget: float, reach: CostRange) -> InputError:
-    """The error for a budget that a method cannot be set to."""
-    return InputError(
-        f"a budget of {budget / GIGA:.4g} GMACs is out of reach: the method goes from {reach.low / GIGA:.4g} to "
-        f"{reach.high / GIGA:.4g} GMACs per image; give --budgets within that"
-    )
+def check_reach(budget: float, reach: CostRange) -> None:
+    """Raises: ``InputError`` for a budget that a method cannot be set to. Units: MACs per image."""
+    if not reach.low * (1 - SLACK) <= budget <= reach.high * (1 + SLACK):
+        raise InputError(
+            f"a budget of {budget / GIGA:.4g} GMACs is out of reach: the method goes from {reach.low / GIGA:.4g} to "
+            f"{reach.high / GIGA:.4g} GMACs per image; give --budgets within that"
+        )
 
 
 def common_budgets(ranges: Sequence[CostRange], points: int) -> list[float]:

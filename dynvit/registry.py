@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from dynvit.errors import InputError, unknown
+from dynvit.version import __version__
 
 T = TypeVar("T")
 
@@ -70,7 +71,7 @@ class Registry(Generic[T]):
             entries = self._registered.setdefault(name, [])
             # A module that is loaded again (a plug-in file named twice) replaces itself.
             entries[:] = [e for e in entries if e.origin.target != target]
-            entries.append(_Entry(Origin(target, _file_of(module)), lambda: thing))
+            entries.append(_Entry(_registrant(target, module), lambda: thing))
             return thing
 
         return add
@@ -137,8 +138,11 @@ def _origin(point: EntryPoint) -> Origin:
     return Origin(point.value, dist.name if dist else "", dist.version if dist else "")
 
 
-def _file_of(module: str) -> str:
-    return getattr(sys.modules.get(module), "__file__", None) or ""
+def _registrant(target: str, module: str) -> Origin:
+    """Who registers: our own package, or a file that is no installed package's."""
+    if module.partition(".")[0] == "dynvit":
+        return Origin(target, "dynvit", __version__)
+    return Origin(target, getattr(sys.modules.get(module), "__file__", None) or "")
 
 
 def load_plugin(path: str | os.PathLike[str]) -> None:

@@ -79,7 +79,7 @@ class Subject:
             torch.manual_seed(0)
             return _spread(timm.create_model(backbone))
 
-        size = tuple(make().pretrained_cfg["input_size"])  # type: ignore[arg-type, index]
+        size = tuple(make().pretrained_cfg["input_size"])  # type: ignore[index]
         generator = torch.Generator().manual_seed(1)
         images = torch.rand(batch, *size, generator=generator, dtype=torch.float64)
         return cls(method, options or method.Options(), make, images, torch.arange(batch))

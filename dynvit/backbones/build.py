@@ -106,7 +106,9 @@ def _config(backbone: nn.Module) -> Mapping[str, Any]:
 def _check_name(name: str) -> None:
     if is_model(name.partition(".")[0]):
         return
-    near = difflib.get_close_matches(name, timm.list_models(), n=3)  # of more than a thousand: no list of all
+    # Of a thousand names there is no list; one that was not typed to its end is compared as far as it goes.
+    begun = {known[: len(name) + 1]: known for known in reversed(timm.list_models())}
+    near = [begun[start] for start in difflib.get_close_matches(name, begun, n=3)]
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "it takes timm's model names;"
     raise InputError(f"unknown backbone {name!r}: {hint} dynvit ls backbones shows them")
 

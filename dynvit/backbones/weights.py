@@ -78,23 +78,22 @@ def fit(state: State, model: nn.Module, *, new_head: bool, where: str) -> State:
     Raises: ``InputError`` that names the first tensor that does not fit.
     """
     wanted: Mapping[str, Tensor] = model.state_dict()
-    heads = _head_names(model)
     try:
         fitted = _timm_filter(model)(state, model)
     except Exception as error:  # a filter meets whatever the file held
         raise InputError(f"weights {where} are of another architecture than {_name(model)}: {error}") from error
-    for head in heads:
-        there = fitted.get(f"{head}.weight")
-        want = wanted.get(f"{head}.weight")
-        if there is None or want is None or there.shape[:1] == want.shape[:1]:
-            continue
-        if not new_head:
-            raise InputError(
-                f"weights {where} have {there.shape[0]} classes, {want.shape[0]} are wanted: "
-                "give weights for these classes, or train on them first with dynvit train"
-            )
-        fitted |= {name: wanted[name] for name in (f"{head}.weight", f"{head}.bias") if name in wanted}
+    classes: tuple[int, int] | None = None
+    for head in _head_names(model):
+        there, want = fitted.get(f"{head}.weight"), wanted[f"{head}.weight"]
+        if there is not None and len(there) != len(want):
+            classes = len(there), len(want)
+            fitted |= {name: wanted[name] for name in (f"{head}.weight", f"{head}.bias") if name in wanted}
     compare(fitted, wanted, where, _name(model))
+    if classes is not None and not new_head:
+        raise InputError(
+            f"weights {where} have {classes[0]} classes, {classes[1]} are wanted: "
+            "give weights for these classes, or train on them first with dynvit train"
+        )
     return fitted
 
 

@@ -39,6 +39,8 @@ class BenchConfig(BaseModel):
     backbone: str | None = None
     weights: str | None = None
     image_size: int | None = Field(None, ge=1)
+    crop_pct: float | None = Field(None, gt=0, le=1)
+    interpolation: str | None = None
     method_checkpoint: Mapping[str, tuple[str, ...]] = {}
     options: Mapping[str, tuple[str, ...]] = {}
     train: bool | None = None

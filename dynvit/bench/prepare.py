@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
+import torch
+from torch import nn
 
 from dynvit import checkpoint
-from dynvit.backbones.build import BackboneInfo, BackboneSpec, build, describe
+from dynvit.backbones.build import BackboneInfo, BackboneSpec, build, describe, image_size
 from dynvit.backbones.weights import sha256_of
 from dynvit.bench.arms import Arm
 from dynvit.bench.config import BenchConfig
 from dynvit.data.datasets import DatasetSpec
-from dynvit.data.transforms import preprocessing_for
+from dynvit.data.transforms import Preprocessing, preprocessing_for
 from dynvit.errors import InputError, unknown
-from dynvit.interface import Method, methods
+from dynvit.interface import Batch, DynamicModel, Method, methods
+from dynvit.ladder import GIGA, KnobLadder, check_reach
 from dynvit.leaderboard.record import CheckpointRecord
 from dynvit.options import options_from_json, options_to_json, parse_options
-from dynvit.published import fetch_or_path
+from dynvit.published import fetch, find
 from dynvit.training.run import RunSettings, TrainRequest, backbone_for, train_to
 
 
@@ -55,7 +57,7 @@ class Preparation:
         if self.trains_backbone:
             static = static_method()
             made = self._train(training / static, self._request(static, {}, None), command)
-            backbone, seed = replace(backbone, weights=_backbone_weights(made), new_head=False), self.config.seed
+            backbone, seed = replace(backbone, weights=str(made), new_head=False), self.config.seed
         return [arm for planned in self.planned for arm in self._build(planned, backbone, seed, training, command)]
 
     def _build(
@@ -77,9 +79,7 @@ class Preparation:
                 options=planned.options,
                 model=planned.method.attach(model, planned.options),
                 backbone=_within(describe(backbone, model), training),
-                preprocessing=preprocessing_for(
-                    vars(model)["pretrained_cfg"], self.dataset, image_size=self.config.image_size
-                ),
+                preprocessing=self._preprocessing(model),
                 training_seed=seed,
             )
 
@@ -99,13 +99,13 @@ class Preparation:
             options=options_from_json(planned.method.Options, config.method.options),
             model=model,
             backbone=info,
-            preprocessing=config.preprocessing,
+            preprocessing=self._as_given(config.preprocessing),
             checkpoint=CheckpointRecord(uri=path, sha256=sha256_of(weights)),
             training_seed=config.training.seed if seed is None else seed,
         )
 
     def _from_published(self, planned: Planned, given: str) -> Arm:
-        file = fetch_or_path(planned.method, given)
+        file = Path(given) if Path(given).exists() else fetch(find(planned.method, given))
         model, _ = planned.method.load_published(str(file))
         backbone = model.backbone
         spec = replace(self.backbone, weights=None)
@@ -118,8 +118,21 @@ class Preparation:
             options=getattr(model, "options", planned.options),
             model=model.eval(),
             backbone=info,
-            preprocessing=preprocessing_for(vars(backbone)["pretrained_cfg"], self.dataset),
+            preprocessing=self._preprocessing(backbone),
             checkpoint=CheckpointRecord(uri=given, sha256=info.weights_sha256 or ""),
+        )
+
+    def _preprocessing(self, backbone: nn.Module) -> Preprocessing:
+        made = preprocessing_for(vars(backbone)["pretrained_cfg"], self.dataset, image_size=self.config.image_size)
+        return self._as_given(made)
+
+    def _as_given(self, preprocessing: Preprocessing) -> Preprocessing:
+        """The same for every arm where the configuration says how images are cut."""
+        config = self.config
+        return replace(
+            preprocessing,
+            crop_pct=config.crop_pct or preprocessing.crop_pct,
+            interpolation=config.interpolation or preprocessing.interpolation,
         )
 
     def _agree(self, path: str, backbone: str, classes: int, size: tuple[int, int]) -> None:
@@ -190,11 +203,12 @@ def prepare(config: BenchConfig, dataset: DatasetSpec) -> Preparation:
         raise unknown("recipe", config.recipe, known)
     for arm in planned:
         if arm.checkpoint is None:
-            arm.method.attach(build(backbone), arm.options)
+            attached = arm.method.attach(build(backbone), arm.options)
+            _check_budgets(config.budgets, arm, attached)
             if arm.target is not None:
                 arm.method.options_for(arm.target, model, arm.options)
         else:
-            fetch_or_path(arm.method, arm.checkpoint, only_check=True)
+            _check_checkpoint(arm.method, arm.checkpoint)
     return Preparation(config, dataset, backbone, planned, trains_backbone)
 
 
@@ -223,6 +237,27 @@ def _plan(config: BenchConfig, name: str) -> Iterator[Planned]:
             yield Planned(label, name, method, options, f"training for {target:g}", target=target, trained=True)
 
 
+def _check_budgets(budgets: Sequence[float], arm: Planned, model: DynamicModel) -> None:
+    """Budgets out of reach are found before a training where weights do not decide what is in reach."""
+    if budgets and arm.method.budget_knob is not None and not arm.method.adaptive_cost:
+        size = image_size(model.backbone)
+        noise = Batch(torch.rand(1, 3, *size), torch.zeros(1, dtype=torch.int64), torch.zeros(1, 1))
+        ladder = KnobLadder(model, arm.method.budget_knob, arm.method.knobs(arm.options), [noise])
+        for budget in budgets:
+            check_reach(budget * GIGA, ladder.range())
+
+
+def _check_checkpoint(method: Method[Any], given: str) -> None:
+    """A checkpoint is a folder of ours, a file in the published layout, or a published name (fetched only in a run)."""
+    path = Path(given)
+    if path.is_dir():
+        checkpoint.read_config(path)
+    elif not path.is_file():
+        if "/" in given or path.suffix:
+            raise InputError(f"no checkpoint at {given!r}: give a folder of dynvit train, a published file or its name")
+        find(method, given)
+
+
 def _fits(config: BenchConfig, dataset: DatasetSpec) -> bool:
     """Whether the given weights answer with the dataset's classes, so that nothing must be fine-tuned first."""
     spec = backbone_for(config.backbone_name, dataset, config.weights, config.image_size, False, config.seed)
@@ -232,17 +267,6 @@ def _fits(config: BenchConfig, dataset: DatasetSpec) -> bool:
         build(replace(spec, new_head=True))
         return False
     return True
-
-
-def _backbone_weights(folder: Path) -> str:
-    """The backbone's own weights out of a dense checkpoint, as a file beside it."""
-    file = folder / "backbone.safetensors"
-    state = safetensors.torch.load_file(folder / checkpoint.WEIGHTS)
-    prefix = "backbone."
-    own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    if not file.is_file():
-        safetensors.torch.save_file(own, file)
-    return str(file)
 
 
 def _within(info: BackboneInfo, training: Path) -> BackboneInfo:

@@ -11,6 +11,7 @@ from dynvit.bench.arms import Arm
 from dynvit.environment import Environment
 from dynvit.evaluation.accuracy import SampleResults
 from dynvit.interface import OperatingPoint, Rule
+from dynvit.ladder import GIGA
 from dynvit.leaderboard.interval import wilson
 from dynvit.leaderboard.record import (
     AccuracyRecord,
@@ -23,8 +24,6 @@ from dynvit.leaderboard.record import (
     record_id,
     saving_pct,
 )
-
-GIGA = 1e9
 
 
 @dataclass(frozen=True)

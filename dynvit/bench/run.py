@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from dynvit.bench.arms import Arm
 from dynvit.bench.config import BenchConfig
 from dynvit.bench.folder import check_folder, claim_folder
 from dynvit.bench.prepare import Preparation, prepare
-from dynvit.bench.results import GIGA, Context
+from dynvit.bench.results import Context
 from dynvit.bench.sweeping import Measurer, Target
 from dynvit.data import open_split
 from dynvit.data.source import ImageSource
@@ -24,7 +25,7 @@ from dynvit.environment import capture
 from dynvit.errors import InputError
 from dynvit.evaluation.accuracy import to_pixels
 from dynvit.interface import Batch, OperatingPoint, SolvesBudgets
-from dynvit.ladder import SLACK, common_budgets, ladder_of, out_of_range
+from dynvit.ladder import GIGA, check_reach, common_budgets, ladder_of
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.build import build as build_board
 from dynvit.leaderboard.render import render
@@ -116,7 +117,7 @@ class Bench:
                 targets = plan[arm.label]
                 measurer.measure(arm, targets, progress)
                 if self.config.sampler == "ladder":
-                    climb(arm.knobs, [t.point for t in targets], lambda point, arm=arm: _worth(measurer, arm, point))
+                    climb(arm.knobs, [target.point for target in targets], partial(_worth, measurer, arm))
 
     def _ladder(self, arms: Sequence[Arm], state: PartialState) -> Mapping[str, list[Target]]:
         """The same budgets for every arm; an arm without a budget has its one point."""
@@ -128,8 +129,7 @@ class Bench:
         budgets = [budget * GIGA for budget in self.config.budgets]
         for budget in budgets:
             for reach in ranges:
-                if not reach.low * (1 - SLACK) <= budget <= reach.high * (1 + SLACK):
-                    raise out_of_range(budget, reach)
+                check_reach(budget, reach)
         if not budgets and ranges:
             budgets = common_budgets(ranges, self.config.points)
         plan = {}

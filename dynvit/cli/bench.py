@@ -18,6 +18,8 @@ def bench(
     backbone: Annotated[str | None, typer.Option(help="timm's name. [default: by dataset]")] = None,
     weights: Annotated[str | None, typer.Option(help="Backbone weights: a file, or hf://OWNER/REPO.")] = None,
     image_size: Annotated[int | None, typer.Option(metavar="PIXELS", help="[default: the backbone's]")] = None,
+    crop_pct: Annotated[float | None, typer.Option(metavar="F", help="Centre crop. [default: the backbone's]")] = None,
+    interpolation: Annotated[str | None, typer.Option(help="Of the resize. [default: the backbone's]")] = None,
     method_checkpoint: Annotated[
         list[str] | None, typer.Option(metavar="METHOD=PATH|NAME", help="Trained parts of a method; repeatable.")
     ] = None,
@@ -71,6 +73,8 @@ def bench(
         "backbone": backbone,
         "weights": weights,
         "image_size": image_size,
+        "crop_pct": crop_pct,
+        "interpolation": interpolation,
         "method_checkpoint": _by_method(method_checkpoint, "--method-checkpoint", "="),
         "options": _by_method(option, "--option", "."),
         "train": train,

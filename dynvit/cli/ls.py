@@ -94,7 +94,12 @@ def _show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*columns, box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
+    for number, column in enumerate(columns):
+        # A name or an address is there to be copied: it is folded rather than cut.
+        table.add_column(column, no_wrap=number == 0, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console = Console(highlight=False)
+    # A pipe has no width; a program that reads it wants a row a line.
+    (console if console.is_terminal else Console(highlight=False, width=200)).print(table)

@@ -46,10 +46,10 @@ def set_train_mode(model: DynamicModel, stage: Stage) -> None:
 def make_optimizer(stage: Stage, groups: Sequence[ParamGroup]) -> torch.optim.Optimizer:
     """The stage's optimiser; SGD with momentum 0.9, as vision papers mean it, the Adams with torch's defaults."""
     listed = [{"params": list(g.parameters), "lr": g.lr, "weight_decay": g.weight_decay} for g in groups]
+    if stage.optimizer == "sgd":  # not fused: torch's kernel fails where a gate left parameters out of the first step
+        return torch.optim.SGD(listed, momentum=0.9)
     # One fused kernel a step: on a small model on a CPU, the loop over tensors costs as much as a block.
     fused = listed[0]["params"][0].device.type in ("cpu", "cuda")  # type: ignore[index]
-    if stage.optimizer == "sgd":
-        return torch.optim.SGD(listed, momentum=0.9, fused=fused)
     kind = torch.optim.AdamW if stage.optimizer == "adamw" else torch.optim.Adam
     return kind(listed, fused=fused)
 

@@ -215,7 +215,7 @@ def _accelerator(folder: Path, request: TrainRequest, settings: RunSettings) -> 
         accelerator = Accelerator(
             mixed_precision=request.mixed_precision, log_with=settings.track, project_dir=str(folder / "tracking")
         )
-    except ValueError as error:  # fp16 on a CPU, a second precision in one process
+    except ValueError as error:  # a device without fp16, a second precision in one process
         raise InputError(f"mixed precision {request.mixed_precision}: {error}") from error
     if settings.track is not None:
         plain = {name: v for name, v in request.model_dump().items() if isinstance(v, str | int | float)}

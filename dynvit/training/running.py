@@ -57,13 +57,16 @@ class RunningStage:
             share = len(piece.images) / whole
             with self.accelerator.autocast():
                 losses = self.stage.loss(self.model, piece)
-            self.accelerator.backward(losses.total * share)
+            # A gate may leave all that this stage trains out of a batch.
+            if losses.total.requires_grad:
+                self.accelerator.backward(losses.total * share)
             total = total + losses.total.detach().float() * share
             for name, value in losses.parts.items():
                 parts[name] = parts.get(name, 0) + value.detach().float() * share
         optimization.average_gradients(self.accelerator, self.groups)
-        optimization.clip(self.accelerator, self.plain_optimizer, self.recipe.clip_grad)
-        self.optimizer.step()
+        if any(p.grad is not None for group in self.groups for p in group.parameters):
+            optimization.clip(self.accelerator, self.plain_optimizer, self.recipe.clip_grad)
+            self.optimizer.step()
         if self.average is not None:
             self.average.update(self.model, self.steps_done)
         self.steps_done += 1
