@@ -14,6 +14,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import timm
 import torch
@@ -63,7 +64,7 @@ def against_dense(name: str, batch: int, rounds: int) -> None:
     with torch.inference_mode():
         for exits, (first, second) in enumerate(points):
             point = OperatingPoint(threshold_1=first, threshold_2=second)
-            ratios = ratio(lambda: dense(images), lambda point=point: cascade.predict(images, point), rounds)
+            ratios = ratio(lambda: dense(images), partial(cascade.predict, images, point), rounds)
             show(f"{name}, {exits + 1} of 3 exits", ratios, macs / whole[exits])
 
 
@@ -81,6 +82,7 @@ def mixed(name: str, batch: int, rounds: int) -> None:
         point = OperatingPoint(threshold_1=first, threshold_2=second)
         usage = cascade.predict(images, point).usage
         promise = cascade.exit_macs()[-1] / float(cost.macs(usage).double().mean())
+        assert usage.exit is not None
         print("images at each exit:", torch.bincount(usage.exit, minlength=3).tolist())
         ratios = ratio(lambda: cascade.predict(images, everything), lambda: cascade.predict(images, point), rounds)
         show(f"{name}, a third at each", ratios, promise)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import product
 
 import numpy as np
@@ -14,6 +15,7 @@ from dynvit_methods.dvt.thresholds import (
     as_knobs,
     ladder_shares,
     ladder_thresholds,
+    solve_expected,
     solve_ladder,
     solve_optimal,
 )
@@ -84,6 +86,19 @@ def test_thresholds_stand_between_scores() -> None:
     for row in solve_optimal(table, [2.0, 4.0, 6.0]):
         for scores, threshold in zip(table.scores, row, strict=True):
             assert threshold in (0.0, 1.0) or np.abs(scores - threshold).min() > 1e-7
+
+
+def test_expected_accuracy_rises_with_the_score_and_is_calibrated() -> None:
+    table = dataclasses.replace(realistic(500, 3), last_scores=np.linspace(0, 1, 500))
+    expected = table.expected()
+    for scores, row, right in zip(table.scores, expected, table.correct, strict=False):
+        assert (np.diff(row[np.argsort(scores, kind="stable")]) >= -1e-12).all()
+        assert row.mean() == pytest.approx(right.mean())
+    budgets = np.linspace(1, 8, 7)
+    chosen = [table.exits(row) for row in solve_expected(table, budgets)]
+    rivals = [table.exits(row) for row in solve_optimal(table, budgets)]
+    for one, other in zip(chosen, rivals, strict=True):
+        assert expected[one, range(500)].sum() >= expected[other, range(500)].sum() - 1e-6
 
 
 @given(st.integers(1, 59), st.integers(2, 4))

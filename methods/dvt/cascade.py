@@ -19,7 +19,7 @@ from .criteria import bounded, criteria, leaves
 from .exit import Exit
 from .options import DVTOptions
 from .reuse import Handed
-from .thresholds import Confidences, points_for, solve_ladder, solve_optimal
+from .thresholds import SOLVERS, Confidences, points_for
 from .tokenizer import regrid
 
 THRESHOLD = "threshold_{}"
@@ -114,17 +114,20 @@ class Cascade(DynamicModel):
 
     def confidences(self, batches: Iterable[Batch]) -> Confidences:
         """Every exit's scores and verdicts on labelled images: all that thresholds are solved from."""
-        scores, correct = [], []
+        scores, correct, last = [], [], []
         with torch.no_grad():
             for batch in batches:
                 said, found = self._pass(
                     batch.images, lambda _, scores: torch.zeros_like(scores, dtype=torch.bool)[None]
                 )
                 scores.append(found.float().cpu())
+                last.append(bounded(self.criterion(said, batch.images)).float().cpu())
                 correct.append((said.argmax(-1) == batch.labels).cpu())
         if not scores:
             raise InputError("DVT solves thresholds on calibration images, and there are none: give a larger split")
-        return Confidences(torch.cat(scores, 1).numpy(), torch.cat(correct, 1).numpy(), self.exit_macs())
+        return Confidences(
+            torch.cat(scores, 1).numpy(), torch.cat(correct, 1).numpy(), self.exit_macs(), torch.cat(last).numpy()
+        )
 
     def reach(self, calibration: Sequence[Batch]) -> tuple[float, float]:
         """The costs of the first exit and of all of them. Units: MACs per image."""
@@ -144,8 +147,7 @@ class Cascade(DynamicModel):
                     f"costs {low / 1e9:.4g}, all of them {high / 1e9:.4g}; choose one between"
                 )
         found = self.confidences(calibration)
-        solver = solve_ladder if self.options.solver == "ladder" else solve_optimal
-        return points_for(solver(found, [budget * (1 + SLACK) for budget in budgets]))
+        return points_for(SOLVERS[self.options.solver](found, [budget * (1 + SLACK) for budget in budgets]))
 
     def exit_macs(self, rule: Rule = "matmul+conv") -> tuple[int, ...]:
         """What an image costs that leaves at each exit, all exits before it included. Units: MACs."""

@@ -13,7 +13,7 @@ RelationVariant = Literal["full", "off", "layerwise", "final_layer", "linear", "
 Detach = Literal["none", "features", "relations", "both"]
 Start = Literal["all", "last", "none"]
 LastBlock = Literal["class", "all"]
-Solver = Literal["optimal", "ladder"]
+Solver = Literal["optimal", "expected", "ladder"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class DVTOptions:
     criterion: str = "confidence"
     """What an exit asks (§3.2, Table 9): ``confidence``, ``entropy``, ``random``, ``patience``, or a registered one."""
     solver: Solver = "optimal"
-    """How thresholds follow from a budget: the best on the calibration images, or the released code's ladder."""
+    """How thresholds follow from a budget: right on most calibration images, of the greatest expected accuracy by
+    calibrated scores, or the released code's ladder of exit shares (the paper's genetic algorithm is not released)."""
     start: Start = "all"
     """Which exits begin from the backbone's weights; where a grid differs, its positions and patches are
     resampled. Left open by the paper, which trains from scratch."""

@@ -23,12 +23,29 @@ MANY_IMAGES = 10_000
 class Confidences:
     """What a threshold needs to know of the calibration images.
 
-    Shape: ``scores`` (exits − 1, n), ``correct`` (exits, n); ``costs`` (exits,), rising, in MACs.
+    ``last_scores`` are the last exit's, which decide nothing; with them equals are told apart by ``expected``.
+
+    Shape: ``scores`` (exits − 1, n), ``correct`` (exits, n), ``last_scores`` (n,); ``costs`` (exits,), rising, in MACs.
     """
 
     scores: Floats
     correct: npt.NDArray[np.bool_]
     costs: Sequence[float]
+    last_scores: Floats | None = None
+
+    def expected(self) -> Floats:
+        """How likely each exit is right about each image, by its score: a rising step function fitted per exit.
+
+        On few images it tells settings apart that are right equally often here and will not be elsewhere.
+        Shape: (exits, n).
+        """
+        from sklearn.isotonic import IsotonicRegression
+
+        if self.last_scores is None:
+            return self.correct.astype(np.float64)
+        every = [*self.scores, self.last_scores]
+        fit = IsotonicRegression(out_of_bounds="clip").fit_transform
+        return np.stack([fit(scores, right) for scores, right in zip(every, self.correct, strict=True)])
 
     def exits(self, thresholds: Sequence[float]) -> npt.NDArray[np.intp]:
         """The exit at which each image leaves. Shape: (n,)."""
@@ -100,15 +117,33 @@ def solve_ladder(known: Confidences, budgets: Sequence[float]) -> list[tuple[flo
 
 
 def solve_optimal(known: Confidences, budgets: Sequence[float]) -> list[tuple[float, ...]]:
-    """The thresholds that are right on most calibration images within each budget; the cheapest of equals.
+    """The thresholds that are right on most calibration images within each budget.
+
+    Settings that are right on equally many are told apart by ``Confidences.expected``, then by cost. Up to three
+    exits and 2048 different scores the result is the optimum over all thresholds; it is never worse than a rung of
+    the released ladder.
+    """
+    ties = known.expected() / (2 * known.scores.shape[1])  # in sum less than one image
+    return _search(known, budgets, known.correct + ties)
+
+
+def solve_expected(known: Confidences, budgets: Sequence[float]) -> list[tuple[float, ...]]:
+    """The thresholds of the greatest expected accuracy within each budget, by ``Confidences.expected``.
+
+    Counting right answers on few images chooses what was lucky there; expectations vary less from set to set.
+    """
+    return _search(known, budgets, known.expected())
+
+
+def _search(known: Confidences, budgets: Sequence[float], value: Floats) -> list[tuple[float, ...]]:
+    """The thresholds of the greatest summed ``value`` (exits, n) within each budget, the cheapest of equals.
 
     Given all thresholds but the innermost, that one is solved exactly by sorting: it must let enough images leave
-    to keep the budget, and among those cuts a running maximum of right answers names the best. The outer ones
-    are tried: with up to three exits and 2048 different scores every one, so that the result is the optimum
-    over all thresholds; otherwise a grid of quantiles, then each threshold in turn exactly, until none
-    improves. The ladder's thresholds are among those tried, so it is never better.
+    to keep the budget, and among those cuts a running maximum of the value names the best. The outer ones are
+    tried: up to three exits and 2048 different scores every one, otherwise quantiles and the ladder's; then each
+    threshold in turn is solved exactly, until none improves.
     """
-    exits, search = len(known.costs), _Search(known, budgets)
+    exits, search = len(known.costs), _Search(known, budgets, value)
     rungs = [as_knobs(ladder_thresholds(known.scores, ladder_shares(rung, exits))) for rung in range(1, 60)]
     few = known.scores.shape[1] <= MANY_IMAGES
     limit = (EXACT_UP_TO if few else EXACT_UP_TO // 4) if exits <= 3 else 48
@@ -122,31 +157,32 @@ def solve_optimal(known: Confidences, budgets: Sequence[float]) -> list[tuple[fl
                 search.try_inner(k, start)
         if search.best == before:
             break
-    return search.best
+    return [_settled(known, row) for row in search.best]
 
 
 class _Search:
     """The best thresholds so far, for each budget."""
 
-    def __init__(self, known: Confidences, budgets: Sequence[float]) -> None:
+    def __init__(self, known: Confidences, budgets: Sequence[float], value: Floats) -> None:
+        self.value = value
         self.known, self.count = known, known.scores.shape[1]
         self.costs = np.asarray(known.costs, dtype=np.float64)
         self.limits = np.asarray(budgets, dtype=np.float64) * self.count
         self.orders = [np.argsort(-scores, kind="stable") for scores in known.scores]
         self.best: list[tuple[float, ...]] = [(0.0,) * (len(self.costs) - 1)] * len(budgets)
-        self.merit = [(int(known.correct[0].sum()), -self.costs[0] * self.count)] * len(budgets)
+        self.merit = [(round(float(self.value[0].sum()), 7), -self.costs[0] * self.count)] * len(budgets)
 
     def try_inner(self, k: int, fixed: Sequence[float]) -> None:
         """Solve threshold ``k`` exactly for every budget, the others as in ``fixed``."""
         known, order = self.known, self.orders[k]
         never = (*fixed[:k], 1.0, *fixed[k + 1 :])
         chosen = known.exits(never)
-        right = known.correct[chosen, np.arange(self.count)]
+        right = self.value[chosen, np.arange(self.count)]
         arrives = order[chosen[order] > k]  # surest first
         scores = known.scores[k][arrives]
-        gain = known.correct[k][arrives].astype(np.int64) - right[arrives]
+        gain = self.value[k][arrives] - right[arrives]
         saved = self.costs[chosen[arrives]] - self.costs[k]
-        total = int(right.sum()) + np.concatenate([[0], gain.cumsum()])
+        total = np.round(right.sum() + np.concatenate([[0], gain.cumsum()]), 7)  # equals stay equal in any order
         spent = self.costs[chosen].sum() - np.concatenate([[0.0], saved.cumsum()])
         cuts = _cuts(scores)
         total, spent = total[cuts], spent[cuts]
@@ -156,13 +192,25 @@ class _Search:
             if start == len(cuts):
                 continue
             cut = best_from[start]
-            merit = (int(total[cut]), -float(spent[cut]))
+            merit = (float(total[cut]), -float(spent[cut]))
             if merit > self.merit[index]:
                 self.merit[index] = merit
                 self.best[index] = (*fixed[:k], _threshold(scores, int(cuts[cut])), *fixed[k + 1 :])
 
 
-def _best_from(total: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+def _settled(known: Confidences, thresholds: Sequence[float]) -> tuple[float, ...]:
+    """The same decisions from the middle of the gaps: a score's last digit differs from one machine to another."""
+    row = list(thresholds)
+    waiting = np.ones(known.scores.shape[1], dtype=bool)
+    for k, scores in enumerate(known.scores):
+        falling = np.sort(scores[waiting])[::-1]
+        leave = (scores >= scores.dtype.type(row[k])) & (row[k] < 1)
+        row[k] = _threshold(falling, int(leave[waiting].sum()))
+        waiting &= ~leave
+    return tuple(row)
+
+
+def _best_from(total: Floats) -> npt.NDArray[np.intp]:
     """For each place the place of the largest value from it on; the last of equals, which is the cheapest."""
     running = np.maximum.accumulate(total[::-1])
     places = np.arange(len(total))
@@ -178,10 +226,10 @@ def _cuts(falling: Floats) -> npt.NDArray[np.intp]:
 
 def _threshold(scores: Floats, leaving: int) -> float:
     """A threshold that lets exactly the first ``leaving`` of the falling scores leave, half way to the next."""
-    if leaving == 0:
-        return 1.0
     if leaving == len(scores):
         return 0.0
+    if leaving == 0:
+        return 1.0
     above, below = scores[leaving - 1], scores[leaving]
     middle = scores.dtype.type((float(above) + float(below)) / 2)
     return float(middle if middle > below else above)
@@ -194,3 +242,7 @@ def _candidates(scores: Floats, limit: int) -> Iterator[float]:
         cuts = cuts[np.unique(np.linspace(0, len(cuts) - 1, limit).round().astype(int))]
     for cut in cuts:
         yield _threshold(falling, int(cut))
+
+
+SOLVERS = {"optimal": solve_optimal, "expected": solve_expected, "ladder": solve_ladder}
+"""How thresholds follow from a budget, by the option's value."""
