@@ -34,18 +34,16 @@ class Confidences:
     last_scores: Floats | None = None
 
     def expected(self) -> Floats:
-        """How likely each exit is right about each image, by its score: a rising step function fitted per exit.
+        """How likely each exit is right about each image, by its score: a logistic curve fitted to each exit.
 
-        On few images it tells settings apart that are right equally often here and will not be elsewhere.
+        On few images it tells settings apart that are right equally often here and will not be elsewhere; a curve of
+        two numbers learns that a later exit is a little better where a count of these images shows no difference.
         Shape: (exits, n).
         """
-        from sklearn.isotonic import IsotonicRegression
-
         if self.last_scores is None:
             return self.correct.astype(np.float64)
-        every = [*self.scores, self.last_scores]
-        fit = IsotonicRegression(out_of_bounds="clip").fit_transform
-        return np.stack([fit(scores, right) for scores, right in zip(every, self.correct, strict=True)])
+        every = np.stack([*self.scores, self.last_scores]).astype(np.float64)
+        return np.stack([_logistic(scores, right) for scores, right in zip(every, self.correct, strict=True)])
 
     def exits(self, thresholds: Sequence[float]) -> npt.NDArray[np.intp]:
         """The exit at which each image leaves. Shape: (n,)."""
@@ -58,6 +56,19 @@ class Confidences:
         chosen = self.exits(thresholds)
         right = self.correct[chosen, np.arange(len(chosen))]
         return float(np.asarray(self.costs, dtype=np.float64)[chosen].mean()), float(right.mean())
+
+
+def _logistic(scores: Floats, right: npt.NDArray[np.bool_]) -> Floats:
+    """P(right | score), from a logistic regression on the score's log-odds (Platt scaling, with his two extra votes)."""
+    from sklearn.linear_model import LogisticRegression
+
+    inside = np.clip(scores, 1e-6, 1 - 1e-6)
+    odds = np.log(inside / (1 - inside))
+    # One vote for each verdict at the middle score: no fit is surer than its images are many.
+    middle = float(np.median(odds))
+    seen = np.concatenate([odds, [middle, middle]])[:, None]
+    fitted = LogisticRegression(C=100.0).fit(seen, np.concatenate([right, [True, False]]))
+    return np.asarray(fitted.predict_proba(odds[:, None])[:, 1])
 
 
 def points_for(thresholds: Sequence[Sequence[float]]) -> list[OperatingPoint]:
