@@ -71,7 +71,10 @@ class KnobLadder:
 
     def _climb(self, budget: float) -> int:
         low, high = 0, len(self._grid) - 1
-        check_reach(min(budget, self._macs(high)), self.range())
+        if self._macs(high) <= budget * (1 + SLACK):
+            # Just below its neutral point a method may cost more than at it: predictors run and drop next to nothing.
+            return high
+        check_reach(budget, self.range())
         while low < high:
             middle = (low + high + 1) // 2
             if self._macs(middle) <= budget * (1 + SLACK):

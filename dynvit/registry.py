@@ -94,17 +94,20 @@ class Registry(Generic[T]):
         if name not in entries:
             raise unknown(self.kind, name, entries)
         found = entries[name]
-        if len(found) > 1:
-            both = " and ".join(str(entry.origin) for entry in found)
-            raise InputError(f"{self.kind} {name!r} is registered twice, by {both}: uninstall or rename one")
         try:
-            return found[0].load()
+            things = [entry.load() for entry in found]
         except InputError:
             raise
         except Exception as error:
+            where = " and ".join(str(entry.origin) for entry in found)
             raise InputError(
-                f"{self.kind} {name!r} from {found[0].origin} does not import: {type(error).__name__}: {error}"
+                f"{self.kind} {name!r} from {where} does not import: {type(error).__name__}: {error}"
             ) from error
+        # A package may both decorate a class and name it as an entry point, by another path: that is one thing.
+        if any(thing is not things[0] for thing in things):
+            both = " and ".join(str(entry.origin) for entry in found)
+            raise InputError(f"{self.kind} {name!r} is registered twice, by {both}: uninstall or rename one")
+        return things[0]
 
     def load_all(self) -> dict[str, T]:
         """Everything that imports, by name; what does not is named in a warning."""
@@ -128,7 +131,6 @@ class Registry(Generic[T]):
         for name, entries in self._registered.items():
             known = found.setdefault(name, [])
             targets = {entry.origin.target for entry in known}
-            # A class that its own package both decorates and names as an entry point is one thing, not two.
             known.extend(entry for entry in entries if entry.origin.target not in targets)
         return found
 

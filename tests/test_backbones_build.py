@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+import training_helpers  # noqa: F401 - one thread
 from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
 from torch import nn
 
-import training_helpers  # noqa: F401 - one thread
 from dynvit.backbones.build import BackboneSpec, build, describe, image_size
 from dynvit.backbones.normalize import Normalize
 from dynvit.backbones.vit import PlainViT

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from training_helpers import POINT, TinyModel, TinyOptions
 
 from dynvit.backbones.build import build, describe
 from dynvit.backbones.weights import sha256_of
@@ -19,7 +20,6 @@ from dynvit.errors import InputError
 from dynvit.interface import DynamicModel
 from dynvit.options import options_to_json
 from dynvit.training.run import backbone_for
-from training_helpers import POINT, TinyModel, TinyOptions
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from data_helpers import SHARED, needs_imagenet, picture, write_dataset, write_shard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_helpers import SHARED, needs_imagenet, picture, write_dataset, write_shard
 from dynvit.data import DatasetSpec, Manifest, Sample, open_split
 from dynvit.data.pixels import PixelBatches
 from dynvit.data.source import ArraySource, ImageSource

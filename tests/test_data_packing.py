@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from data_helpers import hashes, picture, write_dataset, write_tree
 from typer.testing import CliRunner
 
-from data_helpers import hashes, picture, write_dataset, write_tree
 from dynvit.cli.data import app
 from dynvit.data import datasets, open_split
 from dynvit.data.checking import check_folder

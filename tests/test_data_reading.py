@@ -11,8 +11,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-
 from data_helpers import SHARED, needs_imagenet, picture, write_dataset, write_shard
+
 from dynvit.data import Manifest, open_split, split_names
 from dynvit.data.locate import fetch, locate
 from dynvit.data.manifest import SplitInfo

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-
 from data_helpers import SHARED, needs_imagenet
+
 from dynvit.data import datasets, open_split
 from dynvit.data.transforms import Preprocessing, evaluation_transform, preprocessing_for, seeded, training_transform
 from dynvit.errors import InputError

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 import torch.nn.functional as F
+from golden import Golden, family, images
 from torch import Tensor
 
 from dynvit import cost
@@ -14,7 +15,6 @@ from dynvit.interface import OperatingPoint
 from dynvit_methods.dynamicvit import DynamicViTModel, DynamicViTOptions
 from dynvit_methods.dynamicvit.checkpoints import backbone_of, renamed
 from dynvit_methods.dynamicvit.losses import kl_loss, ratio_loss, token_loss
-from golden import Golden, family, images
 
 
 @dataclass

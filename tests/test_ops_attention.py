@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from golden import Golden, family
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from dynvit.ops.attention import SoftmaxForm, masked_attention, masked_softmax
-from golden import Golden, family
 
 FORMS: tuple[SoftmaxForm, ...] = ("exact", "published")
 

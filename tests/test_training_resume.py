@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from training_helpers import request, weights_of
 
 from dynvit.checkpoint import load
 from dynvit.errors import InputError
 from dynvit.training.run import LOG, STATE, RunSettings, train_to
-from training_helpers import request, weights_of
 
 HELPERS = str(Path(__file__).with_name("training_helpers.py"))
 QUIET = RunSettings(state_every=0, quiet=True)

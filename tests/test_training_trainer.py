@@ -14,6 +14,7 @@ from accelerate.state import AcceleratorState
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from training_helpers import POINT, Noise, TinyModel, TinyOptions, accelerator, branch, loss, request, stage
 
 from dynvit.backbones.build import BackboneSpec, build
 from dynvit.errors import InputError
@@ -23,7 +24,6 @@ from dynvit.training.averaging import WeightAverage
 from dynvit.training.mixing import Mixer, split
 from dynvit.training.run import train_to
 from dynvit.training.trainer import TrainerSettings, TrainingDivergedError, TrainingSummary, train
-from training_helpers import POINT, Noise, TinyModel, TinyOptions, accelerator, branch, loss, request, stage
 
 RECIPE = Recipe(epochs=2, batch_size=8, lr=1e-3)
 
@@ -196,7 +196,7 @@ def test_a_stage_hands_on_its_averaged_weights() -> None:
     seen: list[Tensor] = []
     stages = [
         stage("first", 1, everything),
-        stage("second", 1, everything, begin=lambda m: seen.append(m.backbone.head.weight.clone())),  # type: ignore[union-attr, operator]
+        stage("second", 1, everything, begin=lambda m: seen.append(m.backbone.head.weight.clone())),
     ]
     averaged, plain = tiny(), tiny()
     run(averaged, stages, Recipe(epochs=1, batch_size=8, lr=1e-3, ema_decay=0.5))

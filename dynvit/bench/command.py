@@ -77,5 +77,6 @@ def _weights(bench: Bench) -> str:
 def _closing(board: Leaderboard, folder: Path) -> str:
     share = f"{100 * board.hypervolume_share:.1f} %"
     return (
-        f"{len(board.entries)} points, hypervolume {share}; {folder}/leaderboard.json, front.png, front.svg, runs.jsonl"
+        f"{len(board.entries)} points, hypervolume {share} of the possible; in {folder}: leaderboard.json, "
+        "front.png, front.svg, front.csv, runs.jsonl"
     )

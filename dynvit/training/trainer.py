@@ -107,6 +107,8 @@ def train(
 
     Raises: ``TrainingDivergedError`` for a loss that is not finite; ``InputError`` for a stage that trains nothing.
     """
+    if settings.accumulate < 1:
+        raise InputError(f"a batch cannot be cut in {settings.accumulate} pieces: give --accumulate 1 or more")
     return _Training(model, stages, recipe, loader, settings, accelerator, validate).run()
 
 

@@ -1,0 +1,30 @@
+"""Running the bench in tests, and comparing what it recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dynvit.bench.command import run_bench
+from dynvit.leaderboard.record import Record
+from dynvit.leaderboard.store import RunStore
+
+# Small, and yet every part runs: a backbone trained from scratch, a method trained on it, four arms, three budgets.
+SMALL: dict[str, Any] = {"methods": ("dense", "random", "topk", "dynamicvit"), "epochs": 2, "points": 3, "limit": 60}
+
+
+def bench(folder: Path, **options: Any) -> dict[str, dict[str, Any]]:
+    """Run to the end; what was recorded, by record id."""
+    run_bench(None, {**SMALL, "output": str(folder), **options}, fresh=False, dry_run=False)
+    return recorded(folder)
+
+
+def records(folder: Path) -> list[Record]:
+    """The records in the order of their measurement."""
+    return RunStore(folder / "runs.jsonl").read()
+
+
+def recorded(folder: Path) -> dict[str, dict[str, Any]]:
+    """Records by id, without what may differ between two runs of one measurement: when, where and how long."""
+    fleeting = {"date_utc", "wall_s", "command", "environment", "git_sha"}
+    return {record.record_id: record.model_dump(mode="json", exclude=fleeting) for record in records(folder)}

@@ -1,0 +1,107 @@
+"""The walls of the house: who may import whom, how long a file may be, what every module says of itself."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib.util import resolve_name
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CORE, METHODS = ROOT / "dynvit", ROOT / "methods"
+MODULES = sorted([*CORE.rglob("*.py"), *METHODS.rglob("*.py")])
+
+# Rooms from the roof to the ground; a room imports only what lies below it, or itself.
+LAYERS = (
+    {"__main__"},
+    {"cli"},
+    {"bench"},
+    {"training", "testing"},
+    {"evaluation", "leaderboard", "sweep", "ladder", "checkpoint", "published"},
+    {"backbones", "data"},
+    {"cost", "ops", "schedules"},
+    {"interface"},
+    {"registry", "options", "progress", "environment", "__init__"},
+    {"errors", "version"},
+)
+HEIGHT = {room: -depth for depth, layer in enumerate(LAYERS) for room in layer}
+# What a method is made of. The trainer, the bench and the command line know methods, never the other way round.
+BELOW_METHODS = HEIGHT["backbones"]
+
+
+def name_of(file: Path) -> str:
+    """The name that the file is imported by."""
+    if file.is_relative_to(METHODS):
+        relative = Path("dynvit_methods") / file.relative_to(METHODS)
+    else:
+        relative = file.relative_to(ROOT)
+    return ".".join(relative.with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Every module that the file imports at any depth, ``from a import b`` as ``a.b``: b may be a module."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = name_of(file) if file.name == "__init__.py" else name_of(file).rpartition(".")[0]
+            base = resolve_name("." * node.level + (node.module or ""), package)
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def room(module: str) -> str:
+    """The room of a dotted name inside a package: its second part where that is a module or folder."""
+    package, first = [*module.split("."), ""][:2]
+    folder = METHODS if package == "dynvit_methods" else CORE
+    there = first and ((folder / first).is_dir() or (folder / f"{first}.py").is_file())
+    return first if there else "__init__"
+
+
+def test_every_room_has_its_place() -> None:
+    there = {room(name_of(file)) for file in CORE.rglob("*.py")}
+    assert there <= HEIGHT.keys(), f"give these rooms a layer: {sorted(there - HEIGHT.keys())}"
+
+
+@pytest.mark.parametrize("file", sorted(CORE.rglob("*.py")), ids=name_of)
+def test_imports_go_down_in_the_core(file: Path) -> None:
+    here = room(name_of(file))
+    for module in imports(file):
+        assert module.partition(".")[0] not in ("dynvit_methods", "methods"), f"the core names a method: {module}"
+        if module.partition(".")[0] == "dynvit" and room(module) != here:
+            assert HEIGHT[room(module)] < HEIGHT[here], f"{here} imports {module}, which is not below it"
+
+
+@pytest.mark.parametrize("file", sorted(METHODS.rglob("*.py")), ids=name_of)
+def test_a_method_imports_no_other_and_only_what_methods_are_made_of(file: Path) -> None:
+    here = room(name_of(file))
+    for module in imports(file):
+        package = module.partition(".")[0]
+        if package == "dynvit_methods":
+            assert room(module) == here, f"method room {here} imports {module}"
+        elif package == "dynvit":
+            assert HEIGHT[room(module)] <= BELOW_METHODS, f"method room {here} imports {module}"
+
+
+def test_tensor_functions_know_no_model() -> None:
+    allowed = {"__future__", "collections", "math", "typing", "torch", "dynvit"}
+    for file in (CORE / "ops").rglob("*.py"):
+        for module in imports(file):
+            assert module.partition(".")[0] in allowed, f"{name_of(file)} imports {module}"
+
+
+@pytest.mark.parametrize("file", MODULES, ids=name_of)
+def test_a_file_holds_one_idea_and_says_which(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 400
+    assert ast.get_docstring(ast.parse(text)), "a module begins with what it is"
+    assert not re.search(r"\.cuda\(", text), "a device is given, never assumed"
+
+
+def test_every_package_is_shipped() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    packages = {name_of(file) for file in MODULES if file.name == "__init__.py"}
+    assert packages == set(settings["packages"])

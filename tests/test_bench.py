@@ -1,0 +1,127 @@
+"""The bench, end to end on real scans of digits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from bench_helpers import SMALL, bench, recorded, records
+
+from dynvit.bench.command import run_bench
+from dynvit.cli import main
+from dynvit.data.pixels import PixelBatches
+from dynvit.leaderboard.board import read_board
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small bench that ran to its end."""
+    folder = tmp_path_factory.mktemp("bench") / "out"
+    bench(folder)
+    return folder
+
+
+def test_every_arm_has_a_record_for_every_budget(done: Path) -> None:
+    by_method: dict[str, list[float | None]] = {}
+    for record in records(done):
+        by_method.setdefault(record.method.name, []).append(record.point.target_gmacs)
+    assert by_method.pop("dense") == [None]
+    assert set(by_method) == {"random", "topk", "dynamicvit"}
+    [ladder] = {tuple(targets) for targets in by_method.values()}
+    assert len(ladder) == 3
+    assert list(ladder) == sorted(ladder)
+
+
+def test_no_point_costs_more_than_its_budget_nor_an_image_is_lost(done: Path) -> None:
+    for record in records(done):
+        assert record.dataset.n_unique == record.dataset.n_expected == 60
+        target = record.point.target_gmacs
+        assert target is None or record.point.realised_gmacs <= target * (1 + 1e-9)
+
+
+def test_at_the_full_budget_the_controls_are_the_backbone(done: Path) -> None:
+    dense, *others = [r for r in records(done) if r.compute.saving_pct == pytest.approx(0) and r.checkpoint is None]
+    assert dense.method.name == "dense"
+    assert {other.method.name for other in others} == {"random", "topk"}
+    assert all(other.accuracy == dense.accuracy for other in others)
+
+
+def test_the_published_files_hold_what_was_recorded(done: Path) -> None:
+    board = read_board(done / "leaderboard.json")
+    assert {entry.record_id for entry in board.entries} == set(recorded(done))
+    assert (done / "front.png").read_bytes()[:4] == b"\x89PNG"
+    assert "<svg" in (done / "front.svg").read_text()
+    assert len((done / "front.csv").read_text().splitlines()) == 1 + len(board.entries)
+    assert main(["validate", str(done)]) == 0
+
+
+def test_running_again_measures_nothing_and_changes_nothing(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {file: file.read_bytes() for file in done.iterdir() if file.is_file()}
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("dynvit.bench.sweeping.evaluate", refuse)
+    bench(done)
+    after = {file: file.read_bytes() for file in done.iterdir() if file.is_file()}
+    command = [(done / "leaderboard.json")]  # the board names the command that wrote it, which pytest decides
+    assert {f: b for f, b in after.items() if f not in command} == {f: b for f, b in before.items() if f not in command}
+
+
+def test_another_configuration_is_refused_by_the_option_that_differs(done: Path, capsys: pytest.CaptureFixture) -> None:
+    before = (done / "runs.jsonl").read_bytes()
+    arguments = ["bench", "--methods", "dense,random,topk,dynamicvit", "--epochs", "2", "--limit", "60"]
+    assert main([*arguments, "--points", "4", "--output", str(done)]) == 2
+    assert "points = 3, not 4" in capsys.readouterr().err
+    assert (done / "runs.jsonl").read_bytes() == before
+
+
+def test_fresh_starts_beside_and_deletes_nothing(done: Path, capsys: pytest.CaptureFixture) -> None:
+    run_bench(None, {**SMALL, "points": 5, "output": str(done)}, fresh=True, dry_run=True)
+    assert f"{done.name}-2" in capsys.readouterr().out
+    assert not done.with_name(f"{done.name}-2").exists()
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["bench", "--dry-run", "--output", str(tmp_path / "out")]) == 0
+    assert "dynamicvit: training" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_image_is_decoded_once_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaders: list[PixelBatches] = []
+    made = PixelBatches.__init__
+
+    def watched(self: PixelBatches, *args: object, **kwargs: object) -> None:
+        made(self, *args, **kwargs)  # type: ignore[arg-type]
+        loaders.append(self)
+
+    monkeypatch.setattr(PixelBatches, "__init__", watched)
+    bench(tmp_path / "out", methods=("dense", "random", "topk"), epochs=1, points=5)
+    measuring = [loader for loader in loaders if loader.source.split == "validation" and len(loader.source) == 60]
+    assert sum(loader.decoded for loader in measuring) == 60
+
+
+def test_a_search_looks_at_calibration_and_reports_on_validation(tmp_path: Path) -> None:
+    options = {"methods": ("dense", "topk"), "epochs": 1, "sampler": "nsga2", "trials": 8}
+    first = bench(tmp_path / "a", **options)
+    again = bench(tmp_path / "b", **options)
+    assert first == again
+    found = records(tmp_path / "a")
+    searched = [record for record in found if record.role == "search"]
+    assert {record.dataset.split for record in searched} == {"calibration"}
+    assert 0 < len(searched) <= 8
+    reported = [r for r in found if r.role == "report" and r.method.name == "topk"]
+    assert {record.dataset.split for record in reported} == {"validation"}
+    assert {str(r.point.knobs) for r in reported} <= {str(r.point.knobs) for r in searched}
+    board = read_board(tmp_path / "a" / "leaderboard.json")
+    assert len(board.entries) == len(reported) + 1
+
+
+def test_several_targets_are_several_checkpoints_on_one_front(tmp_path: Path) -> None:
+    bench(tmp_path / "out", methods=("dense", "dynamicvit"), epochs=1, points=2, targets=(0.8, 0.6))
+    board = json.loads((tmp_path / "out" / "leaderboard.json").read_text())
+    checkpoints = {entry["checkpoint_sha256"] for entry in board["entries"] if entry["method"] == "dynamicvit"}
+    assert len(checkpoints) == 2
+    assert [summary["name"] for summary in board["methods"]] == ["dense", "dynamicvit"]

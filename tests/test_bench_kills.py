@@ -1,0 +1,85 @@
+"""A bench that is killed and run again, or run by several processes, ends in the same records."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench_helpers import SMALL, recorded
+
+KILLS = 20
+OPTIONS: dict[str, Any] = {**SMALL, "epochs": 4}
+
+
+def _bench(folder: str, log: str) -> None:
+    """In a process of its own, with no terminal; one thread, for a killed pool of threads may not be forked again."""
+    import torch
+
+    from dynvit.bench.command import run_bench
+
+    torch.set_num_threads(1)
+    with open(log, "a") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        run_bench(None, {**OPTIONS, "output": folder}, fresh=False, dry_run=False)
+
+
+@pytest.mark.slow
+def test_twenty_kills_end_in_the_records_of_an_undisturbed_run(tmp_path: Path) -> None:
+    # A server that has torch and timm imported forks each bench at once: time goes to killing, not to importing.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["dynvit.bench.command", "dynvit_methods.dynamicvit"])
+    log = str(tmp_path / "log.txt")
+
+    def start(folder: Path) -> multiprocessing.process.BaseProcess:
+        process = context.Process(target=_bench, args=(str(folder), log))
+        process.start()
+        return process
+
+    calm = start(tmp_path / "calm")
+    calm.join(600)
+    assert calm.exitcode == 0, Path(log).read_text()
+    lengths = random.Random(0)
+    kills = 0
+    while kills < KILLS:
+        process = start(tmp_path / "disturbed")
+        # Soon enough to hit a start, late enough to hit training and sweep; a run that ends first begins anew.
+        process.join(lengths.uniform(0.5, 6.0))
+        if process.exitcode is not None:
+            assert process.exitcode == 0, Path(log).read_text()
+            assert recorded(tmp_path / "disturbed") == recorded(tmp_path / "calm")
+            (tmp_path / "disturbed").rename(tmp_path / f"done-{kills}")
+            continue
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        kills += 1
+    last = start(tmp_path / "disturbed")
+    last.join(600)
+    assert last.exitcode == 0, Path(log).read_text()
+    assert recorded(tmp_path / "disturbed") == recorded(tmp_path / "calm")
+
+
+@pytest.mark.slow
+def test_two_processes_record_what_one_does(tmp_path: Path) -> None:
+    options = ["--methods", "dense,random,topk", "--epochs", "2", "--points", "3", "--batch-size", "16"]
+    # Trained once, by one process: two would draw other batches. What is compared is the measuring.
+    trained = [sys.executable, "-m", "dynvit", "train", "--method", "dense", "--dataset", "digits"]
+    subprocess.run(
+        [*trained, "--backbone", "vit_digits", "--epochs", "2", "-o", str(tmp_path / "dense")], check=True, timeout=300
+    )
+    options += ["--weights", str(tmp_path / "dense"), "--no-train", "--device", "cpu"]
+    one = [sys.executable, "-m", "dynvit"]
+    two = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m", "dynvit"]
+    for folder, launcher in (("one", one), ("two", two)):
+        command = [*launcher, "bench", *options, "--output", str(tmp_path / folder)]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert run.returncode == 0, run.stderr
+    assert recorded(tmp_path / "two") == recorded(tmp_path / "one")
+    assert len(recorded(tmp_path / "one")) == 7
