@@ -59,7 +59,7 @@ class Confidences:
 
 
 def _logistic(scores: Floats, right: npt.NDArray[np.bool_]) -> Floats:
-    """P(right | score), from a logistic regression on the score's log-odds (Platt scaling, with his two extra votes)."""
+    """P(right | score), from a logistic regression on the score's log-odds (Platt scaling)."""
     from sklearn.linear_model import LogisticRegression
 
     inside = np.clip(scores, 1e-6, 1 - 1e-6)
