@@ -98,7 +98,7 @@ class Registry(Generic[T]):
             things = [entry.load() for entry in found]
         except InputError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script that was not meant to be imported ends the program
             where = " and ".join(str(entry.origin) for entry in found)
             raise InputError(
                 f"{self.kind} {name!r} from {where} does not import: {type(error).__name__}: {error}"
@@ -156,6 +156,8 @@ def load_plugin(path: str | os.PathLike[str]) -> None:
     if not file.is_file():
         raise InputError(f"no plug-in file {str(path)!r}: --plugin takes the path of one Python file")
     name = f"dynvit_plugin_{file.stem}"
+    while getattr(sys.modules.get(name), "__file__", str(file)) != str(file):
+        name += "_"  # two files of one name are two plug-ins
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise InputError(f"plug-in {str(path)!r} is not a Python file: --plugin takes a .py file")
@@ -163,6 +165,6 @@ def load_plugin(path: str | os.PathLike[str]) -> None:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise InputError(f"plug-in {str(path)!r} does not import: {type(error).__name__}: {error}") from error

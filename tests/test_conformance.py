@@ -56,7 +56,7 @@ class Nothing:
 
 
 class Honest(DynamicModel):
-    """Keeps the first patches from the middle of the network on; each liar changes one thing below the neutral point."""
+    """Keeps the first patches from the middle of the network on; each liar changes one thing, most below neutral."""
 
     neutral = OperatingPoint(keep=16)
 

@@ -29,7 +29,7 @@ for rank in range(world):
     if child == 0:
         if world > 1:
             os.environ |= {{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}}
-            os.environ |= {{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"}}
+            os.environ |= {{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}}
         asked = tiny.request("plain", options={{"dropout": 0.0}}, epochs=2, batch_size=4)
         run.train_to(folder, asked, run.RunSettings(quiet=True))
         os._exit(0)

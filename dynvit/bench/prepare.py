@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from dynvit import checkpoint
-from dynvit.backbones.build import BackboneInfo, BackboneSpec, build, describe, image_size
+from dynvit.backbones.build import BackboneSpec, build, describe, image_size
 from dynvit.backbones.weights import sha256_of
 from dynvit.bench.arms import Arm
 from dynvit.bench.config import BenchConfig
@@ -64,26 +64,27 @@ class Preparation:
         self, planned: Planned, backbone: BackboneSpec, seed: int | None, training: Path, command: str
     ) -> Iterator[Arm]:
         if planned.checkpoint is not None:
-            yield self._from_checkpoint(planned, planned.checkpoint, None)
+            yield self._from_checkpoint(planned, planned.checkpoint, training)
         elif planned.trained:
             request = self._request(planned.name, options_to_json(planned.options), planned.target)
             request = request.model_copy(update={"weights": backbone.weights})
             made = self._train(training / planned.label, request, command)
-            yield self._from_checkpoint(planned, str(made), self.config.seed)
+            yield self._from_checkpoint(planned, str(made), training)
         else:
             model = build(backbone)
+            info = describe(backbone, model)
             yield Arm(
                 label=planned.label,
                 name=planned.name,
                 method=planned.method,
                 options=planned.options,
                 model=planned.method.attach(model, planned.options),
-                backbone=_within(describe(backbone, model), training),
+                backbone=replace(info, weights_uri=_within(info.weights_uri, training)),
                 preprocessing=self._preprocessing(model),
                 training_seed=seed,
             )
 
-    def _from_checkpoint(self, planned: Planned, path: str, seed: int | None) -> Arm:
+    def _from_checkpoint(self, planned: Planned, path: str, training: Path) -> Arm:
         if not checkpoint.is_checkpoint(path):
             return self._from_published(planned, path)
         model, config = checkpoint.load(path)
@@ -98,10 +99,10 @@ class Preparation:
             method=planned.method,
             options=options_from_json(planned.method.Options, config.method.options),
             model=model,
-            backbone=info,
+            backbone=replace(info, weights_uri=_within(info.weights_uri, training)),
             preprocessing=self._as_given(config.preprocessing),
-            checkpoint=CheckpointRecord(uri=path, sha256=sha256_of(weights)),
-            training_seed=config.training.seed if seed is None else seed,
+            checkpoint=CheckpointRecord(uri=_within(path, training) or path, sha256=sha256_of(weights)),
+            training_seed=config.training.seed,
         )
 
     def _from_published(self, planned: Planned, given: str) -> Arm:
@@ -269,9 +270,8 @@ def _fits(config: BenchConfig, dataset: DatasetSpec) -> bool:
     return True
 
 
-def _within(info: BackboneInfo, training: Path) -> BackboneInfo:
-    """Weights that this bench trained are named by their place in the output folder, wherever that lies."""
-    uri = info.weights_uri
-    if uri is not None and Path(uri).is_relative_to(training):
-        uri = Path(uri).relative_to(training.parent).as_posix()
-    return replace(info, weights_uri=uri)
+def _within(uri: str | None, training: Path) -> str | None:
+    """What this bench trained is named by its place in the output folder, wherever that lies."""
+    if uri is None or not Path(uri).is_relative_to(training):
+        return uri
+    return Path(uri).relative_to(training.parent).as_posix()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from accelerate import Accelerator
 from pydantic import BaseModel, ConfigDict
 
@@ -211,9 +212,14 @@ def _identity(request: TrainRequest) -> dict[str, Any]:
 def _accelerator(folder: Path, request: TrainRequest, settings: RunSettings) -> Accelerator:
     if settings.track is not None:
         _check_tracker(settings.track)
+    # Without this, ranks that a launcher starts on a machine without accelerator each believe to be alone.
+    several_on_cpu = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available()
     try:
         accelerator = Accelerator(
-            mixed_precision=request.mixed_precision, log_with=settings.track, project_dir=str(folder / "tracking")
+            cpu=several_on_cpu,
+            mixed_precision=request.mixed_precision,
+            log_with=settings.track,
+            project_dir=str(folder / "tracking"),
         )
     except ValueError as error:  # a device without fp16, a second precision in one process
         raise InputError(f"mixed precision {request.mixed_precision}: {error}") from error

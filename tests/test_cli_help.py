@@ -1,0 +1,74 @@
+"""Help answers at once, and the documents' example of a method is one that works."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dynvit.cli import main
+from dynvit.interface import methods
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ("torch", "torchvision", "timm", "optuna", "numpy", "accelerate", "sklearn", "PIL")
+# Finds nothing; says what was asked for.
+PROBE = f"""
+import sys
+class Probe:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in {HEAVY}:
+            raise SystemExit(f'{{name}} was imported')
+sys.meta_path.insert(0, Probe())
+"""
+
+
+@pytest.mark.parametrize("command", ["", "bench", "train", "check", "show", "validate", "data", "data pack", "ls"])
+def test_help_imports_nothing_heavy(command: str) -> None:
+    code = f"{PROBE}from dynvit.cli import main; sys.exit(main({[*command.split(), '--help']}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Usage:" in done.stdout
+
+
+def test_the_probe_sees_what_it_looks_for() -> None:
+    done = subprocess.run([sys.executable, "-c", f"{PROBE}import dynvit.interface"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "was imported" in done.stderr
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "dynvit", "--help"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    for command in ("bench", "train", "check", "show", "validate", "data", "ls"):
+        assert re.search(rf"\b{command}\b", done.stdout)
+
+
+def blocks() -> list[tuple[str, str, str]]:
+    """Each python block in the documents that registers a method: the document, the code, the name."""
+    return [
+        (document, code, name)
+        for document in ("README.md", "CONTRIBUTING.md")
+        for code in re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
+        for name in re.findall(r'@register_method\("(\w+)"\)', code)
+    ]
+
+
+def test_contributing_shows_a_method() -> None:
+    assert "CONTRIBUTING.md" in {document for document, _, _ in blocks()}
+
+
+@pytest.mark.parametrize(("document", "code", "name"), blocks(), ids=[f"{d}:{n}" for d, _, n in blocks()])
+def test_the_documented_method_keeps_every_law(
+    document: str, code: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "plugin.py"
+    file.write_text(code)
+    try:
+        assert main(["check", name, "--plugin", str(file)]) == 0, capsys.readouterr().out
+    finally:
+        methods._registered.pop(name, None)
+    assert f"{name}: all laws hold" in capsys.readouterr().out
+    assert len(code.splitlines()) <= 60, "a method is added in one screen"
