@@ -19,7 +19,8 @@ def released(model: Cascade) -> dict[str, torch.Tensor]:
     state = {}
     for prefix, exit in zip(published.PREFIXES[-len(model.exits) :], model.exits, strict=True):
         for name, value in exit.vit.state_dict().items():
-            state[f"{prefix}.{name.replace('patch_embed.', 'tokens_to_token.') if 'project' in name else name}"] = value
+            inside = "attention1" in name or "attention2" in name or "project" in name
+            state[f"{prefix}.{name.replace('patch_embed', 'tokens_to_token') if inside else name}"] = value
         if exit.features is not None:
             for block in range(exit.features.blocks):
                 layers = {"0": "norm", "1.fc1": "fc1", "1.fc2": "fc2"}
@@ -61,6 +62,16 @@ def test_a_released_checkpoint_answers_as_it_did(checkpoint: tuple[Path, Cascade
     assert torch.equal(found.model.predict(images, point).exit_logits, model.predict(images, point).exit_logits)
     loaded, point = DVT().load_published(str(path))
     assert loaded.predict(images, point).logits.shape == (2, 5)
+
+
+@pytest.mark.parametrize(("features", "relations"), [("off", "off"), ("full", "off"), ("off", "full")])
+def test_flags_are_read_off_the_names(features: str, relations: str) -> None:
+    options = DVTOptions(feature_reuse=features, relation_reuse=relations)  # type: ignore[arg-type]
+    model = Cascade(timm.create_model("t2t_vit_12", num_classes=5), options)
+    state = released(model)
+    found = published.from_state(state, "here")
+    assert (found.options.feature_reuse, found.options.relation_reuse) == (features, relations)
+    assert all(torch.equal(value, found.state_dict()[name]) for name, value in model.state_dict().items())
 
 
 class Code:
