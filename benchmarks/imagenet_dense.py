@@ -9,7 +9,9 @@ top-1": the whole validation split gives 72.2 %.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+import typer
 from _measure import Row, report, run
 
 from dynvit.backbones.build import BackboneSpec, build
@@ -67,7 +69,13 @@ def rows(name: str, known: Known, results: SampleResults) -> list[Row]:
     ]
 
 
-def main(weights: str, data_dir: str | None = None, split: str = "", batch_size: int = 50, workers: int = 0) -> None:
+def main(
+    weights: Annotated[str, typer.Option()],
+    data_dir: str | None = None,
+    split: str = "",
+    batch_size: int = 50,
+    workers: int = 0,
+) -> None:
     """Evaluate every set, or the one named by --split; the data lie in --data-dir, else in $DYNVIT_DATA/imagenet."""
     if split and split not in KNOWN:
         raise unknown("split", split, KNOWN)

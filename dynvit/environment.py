@@ -20,6 +20,7 @@ class Environment(BaseModel):
     platform: str = Field(description="operating system and machine architecture")
     cpu: str | None = Field(description="processor model, as the system names it")
     cpu_threads: int = Field(ge=1, description="processors that this process may use")
+    processes: int = Field(default=1, ge=1, description="processes that shared the images")
     device: str = Field(description="device that ran the model: 'cpu', or the accelerator's model name")
     dynvit: str | None = Field(description="version of dynvit")
     torch: str | None = Field(description="version of torch")
@@ -29,7 +30,7 @@ class Environment(BaseModel):
     numpy: str | None = Field(description="version of numpy")
 
 
-def capture(device: str = "cpu") -> Environment:
+def capture(device: str = "cpu", processes: int = 1) -> Environment:
     """The environment of this process; imports none of the packages whose versions it tells.
 
     >>> capture("cpu").device
@@ -40,6 +41,7 @@ def capture(device: str = "cpu") -> Environment:
         platform=f"{platform.system()} {platform.machine()}",
         cpu=_cpu_model(),
         cpu_threads=_threads(),
+        processes=processes,
         device=device,
         **{name: _version(name) for name in _PACKAGES},
     )

@@ -89,12 +89,12 @@ class Dense(Method[DenseOptions]):
             source="DeiT's augmentation (arXiv 2012.12877, Table 9) at a fine-tuning rate",
         ),
         "digits": Recipe(
-            epochs=24,
+            epochs=40,
             batch_size=64,
-            lr=2e-3,
+            lr=4e-3,
             warmup_epochs=2,
             augment=Augment(flip=0.0, padding=1, smoothing=0.1),
-            source="ours: from scratch on 8×8 digits in under a minute on two cores",
+            source="ours: from scratch on 8×8 digits in under a minute on two cores; chosen on the calibration split",
         ),
         "cifar10": Recipe(
             epochs=3,

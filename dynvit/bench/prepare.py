@@ -85,13 +85,10 @@ class Preparation:
             )
 
     def _from_checkpoint(self, planned: Planned, path: str, training: Path) -> Arm:
-        if not checkpoint.is_checkpoint(path):
+        if not Path(path).is_dir():
             return self._from_published(planned, path)
         model, config = checkpoint.load(path)
-        if config.method.name != planned.name:
-            raise InputError(f"checkpoint {path} was made by method {config.method.name!r}, not {planned.name!r}")
         info = config.backbone_info
-        self._agree(path, info.name, info.num_classes, info.image_size)
         weights = Path(path) / checkpoint.WEIGHTS
         return Arm(
             label=planned.label,
@@ -135,6 +132,27 @@ class Preparation:
             crop_pct=config.crop_pct or preprocessing.crop_pct,
             interpolation=config.interpolation or preprocessing.interpolation,
         )
+
+    def check_checkpoint(self, planned: Planned, given: str) -> None:
+        """Check a folder of ours, a file in the published layout, or a published name (fetched only in a run).
+
+        Raises: ``InputError`` where there is none, or where it is of another method, backbone or dataset.
+        """
+        path = Path(given)
+        if path.is_dir():
+            config = checkpoint.read_config(path)
+            if not checkpoint.is_checkpoint(path):
+                raise InputError(f"checkpoint {given} has no {checkpoint.WEIGHTS}: copy the whole folder")
+            if config.method.name != planned.name:
+                raise InputError(f"checkpoint {given} was made by method {config.method.name!r}, not {planned.name!r}")
+            info = config.backbone_info
+            self._agree(given, info.name, info.num_classes, info.image_size)
+        elif not path.is_file():
+            if "/" in given or path.suffix:
+                raise InputError(
+                    f"no checkpoint at {given!r}: give a folder of dynvit train, a published file or its name"
+                )
+            find(planned.method, given)
 
     def _agree(self, path: str, backbone: str, classes: int, size: tuple[int, int]) -> None:
         if classes != self.dataset.num_classes:
@@ -202,6 +220,7 @@ def prepare(config: BenchConfig, dataset: DatasetSpec) -> Preparation:
     if config.recipe is not None and not any(config.recipe in type(arm.method).recipes for arm in planned):
         known = {recipe for arm in planned for recipe in type(arm.method).recipes}
         raise unknown("recipe", config.recipe, known)
+    preparation = Preparation(config, dataset, backbone, planned, trains_backbone)
     for arm in planned:
         if arm.checkpoint is None:
             attached = arm.method.attach(build(backbone), arm.options)
@@ -209,8 +228,8 @@ def prepare(config: BenchConfig, dataset: DatasetSpec) -> Preparation:
             if arm.target is not None:
                 arm.method.options_for(arm.target, model, arm.options)
         else:
-            _check_checkpoint(arm.method, arm.checkpoint)
-    return Preparation(config, dataset, backbone, planned, trains_backbone)
+            preparation.check_checkpoint(arm, arm.checkpoint)
+    return preparation
 
 
 def _plan(config: BenchConfig, name: str) -> Iterator[Planned]:
@@ -246,17 +265,6 @@ def _check_budgets(budgets: Sequence[float], arm: Planned, model: DynamicModel) 
         ladder = KnobLadder(model, arm.method.budget_knob, arm.method.knobs(arm.options), [noise])
         for budget in budgets:
             check_reach(budget * GIGA, ladder.range())
-
-
-def _check_checkpoint(method: Method[Any], given: str) -> None:
-    """A checkpoint is a folder of ours, a file in the published layout, or a published name (fetched only in a run)."""
-    path = Path(given)
-    if path.is_dir():
-        checkpoint.read_config(path)
-    elif not path.is_file():
-        if "/" in given or path.suffix:
-            raise InputError(f"no checkpoint at {given!r}: give a folder of dynvit train, a published file or its name")
-        find(method, given)
 
 
 def _fits(config: BenchConfig, dataset: DatasetSpec) -> bool:

@@ -30,6 +30,7 @@ from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.build import build as build_board
 from dynvit.leaderboard.render import render
 from dynvit.leaderboard.store import RunStore
+from dynvit.processes import process_state
 from dynvit.progress import Progress
 from dynvit.sweep import Objectives, climb, search
 
@@ -74,7 +75,7 @@ class Bench:
 
     def run(self) -> Leaderboard:
         """Train what needs training, sweep every arm, publish. Continues what a killed run began."""
-        state = PartialState(cpu=self.config.device == "cpu")
+        state = process_state(self.config.device)
         if state.is_main_process:
             claim_folder(self.folder, self.config.identity())
         state.wait_for_everyone()
@@ -100,7 +101,7 @@ class Bench:
             dense_gmacs=dense / GIGA,
             data_seed=self.config.seed,
             search_seed=None,
-            environment=capture(_device_name(state.device)),
+            environment=capture(_device_name(state.device), state.num_processes),
             command=self.command,
             git_sha=_git_sha(),
         )

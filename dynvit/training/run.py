@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from accelerate import Accelerator
 from pydantic import BaseModel, ConfigDict
 
@@ -25,6 +24,7 @@ from dynvit.data.transforms import Preprocessing, preprocessing_for, seeded
 from dynvit.errors import InputError, unknown
 from dynvit.interface import DynamicModel, Method, Recipe, methods
 from dynvit.options import options_from_json, options_to_json
+from dynvit.processes import several_on_cpu
 from dynvit.training.trainer import TrainerSettings, TrainingSummary, Validate, train
 
 Precision = Literal["no", "fp16", "bf16"]
@@ -212,11 +212,9 @@ def _identity(request: TrainRequest) -> dict[str, Any]:
 def _accelerator(folder: Path, request: TrainRequest, settings: RunSettings) -> Accelerator:
     if settings.track is not None:
         _check_tracker(settings.track)
-    # Without this, ranks that a launcher starts on a machine without accelerator each believe to be alone.
-    several_on_cpu = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available()
     try:
         accelerator = Accelerator(
-            cpu=several_on_cpu,
+            cpu=several_on_cpu(),
             mixed_precision=request.mixed_precision,
             log_with=settings.track,
             project_dir=str(folder / "tracking"),
