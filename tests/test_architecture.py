@@ -25,7 +25,7 @@ LAYERS = (
     {"backbones", "data"},
     {"cost", "ops", "schedules"},
     {"interface"},
-    {"registry", "options", "progress", "environment", "__init__"},
+    {"registry", "options", "progress", "processes", "environment", "__init__"},
     {"errors", "version"},
 )
 HEIGHT = {room: -depth for depth, layer in enumerate(LAYERS) for room in layer}

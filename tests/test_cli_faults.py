@@ -98,6 +98,15 @@ FAULTS = (
     Fault("option of another type", f"{WEIGHTS} --option topk.stages=many", ("stages", "many")),
     Fault("option of nobody", f"{WEIGHTS} --option stages=2", ("--option", "'stages=2'")),
     Fault("option of an absent method", f"{WEIGHTS} --option random.seed=2", ("'random'", "dense, topk")),
+    Fault("an option out of range", f"{WEIGHTS} --option topk.stages=0", ("stages", "1 to 5")),
+    Fault("more stages than blocks", f"{WEIGHTS} --option topk.stages=6", ("stages", "1 to 5")),
+    Fault("unknown device", f"{WEIGHTS} --device gpu", ("device", "'auto'", "'cpu'")),
+    Fault("unknown interpolation", f"{WEIGHTS} --interpolation cubic", ("'cubic'", "bicubic")),
+    Fault("a size that patches do not divide", f"{BENCH} --image-size 9", ("patches of 2", "9")),
+    Fault("reporting where points are chosen", f"{WEIGHTS} --split calibration", ("split", "calibration")),
+    Fault("an output that is a file", f"{WEIGHTS} -o MADE/good.safetensors", ("good.safetensors", "--output")),
+    Fault("an output in a file", f"{WEIGHTS} -o MADE/good.safetensors/out", ("good.safetensors", "--output")),
+    Fault("more calibration than there is", f"{WEIGHTS} --calibration 9999", ("9999", "1437")),
     Fault("unknown recipe", f"{WEIGHTS} --recipe digit", ("recipe 'digit'", "'digits'", "finetune")),
     Fault("unknown sampler", f"{WEIGHTS} --sampler tpee", ("sampler", "'ladder'", "'tpe'")),
     Fault("unknown rule", f"{WEIGHTS} --rule flops", ("rule", "'matmul+conv'", "'fvcore'")),
@@ -109,6 +118,7 @@ FAULTS = (
     Fault("a target above one", f"{WEIGHTS} --targets 1.5", ("targets", "(0, 1]", "1.5")),
     Fault("no suite", f"{BENCH} -C MADE/none.yaml", ("none.yaml", "YAML")),
     Fault("a suite that is no YAML", f"{BENCH} -C MADE/broken.yaml", ("broken.yaml", "not YAML")),
+    Fault("a suite that is no text", f"{BENCH} -C MADE/noise.safetensors", ("noise.safetensors", "not YAML")),
     Fault("a suite that is a list", f"{BENCH} -C MADE/list.yaml", ("list.yaml", "mapping")),
     Fault("a suite with an unknown option", f"{BENCH} -C MADE/name.yaml", ("'pionts'", "'points'")),
     Fault("a suite with a wrong value", f"{BENCH} -C MADE/value.yaml", ("points", "integer", "'many'")),
@@ -134,6 +144,9 @@ FAULTS = (
         "a checkpoint of nobody", f"{WEIGHTS} --method-checkpoint MADE/trained", ("--method-checkpoint", "dynamicvit=")
     ),
     Fault("no checkpoint", f"{WEIGHTS} --method-checkpoint topk=MADE/none", ("none", "dynvit train")),
+    Fault(
+        "weights for a checkpoint", f"{WEIGHTS} --method-checkpoint topk=MADE/good.safetensors", ("published", "TopK")
+    ),
     Fault("a folder without one", f"{WEIGHTS} --method-checkpoint topk=MADE/empty", ("no checkpoint", "dynvit train")),
     Fault(
         "a checkpoint of another method",
@@ -287,16 +300,25 @@ def test_bad_samples_are_skipped_and_counted_where_that_is_asked_for(
     assert (counts.n_expected, counts.n_bad, counts.n_unique) == (12, bad, 12 - bad)
 
 
-def test_debug_shows_where_it_happened(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(InputError):
-        main(["check", "dens", "--debug"])
+@pytest.mark.parametrize("words", [["--debug", "check", "dens"], ["check", "dens", "--debug"]], ids=["first", "last"])
+def test_debug_shows_where_it_happened(words: list[str]) -> None:
+    with pytest.raises(InputError, match="did you mean 'dense'") as caught:
+        main(words)
+    assert any(entry.name == "get" for entry in caught.traceback)
 
 
-@pytest.mark.parametrize(("debug", "traceback"), [((), False), (("--debug",), True)], ids=["plain", "debug"])
-def test_a_process_ends_with_the_code_and_the_line(debug: tuple[str, ...], traceback: bool) -> None:
-    command = [sys.executable, "-m", "dynvit", "check", "dens", *debug]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert ("Traceback" in done.stderr) is traceback
-    assert "did you mean 'dense'?" in done.stderr
-    if not traceback:
-        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+PROCESSES = {
+    "check dens": "did you mean 'dense'?",
+    f"{BENCH} --weights MADE/bomb.pth": "never done",
+    f"{SHARDS} MADE/empty": "no shards of cifar10",
+}
+
+
+@pytest.mark.parametrize("command", PROCESSES)
+def test_a_process_ends_with_the_code_and_the_line(command: str, made: Path, tmp_path: Path) -> None:
+    words = command.replace("MADE", str(made)).split()
+    done = subprocess.run([sys.executable, "-m", "dynvit", *words], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert done.stderr.startswith("dynvit: error: ")
+    assert PROCESSES[command] in done.stderr
+    assert written(tmp_path) == []

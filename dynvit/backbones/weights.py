@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -52,7 +53,9 @@ def read_weights(path: Path) -> State:
     Raises: ``InputError`` for a file that is none, or a pickle that holds more than tensors and plain values.
     """
     try:
-        found = load_state_dict(str(path), device="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's remarks on a pickle's age; what is wrong with it is raised
+            found = load_state_dict(str(path), device="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle fails in whatever its bytes happened to mean
         refused = "weights_only" in str(error) or "Weights only" in str(error)
         reason = (

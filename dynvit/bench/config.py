@@ -56,7 +56,7 @@ class BenchConfig(BaseModel):
     batch_size: int = Field(64, ge=1)
     workers: int = Field(0, ge=0)
     memory_mb: int = Field(4096, ge=0)
-    device: str = "auto"
+    device: Literal["auto", "cpu"] = "auto"
     seed: int = Field(0, ge=0)
     output: str | None = None
     plugin: tuple[str, ...] = ()
@@ -65,6 +65,13 @@ class BenchConfig(BaseModel):
     @classmethod
     def _once(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(methods))
+
+    @field_validator("split")
+    @classmethod
+    def _reported(cls, split: str) -> str:
+        if split == "calibration":
+            raise ValueError("points are chosen on calibration, and nothing is reported where it was chosen")
+        return split
 
     @field_validator("targets")
     @classmethod
@@ -132,7 +139,7 @@ def _read_yaml(file: str) -> dict[str, Any]:
         content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read suite {file!r} ({error.strerror}): -C takes the path of a YAML file") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"suite {file!r} is not YAML: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"suite {file!r} holds no options: it is a mapping of bench's options, points: 8 for one")

@@ -31,6 +31,9 @@ def check_folder(folder: Path, identity: Mapping[str, Any]) -> bool:
     if not file.is_file():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(f"output {str(folder)!r} holds something else already: give another --output, or --fresh")
+        above = next(parent for parent in folder.absolute().parents if parent.exists())
+        if not above.is_dir():
+            raise InputError(f"output {str(folder)!r} lies in {str(above)!r}, which is a file: give another --output")
         return False
     try:
         there = json.loads(file.read_text(encoding="utf-8"))

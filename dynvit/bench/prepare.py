@@ -147,7 +147,9 @@ class Preparation:
                 raise InputError(f"checkpoint {given} was made by method {config.method.name!r}, not {planned.name!r}")
             info = config.backbone_info
             self._agree(given, info.name, info.num_classes, info.image_size)
-        elif not path.is_file():
+        elif path.is_file():
+            planned.method.load_published(given)
+        else:
             if "/" in given or path.suffix:
                 raise InputError(
                     f"no checkpoint at {given!r}: give a folder of dynvit train, a published file or its name"
@@ -221,6 +223,7 @@ def prepare(config: BenchConfig, dataset: DatasetSpec) -> Preparation:
         known = {recipe for arm in planned for recipe in type(arm.method).recipes}
         raise unknown("recipe", config.recipe, known)
     preparation = Preparation(config, dataset, backbone, planned, trains_backbone)
+    preparation._preprocessing(model)  # what is wrong with it is said before anything is trained
     for arm in planned:
         if arm.checkpoint is None:
             attached = arm.method.attach(build(backbone), arm.options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dynvit.errors import InputError
+
 
 def prune_blocks(depth: int, stages: int = 3) -> tuple[int, ...]:
     """The blocks at which tokens are dropped, evenly spread over the depth.
@@ -10,7 +12,11 @@ def prune_blocks(depth: int, stages: int = 3) -> tuple[int, ...]:
 
     >>> prune_blocks(12), prune_blocks(6, stages=2)
     ((3, 6, 9), (2, 4))
+
+    Raises: ``InputError`` for no stage, or more than there are blocks after the first.
     """
+    if not 1 <= stages < depth:
+        raise InputError(f"stages = {stages} is out of range: a backbone of {depth} blocks takes 1 to {depth - 1}")
     return tuple(depth * stage // (stages + 1) for stage in range(1, stages + 1))
 
 

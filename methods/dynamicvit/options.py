@@ -61,7 +61,7 @@ class DynamicViTOptions:
 
         Raises: ``InputError`` for a backbone that is too shallow.
         """
-        blocks = self.stages or prune_blocks(depth)
+        blocks = self.stages or prune_blocks(max(depth, 4))  # three stages, each with a block before it
         if blocks[-1] >= depth or len(set(blocks)) < len(blocks) or blocks[0] < 1:
             room = "at least 4" if not self.stages else f"more than {blocks[-1]}"
             raise InputError(
