@@ -20,7 +20,7 @@ LAYERS = (
     {"__main__"},
     {"cli"},
     {"bench"},
-    {"training", "testing"},
+    {"training", "testing", "explain"},
     {"evaluation", "leaderboard", "sweep", "ladder", "checkpoint", "published"},
     {"backbones", "data"},
     {"cost", "ops", "schedules"},

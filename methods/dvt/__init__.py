@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from optuna.distributions import BaseDistribution, FloatDistribution
-from torch import nn
+from torch import Tensor, nn
 
-from dynvit.interface import DynamicModel, Method, OperatingPoint, Recipe, Stage, register_method
+from dynvit.interface import DynamicModel, Explanation, Method, OperatingPoint, Recipe, Stage, register_method
 
 from .cascade import THRESHOLD, Cascade
+from .explain import explain
 from .options import DVTOptions
 from .published import load_published
 from .recipes import RECIPES, stages
@@ -44,6 +45,10 @@ class DVT(Method[DVTOptions]):
     def stages(self, model: DynamicModel, recipe: Recipe) -> Sequence[Stage]:
         """One stage of summed cross-entropies."""
         return stages(model, recipe)
+
+    def explain(self, model: DynamicModel, images: Tensor, point: OperatingPoint) -> Sequence[Explanation]:
+        """The exit at which each image leaves, and how sure each exit before it was."""
+        return explain(model, images, point)
 
     def load_published(self, path: str) -> tuple[DynamicModel, OperatingPoint]:
         """A checkpoint of the released code, at the middle one of its stored thresholds."""
