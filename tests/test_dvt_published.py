@@ -64,7 +64,14 @@ def test_a_released_checkpoint_answers_as_it_did(checkpoint: tuple[Path, Cascade
     assert loaded.predict(images, point).logits.shape == (2, 5)
 
 
-@pytest.mark.parametrize(("features", "relations"), [("off", "off"), ("full", "off"), ("off", "full")])
+@pytest.mark.parametrize(
+    ("features", "relations"),
+    [
+        ("full", "off"),
+        pytest.param("off", "full", marks=pytest.mark.slow),
+        pytest.param("off", "off", marks=pytest.mark.slow),
+    ],
+)
 def test_flags_are_read_off_the_names(features: str, relations: str) -> None:
     options = DVTOptions(feature_reuse=features, relation_reuse=relations)  # type: ignore[arg-type]
     model = Cascade(timm.create_model("t2t_vit_12", num_classes=5), options)

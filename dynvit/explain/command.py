@@ -161,6 +161,8 @@ def _point(request: ExplainRequest, trained: Trained) -> OperatingPoint:
     """What was asked for; else the middle of what the model can be set to."""
     if request.knobs:
         return parse_point(trained.knobs, request.knobs)
+    if not trained.knobs and request.budget is None:
+        return trained.model.neutral or OperatingPoint()
     ladder = trained.ladder(request.data_dir, request.calibration)
     return solve(ladder, [_chosen_budget(request, ladder.range())])[0]
 

@@ -90,7 +90,7 @@ class Trained:
         with torch.inference_mode():
             found = ladder_of(self.model, self.method.budget_knob, self.knobs, batches)
         if found is None:
-            raise InputError(f"method {self.config.method.name!r} has no budget to be set to: leave out --budget")
+            raise InputError(f"method {self.config.method.name!r} has no budget to be set to: give every --knob")
         return found
 
 
