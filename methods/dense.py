@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -70,7 +71,7 @@ class Dense(Method[DenseOptions]):
     Options = DenseOptions
     static = True
     adaptive_cost = False
-    recipes: Mapping[str, Recipe] = {
+    recipes: ClassVar[Mapping[str, Recipe]] = {
         "finetune": Recipe(
             epochs=30,
             batch_size=1024,
@@ -135,7 +136,8 @@ def cross_entropy(model: nn.Module, batch: Batch) -> Losses:
 def decayed_groups(model: nn.Module, recipe: Recipe) -> list[ParamGroup]:
     """All parameters; matrices with weight decay, vectors (norms, biases) and position tables without."""
     schedule = cosine(recipe.warmup_epochs, recipe.min_lr / recipe.lr)
-    decay, plain = [], []
+    decay: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         vector = parameter.ndim <= 1 or name.endswith(("pos_embed", "cls_token"))
         (plain if vector else decay).append(parameter)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dynvit.cli import main
-from dynvit.interface import methods
+from dynvit.interface import Method, methods
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "torchvision", "timm", "optuna", "numpy", "accelerate", "sklearn", "PIL")
@@ -48,24 +50,15 @@ def test_the_module_is_the_command() -> None:
         assert re.search(rf"\b{command}\b", done.stdout)
 
 
-def blocks() -> list[tuple[str, str, str]]:
-    """Each python block in the documents that registers a method: the document, the code, the name."""
-    return [
-        (document, code, name)
-        for document in ("README.md", "CONTRIBUTING.md")
-        for code in re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
-        for name in re.findall(r'@register_method\("(\w+)"\)', code)
-    ]
+def blocks(document: str) -> dict[str, str]:
+    """The python blocks of a document that register a method, by its name."""
+    found = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
+    return {name: code for code in found for name in re.findall(r'@register_method\("(\w+)"\)', code)}
 
 
-def test_contributing_shows_a_method() -> None:
-    assert "CONTRIBUTING.md" in {document for document, _, _ in blocks()}
-
-
-@pytest.mark.parametrize(("document", "code", "name"), blocks(), ids=[f"{d}:{n}" for d, _, n in blocks()])
-def test_the_documented_method_keeps_every_law(
-    document: str, code: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize("name", blocks("CONTRIBUTING.md") or ["nothing shown"])
+def test_the_documented_method_keeps_every_law(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = blocks("CONTRIBUTING.md")[name]
     file = tmp_path / "plugin.py"
     file.write_text(code)
     try:
@@ -74,3 +67,21 @@ def test_the_documented_method_keeps_every_law(
         methods._registered.pop(name, None)
     assert f"{name}: all laws hold" in capsys.readouterr().out
     assert len(code.splitlines()) <= 60, "a method is added in one screen"
+
+
+@pytest.mark.parametrize("name", blocks("README.md") or ["nothing shown"])
+def test_the_sketch_speaks_of_the_contract_as_it_is(name: str) -> None:
+    """The README leaves out a method's own parts; what it shows of the contract is there under that name."""
+    body = ast.parse(blocks("README.md")[name]).body
+    taken = [node for node in body if isinstance(node, ast.ImportFrom)]
+    assert taken
+    for node in taken:
+        exec(compile(ast.Module([node], []), "README.md", "exec"), {})
+    (sketch,) = (node for node in body if isinstance(node, ast.ClassDef))
+    for part in sketch.body:
+        if isinstance(part, ast.FunctionDef):
+            ours = inspect.signature(getattr(Method, part.name))
+            assert [argument.arg for argument in part.args.args] == list(ours.parameters)
+        else:
+            assert isinstance(part, ast.Assign)
+            assert ast.unparse(part.targets[0]) in Method.__annotations__

@@ -131,7 +131,9 @@ def load_config(file: str | None, flags: Mapping[str, Any]) -> BenchConfig:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in fault["loc"])
-        raise InputError(f"option {where}: {fault['msg']}, got {fault['input']!r}") from error
+        raise InputError(
+            f"option {where}: {fault['msg'].removeprefix('Value error, ')}, got {fault['input']!r}"
+        ) from error
 
 
 def _read_yaml(file: str) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import TextIO
 
 import typer
 
@@ -43,6 +45,7 @@ def _dynvit(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, or 2 for wrong input, said in one line on standard error."""
+    warnings.showwarning = _warn
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     try:
@@ -60,6 +63,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _say(f"error: {line()}" if line() else "stopped", getattr(error, "exit_code", 2))
     return code if isinstance(code, int) else 0
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning is for people too: one line, and none of the libraries' talk to their developers."""
+    if issubclass(category, UserWarning):
+        print(f"dynvit: warning: {message}", file=sys.stderr)
 
 
 def _say(line: str, code: int) -> int:

@@ -8,18 +8,18 @@ import typer
 
 
 def bench(
-    methods: Annotated[str | None, typer.Option(help="Comma list. [default: dense,random,topk,dynamicvit]")] = None,
-    dataset: Annotated[str | None, typer.Option(help="See dynvit ls datasets. [default: digits]")] = None,
+    methods: Annotated[str | None, typer.Option(help="Comma list. Default: dense,random,topk,dynamicvit")] = None,
+    dataset: Annotated[str | None, typer.Option(help="See dynvit ls datasets. Default: digits")] = None,
     data_dir: Annotated[
-        str | None, typer.Option(help="Folder or URL of the shards. [default: $DYNVIT_DATA/DATASET]")
+        str | None, typer.Option(help="Folder or URL of the shards. Default: $DYNVIT_DATA/DATASET")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Split that is reported. [default: validation]")] = None,
+    split: Annotated[str | None, typer.Option(help="Split that is reported. Default: validation")] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", help="N images, a fair draw by seed.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="timm's name. [default: by dataset]")] = None,
+    backbone: Annotated[str | None, typer.Option(help="timm's name. Default: by dataset")] = None,
     weights: Annotated[str | None, typer.Option(help="Backbone weights: a file, or hf://OWNER/REPO.")] = None,
-    image_size: Annotated[int | None, typer.Option(metavar="PIXELS", help="[default: the backbone's]")] = None,
-    crop_pct: Annotated[float | None, typer.Option(metavar="F", help="Centre crop. [default: the backbone's]")] = None,
-    interpolation: Annotated[str | None, typer.Option(help="Of the resize. [default: the backbone's]")] = None,
+    image_size: Annotated[int | None, typer.Option(metavar="PIXELS", help="Default: the backbone's")] = None,
+    crop_pct: Annotated[float | None, typer.Option(metavar="F", help="Centre crop. Default: the backbone's")] = None,
+    interpolation: Annotated[str | None, typer.Option(help="Of the resize. Default: the backbone's")] = None,
     method_checkpoint: Annotated[
         list[str] | None, typer.Option(metavar="METHOD=PATH|NAME", help="Trained parts of a method; repeatable.")
     ] = None,
@@ -30,29 +30,29 @@ def bench(
     targets: Annotated[
         str | None, typer.Option(metavar="F,F", help="Train one checkpoint a target, fractions of dense MACs.")
     ] = None,
-    recipe: Annotated[str | None, typer.Option(help="Training recipe. [default: the dataset's]")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Training recipe. Default: the dataset's")] = None,
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Instead of the recipe's.")] = None,
-    mixed_precision: Annotated[str | None, typer.Option(help="In training: no, fp16 or bf16. [default: no]")] = None,
-    points: Annotated[int | None, typer.Option(metavar="N", help="Rungs of the budget ladder. [default: 8]")] = None,
+    mixed_precision: Annotated[str | None, typer.Option(help="In training: no, fp16 or bf16. Default: no")] = None,
+    points: Annotated[int | None, typer.Option(metavar="N", help="Rungs of the budget ladder. Default: 8")] = None,
     budgets: Annotated[str | None, typer.Option(metavar="G,G", help="Instead of a ladder: GMACs an image.")] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="ladder, or a search on the calibration split: nsga2, tpe. [default: ladder]")
+        str | None, typer.Option(help="ladder, or a search on the calibration split: nsga2, tpe. Default: ladder")
     ] = None,
-    trials: Annotated[int | None, typer.Option(metavar="N", help="Of the search, a method. [default: 32]")] = None,
+    trials: Annotated[int | None, typer.Option(metavar="N", help="Of the search, a method. Default: 32")] = None,
     rule: Annotated[str | None, typer.Option(help="Counting rule: matmul+conv or fvcore.")] = None,
     calibration: Annotated[
-        int | None, typer.Option(metavar="N", help="Images held out of train. [default: a tenth, at most 5,000]")
+        int | None, typer.Option(metavar="N", help="Images held out of train. Default: a tenth, at most 5,000")
     ] = None,
-    on_bad_sample: Annotated[str | None, typer.Option(help="raise, or skip: count them. [default: raise]")] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", "-b", metavar="N", help="[default: 64]")] = None,
-    workers: Annotated[int | None, typer.Option("--workers", "-j", metavar="N", help="Decoding. [default: 0]")] = None,
+    on_bad_sample: Annotated[str | None, typer.Option(help="raise, or skip: count them. Default: raise")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", "-b", metavar="N", help="Default: 64")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", "-j", metavar="N", help="Decoding. Default: 0")] = None,
     memory_mb: Annotated[
-        int | None, typer.Option(metavar="MIB", help="Decoded pixels kept for the next points. [default: 4096]")
+        int | None, typer.Option(metavar="MIB", help="Decoded pixels kept for the next points. Default: 4096")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto or cpu. [default: auto]")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of splits, training and search. [default: 0]")] = None,
+    device: Annotated[str | None, typer.Option(help="auto or cpu. Default: auto")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of splits, training and search. Default: 0")] = None,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="DIR", help="[default: runs/DATASET-BACKBONE]")
+        str | None, typer.Option("--output", "-o", metavar="DIR", help="Default: runs/DATASET-BACKBONE")
     ] = None,
     suite: Annotated[str | None, typer.Option("-C", metavar="FILE", help="YAML of these options; flags win.")] = None,
     plugin: Annotated[list[str] | None, typer.Option(metavar="FILE", help="A one-file method; repeatable.")] = None,

@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True, help="Pack images into shards, and check
 def pack(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="A folder, zip or tar of images; or CIFAR's pickles.")],
     destination: Annotated[Path, typer.Argument(metavar="DST", help="The folder to make.")],
-    name: Annotated[str | None, typer.Option(help="What shards are called. [default: DST's name]")] = None,
+    name: Annotated[str | None, typer.Option(help="What shards are called. Default: DST's name")] = None,
     shard_size: Annotated[int, typer.Option(metavar="N", help="Samples a shard.")] = 2000,
     split: Annotated[
         str, typer.Option(help="The split that a tree of class folders without split folders is.")

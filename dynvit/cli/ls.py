@@ -94,6 +94,9 @@ def _show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    if not rows:
+        typer.echo(f"no {columns[0]} yet: an installed package or a plug-in may bring one")
+        return
     table = Table(box=box.SIMPLE_HEAD)
     for number, column in enumerate(columns):
         # A name or an address is there to be copied: it is folded rather than cut.

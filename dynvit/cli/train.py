@@ -16,14 +16,14 @@ def train(
     output: Annotated[str, typer.Option("--output", "-o", metavar="DIR", help="Checkpoint, log, state.")],
     weights: Annotated[
         str | None,
-        typer.Option(help="Backbone weights: a file, hf://OWNER/REPO, or a folder of dynvit train. [default: drawn]"),
+        typer.Option(help="Backbone weights: a file, hf://OWNER/REPO, or a folder of dynvit train. Default: drawn"),
     ] = None,
     data_dir: Annotated[
-        str | None, typer.Option(help="Folder or URL of the shards. [default: $DYNVIT_DATA/DATASET]")
+        str | None, typer.Option(help="Folder or URL of the shards. Default: $DYNVIT_DATA/DATASET")
     ] = None,
-    image_size: Annotated[int | None, typer.Option(metavar="PIXELS", help="[default: the backbone's]")] = None,
+    image_size: Annotated[int | None, typer.Option(metavar="PIXELS", help="Default: the backbone's")] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="One of the method's. [default: the one named as the dataset, else the first]")
+        str | None, typer.Option(help="One of the method's. Default: the one named as the dataset, else the first")
     ] = None,
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Instead of the recipe's.")] = None,
     batch_size: Annotated[
@@ -37,12 +37,12 @@ def train(
         float | None, typer.Option(metavar="F", help="Train for this fraction of the backbone's MACs.")
     ] = None,
     mixed_precision: Annotated[
-        str | None, typer.Option(help="no, fp16 or bf16. [default: what accelerate launch says, else no]")
+        str | None, typer.Option(help="no, fp16 or bf16. Default: what accelerate launch says, else no")
     ] = None,
     accumulate: Annotated[int, typer.Option(metavar="N", help="Pieces of a batch, for less memory.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the held-out split, weights, order and augmentation.")] = 0,
     calibration: Annotated[
-        int | None, typer.Option(metavar="N", help="Images held out of train. [default: a tenth, at most 5,000]")
+        int | None, typer.Option(metavar="N", help="Images held out of train. Default: a tenth, at most 5,000")
     ] = None,
     limit_train: Annotated[
         int | None, typer.Option(metavar="N", help="Train on N images, a fair draw by seed: for smoke tests.")
