@@ -77,6 +77,7 @@ def draw_sheet(
 
 def draw_explanations(images: Sequence[Image.Image], found: Sequence[Explanation], names: Sequence[str]) -> Figure:
     """A row an image: it, and beside it the first of its steps' numbers as bars."""
+    most = max((len(values) for e in found for values in e.steps.values()), default=1)
     with _figure(7.6, 1.5 * len(images)) as figure:
         grid = figure.add_gridspec(len(images), 2, width_ratios=(1, 4))
         for line, (image, explanation, name) in enumerate(zip(images, found, names, strict=True)):
@@ -90,10 +91,10 @@ def draw_explanations(images: Sequence[Image.Image], found: Sequence[Explanation
                 continue
             what, values = next(iter(explanation.steps.items()))
             steps = [f"step {k + 1}" for k in range(len(values))]
-            bars = axes.barh(steps, list(values), color=_colours(len(values)), height=0.6)
+            bars = axes.barh(steps, list(values), color=_colours(most)[: len(values)], height=0.6)
             axes.bar_label(bars, fmt="%.3g", padding=3, fontsize="x-small")
             axes.set_xlabel(what, fontsize="x-small")
-            axes.invert_yaxis()
+            axes.set_ylim(most - 0.5, -0.5)
             axes.set_xlim(0, 1.12 * max(1e-9, *values) if max(values) > 1 else 1)
             axes.tick_params(labelsize="x-small")
             for side in ("top", "right"):
