@@ -176,6 +176,31 @@ class SolvesBudgets(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Explanation:
+    """Why one image was answered as it was.
+
+    ``answer`` is the class; ``text`` one line on how it came about; ``steps`` the numbers behind it by name, one for
+    each step that ran, in order.
+    """
+
+    answer: int
+    text: str
+    steps: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A ``Method`` whose models can say what they decided about an image, and on what grounds."""
+
+    def explain(self, model: DynamicModel, images: Tensor, point: OperatingPoint) -> Sequence[Explanation]:
+        """One explanation for each image, of ``predict``'s answer at the point.
+
+        Shape: images (B, 3, H, W). Units: pixels in [0, 1].
+        """
+        ...
+
+
 Schedule = Callable[[float, float], float]
 """(epoch reached, a fraction; epochs of the stage) → factor on the learning rate."""
 

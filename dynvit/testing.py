@@ -68,7 +68,8 @@ class Subject:
         """
         import timm
 
-        import dynvit.backbones.small  # noqa: F401 - registers our backbones with timm
+        import dynvit.backbones.small
+        import dynvit.backbones.t2t  # noqa: F401 - both register our backbones with timm
         from dynvit.errors import unknown
 
         method = methods.get(name)()

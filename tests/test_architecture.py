@@ -20,7 +20,7 @@ LAYERS = (
     {"__main__"},
     {"cli"},
     {"bench"},
-    {"training", "testing"},
+    {"training", "testing", "explain"},
     {"evaluation", "leaderboard", "sweep", "ladder", "checkpoint", "published"},
     {"backbones", "data"},
     {"cost", "ops", "schedules"},
@@ -87,7 +87,7 @@ def test_a_method_imports_no_other_and_only_what_methods_are_made_of(file: Path)
 
 
 def test_tensor_functions_know_no_model() -> None:
-    allowed = {"__future__", "collections", "math", "typing", "torch", "dynvit"}
+    allowed = {"__future__", "collections", "functools", "math", "typing", "torch", "dynvit"}
     for file in (CORE / "ops").rglob("*.py"):
         for module in imports(file):
             assert module.partition(".")[0] in allowed, f"{name_of(file)} imports {module}"

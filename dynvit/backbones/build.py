@@ -13,6 +13,7 @@ from timm.models import is_model
 from torch import nn
 
 from dynvit.backbones import small as _small  # noqa: F401 - registers our own models with timm
+from dynvit.backbones import t2t as _t2t  # noqa: F401
 from dynvit.backbones.weights import find_weights, fit, read_weights, sha256_of
 from dynvit.errors import InputError
 

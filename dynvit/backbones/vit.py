@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dynvit import cost
 from dynvit.backbones.normalize import Normalize
+from dynvit.backbones.t2t import TokensToToken
 from dynvit.errors import InputError
 from dynvit.interface import Part
 
@@ -64,7 +65,7 @@ class PlainViT:
             hidden=model.blocks[0].mlp.fc1.out_features,
             grid=tuple(model.patch_embed.grid_size),
             patch_size=tuple(model.patch_embed.patch_size),
-            channels=model.patch_embed.proj.in_channels,
+            channels=model.in_chans,
             classes=model.num_classes,
         )
 
@@ -97,6 +98,8 @@ class PlainViT:
 
     def embed_parts(self) -> list[Part]:
         """The work of ``embed``."""
+        if isinstance(self.model.patch_embed, TokensToToken):
+            return self.model.patch_embed.parts()
         shape = self.shape
         fan_in = shape.channels * shape.patch_size[0] * shape.patch_size[1]
         return [cost.Convolution("patch_embed", shape.patches, fan_in, shape.width)]
@@ -131,7 +134,7 @@ def _not_plain(model: nn.Module) -> str:
         return f"it is a {type(model).__name__}, not a timm VisionTransformer"
     if model.num_prefix_tokens != 1 or not model.has_class_token or model.global_pool != "token":
         return f"it has {model.num_prefix_tokens} prefix tokens and pools by {model.global_pool!r}, not one class token"
-    if not isinstance(model.patch_embed, PatchEmbed) or not isinstance(model.head, nn.Linear):
+    if not isinstance(model.patch_embed, (PatchEmbed, TokensToToken)) or not isinstance(model.head, nn.Linear):
         return "its patch embedding or head is not the plain one"
     for index, block in enumerate(model.blocks):
         # Sub-classes compute something else; the exact types are what the cost formulas describe.

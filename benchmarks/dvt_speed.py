@@ -1,0 +1,103 @@
+"""DVT's speed against the dense backbone, and against what its MACs promise.
+
+    python benchmarks/dvt_speed.py                  # DeiT-S, batch 16, float32, exits 1, 1+2, 1+2+3
+    python benchmarks/dvt_speed.py --mix            # batch 64, a third of the images leaving at each exit
+
+Each round times dense, the cascade, dense again; its ratio is the mean of the two dense times over the cascade's. A
+round counts only if both dense times lie within 1.25 of the best seen, as a neighbour's load otherwise slows either by
+chance (the published code was measured so). The median of the rounds that count is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+
+import timm
+import torch
+from timm.models import create_model
+
+import dynvit.backbones.t2t  # noqa: F401 - registers T2T-ViT
+from dynvit import cost
+from dynvit.interface import OperatingPoint
+from dynvit_methods.dvt.cascade import Cascade
+from dynvit_methods.dvt.options import DVTOptions
+
+
+def seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def ratio(reference: Callable[[], object], ours: Callable[[], object], rounds: int) -> list[float]:
+    for run in (reference, ours):
+        run()
+    found: list[tuple[float, float, float]] = []
+    quiet: list[float] = []
+    while len(quiet) < rounds and len(found) < 4 * rounds:
+        found.append((seconds(reference), seconds(ours), seconds(reference)))
+        best = min(min(before, after) for before, _, after in found)
+        quiet = [(a + b) / 2 / mine for a, mine, b in found if max(a, b) <= 1.25 * best]
+    return quiet
+
+
+def show(name: str, ratios: list[float], promise: float) -> None:
+    middle = statistics.median(ratios)
+    print(
+        f"{name:36} {middle:6.3f}× ({min(ratios):.3f} to {max(ratios):.3f}, {len(ratios)} quiet rounds)   "
+        f"promised {promise:.3f}×   kept {middle / promise:.2f}"
+    )
+
+
+def against_dense(name: str, batch: int, rounds: int) -> None:
+    torch.manual_seed(0)
+    dense = timm.create_model(name).eval()
+    cascade = Cascade(create_model(name), DVTOptions()).eval()
+    whole = Cascade(create_model(name), DVTOptions(last_block="all")).exit_macs()
+    images = torch.rand(batch, 3, 224, 224)
+    macs = cost.count_executed(lambda: dense(images[:1]))
+    points = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0)]
+    with torch.inference_mode():
+        for exits, (first, second) in enumerate(points):
+            point = OperatingPoint(threshold_1=first, threshold_2=second)
+            ratios = ratio(lambda: dense(images), partial(cascade.predict, images, point), rounds)
+            show(f"{name}, {exits + 1} of 3 exits", ratios, macs / whole[exits])
+
+
+def mixed(name: str, batch: int, rounds: int) -> None:
+    """All images through all exits, against a third leaving at each: the control criterion draws them."""
+    torch.manual_seed(0)
+    cascade = Cascade(create_model(name), DVTOptions(criterion="random")).eval()
+    images = torch.rand(batch, 3, 224, 224)
+    everything = OperatingPoint(threshold_1=1.0, threshold_2=1.0)
+    with torch.inference_mode():
+        scores = cascade.predict(images, everything).scores
+        first = float(scores[0].sort().values[batch - batch // 3 - 1 : batch - batch // 3 + 1].mean())
+        left = scores[1][scores[0] < first]
+        second = float(left.sort().values[len(left) // 2 - 1 : len(left) // 2 + 1].mean())
+        point = OperatingPoint(threshold_1=first, threshold_2=second)
+        usage = cascade.predict(images, point).usage
+        promise = cascade.exit_macs()[-1] / float(cost.macs(usage).double().mean())
+        assert usage.exit is not None
+        print("images at each exit:", torch.bincount(usage.exit, minlength=3).tolist())
+        ratios = ratio(lambda: cascade.predict(images, everything), lambda: cascade.predict(images, point), rounds)
+        show(f"{name}, a third at each", ratios, promise)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default="deit_small_patch16_224")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--batch", type=int, default=None)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--mix", action="store_true")
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
+    if chosen.mix:
+        mixed(chosen.backbone, chosen.batch or 64, chosen.rounds)
+    else:
+        against_dense(chosen.backbone, chosen.batch or 16, chosen.rounds)

@@ -1,0 +1,1 @@
+"""What a model decided about images, in words and in pictures."""

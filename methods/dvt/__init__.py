@@ -1,0 +1,56 @@
+"""DVT, the Dynamic Vision Transformer (Wang et al., NeurIPS 2021, arXiv 2105.15075).
+
+Most images are easy: a few large patches are enough. A cascade of transformers over ever finer grids of tokens
+answers as soon as it is sure, and each begins from what the one before it saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from optuna.distributions import BaseDistribution, FloatDistribution
+from torch import Tensor, nn
+
+from dynvit.interface import DynamicModel, Explanation, Method, OperatingPoint, Recipe, Stage, register_method
+
+from .cascade import THRESHOLD, Cascade
+from .explain import explain
+from .options import DVTOptions
+from .published import load_published
+from .recipes import RECIPES, stages
+
+
+@register_method("dvt")
+class DVT(Method[DVTOptions]):
+    """A cascade of 2 to 4 copies of the backbone over rising grids of tokens."""
+
+    summary = "cascade over token grids with early exit; feature and relation reuse (arXiv 2105.15075)"
+    Options = DVTOptions
+    needs_training = True
+    recipes: ClassVar[Mapping[str, Recipe]] = RECIPES
+
+    def knobs(self, options: DVTOptions) -> Mapping[str, BaseDistribution]:
+        """One threshold for each exit but the last; 1 keeps every image."""
+        exits = len(options.grids) or 3
+        return {THRESHOLD.format(k + 1): FloatDistribution(0.0, 1.0) for k in range(exits - 1)}
+
+    def attach(self, backbone: nn.Module, options: DVTOptions) -> DynamicModel:
+        """A cascade on the pattern of ``backbone``, whose weights start the exits that the options name.
+
+        Raises: ``InputError`` for a backbone that is no plain ViT, or a grid that its images cannot be cut into.
+        """
+        return Cascade(backbone, options)
+
+    def stages(self, model: DynamicModel, recipe: Recipe) -> Sequence[Stage]:
+        """One stage of summed cross-entropies."""
+        return stages(model, recipe)
+
+    def explain(self, model: DynamicModel, images: Tensor, point: OperatingPoint) -> Sequence[Explanation]:
+        """The exit at which each image leaves, and how sure each exit before it was."""
+        return explain(model, images, point)
+
+    def load_published(self, path: str) -> tuple[DynamicModel, OperatingPoint]:
+        """A checkpoint of the released code, at the middle one of its stored thresholds."""
+        found = load_published(path)
+        return found.model, found.points[len(found.points) // 3]

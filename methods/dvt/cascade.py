@@ -1,0 +1,230 @@
+"""The cascade: exits run in order, and an image that is sure enough costs nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from dynvit import cost
+from dynvit.backbones.vit import PlainViT
+from dynvit.errors import InputError
+from dynvit.interface import Batch, DynamicModel, OperatingPoint, Part, Prediction, Rule, Usage
+
+from .criteria import bounded, criteria, leaves
+from .exit import Exit
+from .options import DVTOptions
+from .reuse import Handed
+from .thresholds import SOLVERS, Confidences, points_for
+from .tokenizer import regrid
+
+THRESHOLD = "threshold_{}"
+SLACK = 1e-9  # a budget that is a cost written down and read again is still that cost
+
+
+@dataclass(frozen=True)
+class CascadePrediction(Prediction):
+    """What each exit said.
+
+    Shape: ``exit_logits`` (exits, B, classes) and ``scores`` (exits − 1, B); NaN where an image had left before.
+    """
+
+    exit_logits: Tensor
+    scores: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ExitWork:
+    """One piece of an exit's work, for the images that reached the exit."""
+
+    name: str
+    work: tuple[Part, ...]
+    reached: Tensor
+
+    def macs(self, rule: Rule) -> Tensor:
+        """Shape: (B,). Units: MACs."""
+        return self.reached * _sum(self.work, rule)
+
+
+class Cascade(DynamicModel):
+    """Two to four transformers over rising grids of tokens, each beginning from what the last one saw.
+
+    The exits are ``exits``, the coarsest first; ``backbone`` is the last. Source: arXiv 2105.15075, §3.
+    """
+
+    def __init__(self, template: nn.Module, options: DVTOptions) -> None:
+        super().__init__()
+        shape = PlainViT(template, needed_by="method dvt").shape
+        assert isinstance(template, VisionTransformer)
+        self.options, self.criterion = options, criteria.get(options.criterion)
+        grids = options.grids_for(shape.grid[0])
+        apart = options.feature_reuse == options.relation_reuse == "off"
+        exits = []
+        for index, grid in enumerate(grids):
+            last = index == len(grids) - 1
+            keep = options.start == "all" or (options.start == "last" and last)
+            vit = regrid(template, grid, keep)
+            exits.append(Exit(vit, grids[index - 1] if index else 0, last or apart, options))
+        self.exits = nn.ModuleList(exits)
+        self._work = tuple(_grouped(index, exit.parts()) for index, exit in enumerate(exits))
+
+    @property
+    def backbone(self) -> VisionTransformer:  # type: ignore[override]
+        """The last exit's transformer: the backbone's size and grid, its MLPs widened where features are reused."""
+        return self.exits[-1].vit
+
+    def forward(self, images: Tensor, point: OperatingPoint) -> CascadePrediction:
+        """All exits, differentiable; answer and usage are those of the exit at which each image would leave.
+
+        Shape: images (B, 3, H, W). Units: pixels in [0, 1].
+        """
+        thresholds = self.thresholds([point])
+        said: list[Tensor] = []
+        scores: list[Tensor] = []
+        handed = Handed()
+        for index, exit in enumerate(self.exits):
+            logits, handed = exit(images, handed)
+            said.append(logits)
+            if index < len(self.exits) - 1:
+                with torch.no_grad():
+                    scores.append(bounded(self.criterion(torch.stack(said).detach(), images)))
+        return self._answer(torch.stack(said), torch.stack(scores), thresholds[0])
+
+    @torch.no_grad()
+    def predict(self, images: Tensor, point: OperatingPoint) -> CascadePrediction:
+        """The batch thins out after every exit; images that left cost nothing more.
+
+        Shape: images (B, 3, H, W). Units: pixels in [0, 1].
+        """
+        return next(self.sweep(images, [point]))
+
+    def sweep(self, images: Tensor, points: Sequence[OperatingPoint]) -> Iterator[CascadePrediction]:
+        """``predict`` at each point, from one pass: an exit runs on the images that some point still wants there."""
+        with torch.no_grad():
+            thresholds = self.thresholds(points)
+            said, scores = self._pass(
+                images, lambda index, scores: leaves(scores, thresholds[:, index, None].to(scores))
+            )
+            for row in thresholds:
+                yield self._answer(said, scores, row)
+
+    def confidences(self, batches: Iterable[Batch]) -> Confidences:
+        """Every exit's scores and verdicts on labelled images: all that thresholds are solved from."""
+        scores, correct, last = [], [], []
+        with torch.no_grad():
+            for batch in batches:
+                said, found = self._pass(
+                    batch.images, lambda _, scores: torch.zeros_like(scores, dtype=torch.bool)[None]
+                )
+                scores.append(found.float().cpu())
+                last.append(bounded(self.criterion(said, batch.images)).float().cpu())
+                correct.append((said.argmax(-1) == batch.labels).cpu())
+        if not scores:
+            raise InputError("DVT solves thresholds on calibration images, and there are none: give a larger split")
+        return Confidences(
+            torch.cat(scores, 1).numpy(), torch.cat(correct, 1).numpy(), self.exit_macs(), torch.cat(last).numpy()
+        )
+
+    def reach(self, calibration: Sequence[Batch]) -> tuple[float, float]:
+        """The costs of the first exit and of all of them. Units: MACs per image."""
+        costs = self.exit_macs()
+        return float(costs[0]), float(costs[-1])
+
+    def solve(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> list[OperatingPoint]:
+        """For each budget the thresholds that are right most often within it.
+
+        Units: MACs per image. Raises: ``InputError`` for a budget that the cascade cannot keep, or never needs.
+        """
+        low, high = self.reach(calibration)
+        for budget in budgets:
+            if not low * (1 - SLACK) <= budget <= high * (1 + SLACK):
+                raise InputError(
+                    f"a budget of {budget / 1e9:.4g} GMACs is outside this cascade's range: its first exit "
+                    f"costs {low / 1e9:.4g}, all of them {high / 1e9:.4g}; choose one between"
+                )
+        found = self.confidences(calibration)
+        return points_for(SOLVERS[self.options.solver](found, [budget * (1 + SLACK) for budget in budgets]))
+
+    def exit_macs(self, rule: Rule = "matmul+conv") -> tuple[int, ...]:
+        """What an image costs that leaves at each exit, all exits before it included. Units: MACs."""
+        return tuple(
+            sum(_sum(part.work, rule) for parts in self._work[: index + 1] for part in parts)
+            for index in range(len(self._work))
+        )
+
+    def thresholds(self, points: Sequence[OperatingPoint]) -> Tensor:
+        """The points' thresholds. Shape: (P, exits − 1), float64.
+
+        Raises: ``InputError`` for a threshold that is missing, unknown or out of range.
+        """
+        names = [THRESHOLD.format(index + 1) for index in range(len(self.exits) - 1)]
+        for point in points:
+            if set(point) != set(names):
+                raise InputError(
+                    f"a cascade of {len(self.exits)} exits takes {', '.join(names)}, each in [0, 1]; "
+                    f"the point sets {', '.join(point) or 'nothing'}"
+                )
+        rows = [[point.number(name) for name in names] for point in points]
+        for point in points:
+            for name in names:
+                if not 0 <= point.number(name) <= 1:
+                    raise InputError(f"{name} is {point.number(name)}; thresholds lie in [0, 1], 1 keeps every image")
+        return torch.tensor(rows, dtype=torch.float64)
+
+    def _pass(self, images: Tensor, left: Callable[[int, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """Run the exits on ever fewer images: until ``left(exit, scores)`` (P, b) has been true at each point."""
+        count, exits = len(images), len(self.exits)
+        alive = torch.arange(count, device=images.device)
+        gone = torch.zeros(1, count, dtype=torch.bool, device=images.device)
+        said = images.new_full((exits, count, self.backbone.num_classes), torch.nan)
+        scores = images.new_full((exits - 1, count), torch.nan)
+        handed, seen = Handed(), images
+        for index, exit in enumerate(self.exits):
+            logits, handed = exit(seen, handed)
+            said[index, alive] = logits.to(said)
+            if index == exits - 1:
+                break
+            sure = bounded(self.criterion(said[: index + 1, alive], seen)).to(scores)
+            scores[index, alive] = sure
+            gone = gone | left(index, sure)
+            stay = (~gone.all(0)).nonzero()[:, 0]
+            if len(stay) == 0:
+                break
+            if len(stay) < len(alive):
+                alive, seen, gone, handed = alive[stay], seen[stay], gone[:, stay], handed.of(stay)
+        return said, scores
+
+    def _answer(self, said: Tensor, scores: Tensor, thresholds: Tensor) -> CascadePrediction:
+        count = said.shape[1]
+        gone = leaves(scores, thresholds[:, None].to(scores))
+        chosen = torch.cat([gone, gone.new_ones(1, count)]).int().argmax(0)
+        logits = said[chosen, torch.arange(count, device=said.device)]
+        parts = tuple(
+            ExitWork(work.name, work.work, (chosen >= index).long())
+            for index, works in enumerate(self._work)
+            for work in works
+        )
+        return CascadePrediction(logits, Usage(count, parts, exit=chosen), said, scores)
+
+
+@dataclass(frozen=True)
+class _Work:
+    name: str
+    work: tuple[Part, ...]
+
+
+def _grouped(index: int, parts: Sequence[Part]) -> tuple[_Work, ...]:
+    """An exit's parts by the first piece of their names: few enough to multiply for every batch."""
+    groups: dict[str, list[Part]] = {}
+    for part in parts:
+        groups.setdefault(part.name.split(".")[0], []).append(part)
+    return tuple(_Work(f"exits.{index}.{name}", tuple(group)) for name, group in groups.items())
+
+
+@lru_cache(maxsize=1024)
+def _sum(work: tuple[Part, ...], rule: Rule) -> int:
+    return int(cost.macs(Usage(1, work), rule))

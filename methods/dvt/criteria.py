@@ -1,0 +1,82 @@
+"""What an exit asks before an image leaves: a score in [0, 1], held against the exit's threshold.
+
+A criterion of your own is a function, registered by name::
+
+    from dynvit_methods.dvt.criteria import criteria
+
+    @criteria.register("margin")
+    def margin(logits, images):
+        top = logits[-1].softmax(-1).topk(2).values
+        return top[:, 0] - top[:, 1]
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from dynvit.registry import Registry
+
+
+class Criterion(Protocol):
+    """How sure the newest exit is."""
+
+    def __call__(self, logits: Tensor, images: Tensor) -> Tensor:
+        """Shape: logits (exits so far, B, classes), images (B, 3, H, W) → scores (B,) in [0, 1]."""
+        ...
+
+
+criteria: Registry[Criterion] = Registry("DVT criterion", "dynvit.dvt_criteria")
+
+
+@criteria.register("confidence")
+def confidence(logits: Tensor, images: Tensor) -> Tensor:
+    """The largest softmax probability (§3.2).
+
+    >>> confidence(torch.zeros(1, 2, 4), torch.zeros(2, 3, 1, 1))
+    tensor([0.2500, 0.2500])
+    """
+    return logits[-1].softmax(-1).amax(-1)
+
+
+@criteria.register("entropy")
+def entropy(logits: Tensor, images: Tensor) -> Tensor:
+    """One minus the softmax's entropy over its largest possible value."""
+    logs = logits[-1].log_softmax(-1)
+    return 1 + (logs.exp() * logs).sum(-1) / math.log(max(2, logs.shape[-1]))
+
+
+@criteria.register("random")
+def random(logits: Tensor, images: Tensor) -> Tensor:
+    """A number drawn by the image's own pixels and the exit: the control. Batch mates change nothing."""
+    pixels = images.detach().float().cpu().contiguous().numpy()
+    draws = [zlib.crc32(image.tobytes(), len(logits)) / 2**32 for image in pixels]
+    return torch.tensor(draws, dtype=logits.dtype, device=logits.device)
+
+
+@criteria.register("patience")
+def patience(logits: Tensor, images: Tensor) -> Tensor:
+    """The share of the exits before this one that agree with it, counted back until one does not (PABEE).
+
+    The first exit has nothing to agree with and scores 0.
+    """
+    answers = logits.argmax(-1)
+    agree = (answers[:-1] == answers[-1]).flip(0).long().cumprod(0).sum(0)
+    return agree.to(logits.dtype) / max(1, len(answers) - 1)
+
+
+def leaves(scores: Tensor, threshold: Tensor) -> Tensor:
+    """Whether each image leaves; a threshold of 1 keeps every image, whatever its score.
+
+    Shape: scores (B,), threshold () or (P, 1) → (B,) or (P, B).
+    """
+    return (scores >= threshold) & (threshold < 1)
+
+
+def bounded(scores: Tensor) -> Tensor:
+    """Scores below 1, so that a threshold below 1 can always let the surest image leave."""
+    return scores.clamp(0, 1 - torch.finfo(torch.float32).eps / 2)

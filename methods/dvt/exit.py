@@ -1,0 +1,176 @@
+"""One exit of the cascade: a whole transformer that may begin from what the exit before it saw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from timm.layers import trunc_normal_
+from timm.models.vision_transformer import Block, VisionTransformer
+from torch import Tensor, nn
+
+from dynvit import cost
+from dynvit.backbones.block import attention_inputs, attention_output
+from dynvit.backbones.vit import PlainViT
+from dynvit.interface import Part
+
+from .options import DVTOptions
+from .reuse import FeatureReuse, Handed, RelationReuse
+
+
+class Exit(nn.Module):
+    """A transformer on its own grid, with what it reuses of the exit before it.
+
+    ``upstream`` is that exit's grid, 0 for the first exit; ``last`` says that nothing reads this exit's tokens
+    but its own head, so that its last block needs the class token's row alone.
+    """
+
+    def __init__(self, vit: VisionTransformer, upstream: int, last: bool, options: DVTOptions) -> None:
+        super().__init__()
+        self.vit = vit
+        self.view = PlainViT(vit, needed_by="method dvt")
+        shape, self.grid = self.view.shape, self.view.shape.grid[0]
+        self.class_only = last and options.last_block == "class"
+        self.hands_features = not last and options.feature_reuse != "off"
+        self.hands_relations = not last and options.relation_reuse != "off"
+        self.options = options
+        self.features = self.relations = None
+        if upstream and options.feature_reuse != "off":
+            self.features = FeatureReuse(shape, upstream, self.grid, options, vit.norm.eps)
+            for block in vit.blocks[: self.features.blocks]:
+                _widen(block, options.feature_width)
+        if upstream and options.relation_reuse != "off":
+            self.relations = RelationReuse(shape, upstream, self.grid, options)
+
+    def forward(self, images: Tensor, handed: Handed) -> tuple[Tensor, Handed]:
+        """Logits, and what the next exit may reuse.
+
+        Shape: images (B, 3, H, W) → logits (B, classes).
+        """
+        tokens = self.view.embed(images)
+        depth, options = self.view.shape.depth, self.options
+        features = self.features(handed, self._feature_blocks()) if self.features is not None else ()
+        relations = self.relations(handed) if self.relations is not None else None
+        outputs: list[Tensor] = []
+        records: list[Tensor] = []
+        for index, block in enumerate(self.view.blocks):
+            final = index == depth - 1
+            class_only = final and self.class_only
+            bias = None
+            if relations is not None and self.relations is not None:
+                bias = self.relations.grow(relations[index], class_only)
+            record = self.hands_relations and (final or options.relation_reuse != "final_layer")
+            tokens, record_of = attend(block, tokens, bias, record, class_only)
+            extra = features[index][:, : tokens.shape[1]] if index < len(features) else None
+            tokens = reuse_mlp(block, tokens, extra)
+            if record_of is not None:
+                records.append(record_of)
+            if self.hands_features and (final or options.feature_reuse == "layerwise"):
+                outputs.append(tokens)
+        return self.view.classify(tokens), Handed(tuple(outputs), tuple(records))
+
+    def parts(self) -> list[Part]:
+        """The work of one image, as ``dynvit.cost`` counts it."""
+        s, n = self.view.shape, 1 + self.grid**2
+        parts: list[Part] = list(self.view.embed_parts())
+        if self.features is not None:
+            parts += self.features.parts(self._feature_blocks())
+        if self.relations is not None:
+            parts += self.relations.parts(self.class_only)
+        for index in range(s.depth):
+            class_only = self.class_only and index == s.depth - 1
+            queries = 1 if class_only else n
+            parts += self._class_block_parts(index, n) if class_only else self.view.block_parts(index, n)
+            if self.features is not None and index < self.features.blocks:
+                parts += [
+                    cost.Normalization(f"blocks.{index}.norm2.reused", queries * self.options.feature_width),
+                    cost.Linear(f"blocks.{index}.mlp.fc1.reused", queries, self.options.feature_width, s.hidden),
+                ]
+        return parts + self.view.classify_parts(1 if self.class_only else n)
+
+    def _feature_blocks(self) -> int:
+        """The blocks that get features: the class token alone gets zeros, so a class-only block needs none."""
+        spare = self.class_only and self.options.feature_reuse != "class_token"
+        return self.view.shape.depth - spare
+
+    def _class_block_parts(self, index: int, n: int) -> list[Part]:
+        s, name = self.view.shape, f"blocks.{index}"
+        inner = s.heads * s.head_dim
+        return [
+            cost.Normalization(f"{name}.norm1", n * s.width),
+            cost.Linear(f"{name}.attn.q", 1, s.width, inner),
+            cost.Linear(f"{name}.attn.kv", n, s.width, 2 * inner),
+            cost.Attention(f"{name}.attn", 1, n, s.heads, s.head_dim),
+            cost.Linear(f"{name}.attn.proj", 1, inner, s.width),
+            cost.Normalization(f"{name}.norm2", s.width),
+            cost.Linear(f"{name}.mlp.fc1", 1, s.width, s.hidden),
+            cost.Linear(f"{name}.mlp.fc2", 1, s.hidden, s.width),
+        ]
+
+
+def attend(
+    block: Block, tokens: Tensor, bias: Tensor | None, record: bool, class_only: bool
+) -> tuple[Tensor, Tensor | None]:
+    """The attention half of a block, its logits begun from ``bias``; with ``record`` also the logits themselves.
+
+    Shape: tokens (B, n, width), bias (B, heads, n, n) → tokens, logits (B, heads, n, n). With ``class_only`` the
+    bias and what returns have the class token's row alone.
+    """
+    queries, keys, values = class_inputs(block, tokens) if class_only else attention_inputs(block, tokens)
+    residual = tokens[:, :1] if class_only else tokens
+    dropout = block.attn.attn_drop.p if block.training else 0.0
+    if not record:
+        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, dropout_p=dropout)
+        return attention_output(block, residual, mixed), None
+    if bias is None:
+        logits = queries * block.attn.scale @ keys.mT
+    else:
+        flat = [t.flatten(0, 1) for t in (bias, queries, keys)]
+        logits = torch.baddbmm(flat[0], flat[1], flat[2].mT, alpha=block.attn.scale).view_as(bias)
+    mixed = F.dropout(logits.softmax(-1), dropout) @ values
+    return attention_output(block, residual, mixed), logits
+
+
+def class_inputs(block: Block, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The class token's query, and every token's key and value.
+
+    Shape: tokens (B, n, width) → (B, heads, 1, head_dim), twice (B, heads, n, head_dim).
+    """
+    attention = block.attn
+    inner, split = attention.attn_dim, (attention.num_heads, attention.head_dim)
+    normed, weight, bias = block.norm1(tokens), attention.qkv.weight, attention.qkv.bias
+    halves = (None, None) if bias is None else (bias[:inner], bias[inner:])
+    query = F.linear(normed[:, :1], weight[:inner], halves[0]).unflatten(-1, split).transpose(1, 2)
+    keys, values = F.linear(normed, weight[inner:], halves[1]).unflatten(-1, (2, *split)).permute(2, 0, 3, 1, 4)
+    return attention.q_norm(query), attention.k_norm(keys), values
+
+
+def reuse_mlp(block: Block, tokens: Tensor, features: Tensor | None) -> Tensor:
+    """The MLP half of a block, which reads reused features beside its own tokens; the residual is its own.
+
+    Shape: tokens (B, n, width), features (B, n, extra), None where the block is not widened or all are zero.
+    """
+    extra = block.norm2.normalized_shape[0] - tokens.shape[-1]
+    if features is not None:
+        joined = torch.cat([tokens, features], -1)
+    else:
+        joined = F.pad(tokens, (0, extra)) if extra else tokens
+    return tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(joined))))
+
+
+def _widen(block: Block, extra: int) -> None:
+    """Let the block's MLP read ``extra`` more channels; what it already knows stays."""
+    norm, fc1 = block.norm2, block.mlp.fc1
+    width, like = fc1.in_features, {"device": fc1.weight.device, "dtype": fc1.weight.dtype}
+    kind: Any = type(norm)
+    wide_norm = kind(width + extra, eps=norm.eps, **like)
+    wide = nn.Linear(width + extra, fc1.out_features, bias=fc1.bias is not None, **like)
+    with torch.no_grad():
+        wide_norm.weight[:width] = norm.weight
+        wide_norm.bias[:width] = norm.bias
+        trunc_normal_(wide.weight, std=0.02)
+        wide.weight[:, :width] = fc1.weight
+        if fc1.bias is not None:
+            wide.bias.copy_(fc1.bias)
+    block.norm2, block.mlp.fc1 = wide_norm, wide

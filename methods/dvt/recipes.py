@@ -1,0 +1,146 @@
+"""How a cascade is trained: the sum of its exits' losses, by the paper's recipes and small ones of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from dynvit.backbones.t2t import T2TViT
+from dynvit.interface import Augment, Batch, DynamicModel, Losses, OperatingPoint, ParamGroup, Recipe, Stage
+from dynvit.schedules import cosine
+
+from .cascade import THRESHOLD, Cascade, CascadePrediction
+
+
+@dataclass(frozen=True)
+class DVTRecipe(Recipe):
+    """A recipe with DVT's own choices: ``backbone_lr_scale`` slows everything but the heads."""
+
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    backbone_lr_scale: float = 1.0
+
+
+_DEIT = Augment(
+    rand_augment="rand-m9-mstd0.5-inc1",
+    color_jitter=0.4,
+    random_erasing=0.25,
+    flip=0.5,
+    crop_scale=0.08,
+    mixup=0.8,
+    cutmix=1.0,
+    smoothing=0.1,
+)
+_SCRIPT = "the released training script's defaults"
+
+RECIPES: dict[str, Recipe] = {
+    "imagenet-t2t-12": DVTRecipe(
+        epochs=310,
+        batch_size=1024,
+        lr=2e-3,
+        weight_decay=0.03,
+        warmup_epochs=20,
+        min_lr=1e-5,
+        ema_decay=0.99996,
+        augment=_DEIT,
+        source=f"README of blackfeather-wang/Dynamic-Vision-Transformer for T2T-ViT-12, and {_SCRIPT}",
+    ),
+    "imagenet-t2t-14": DVTRecipe(
+        epochs=310,
+        batch_size=512,
+        lr=5e-4,
+        weight_decay=0.05,
+        warmup_epochs=20,
+        min_lr=1e-5,
+        ema_decay=0.99996,
+        augment=_DEIT,
+        source=f"README of blackfeather-wang/Dynamic-Vision-Transformer for T2T-ViT-14, and {_SCRIPT}",
+    ),
+    "imagenet-deit": DVTRecipe(
+        epochs=300,
+        batch_size=1024,
+        lr=1e-3,
+        weight_decay=0.05,
+        warmup_epochs=5,
+        min_lr=1e-5,
+        ema_decay=0.99996,
+        augment=_DEIT,
+        source="arXiv 2105.15075 §4: DeiT's own hyper-parameters (arXiv 2012.12877, Table 9), no command released",
+    ),
+    "cifar-transfer": DVTRecipe(
+        epochs=60,
+        batch_size=128,
+        lr=0.01,
+        weight_decay=5e-4,
+        min_lr=2e-4,
+        augment=Augment(flip=0.5, padding=28),
+        optimizer="sgd",
+        source="T2T-ViT's transfer script at 224 pixels, which the paper fine-tunes by; its DVT code is not released",
+    ),
+    "digits": DVTRecipe(
+        epochs=20,
+        batch_size=64,
+        lr=2e-3,
+        warmup_epochs=2,
+        augment=Augment(flip=0.0, padding=1, smoothing=0.1),
+        source="ours: from scratch on 8×8 digits on two cores",
+    ),
+    "cifar10": DVTRecipe(
+        epochs=3,
+        batch_size=64,
+        lr=2e-4,
+        warmup_epochs=0.2,
+        augment=Augment(flip=0.5, padding=4, smoothing=0.1),
+        source="ours: fine-tuning every exit from an ImageNet backbone at a small resolution on two cores",
+    ),
+}
+
+
+def stages(model: DynamicModel, recipe: Recipe) -> list[Stage]:
+    """One stage: all exits together, none weighted over another (§3.4)."""
+    assert isinstance(model, Cascade)
+    everything = OperatingPoint(**{THRESHOLD.format(k + 1): 1.0 for k in range(len(model.exits) - 1)})
+    return [
+        Stage(
+            name="cascade",
+            epochs=recipe.epochs,
+            groups=lambda model: groups(model, recipe),
+            loss=lambda model, batch: summed_cross_entropy(model, batch, everything),
+            optimizer=recipe.optimizer if isinstance(recipe, DVTRecipe) else "adamw",
+        )
+    ]
+
+
+def summed_cross_entropy(model: nn.Module, batch: Batch, point: OperatingPoint) -> Losses:
+    """The exits' cross-entropies with the same soft targets, summed (Eq. 9)."""
+    prediction: CascadePrediction = model(batch.images, point)
+    losses = [F.cross_entropy(logits.float(), batch.targets.float()) for logits in prediction.exit_logits]
+    return Losses(torch.stack(losses).sum(), {f"exit_{k + 1}": loss for k, loss in enumerate(losses)})
+
+
+def groups(model: DynamicModel, recipe: Recipe) -> Sequence[ParamGroup]:
+    """Heads and the rest, each with and without weight decay; T2T's position tables are never trained."""
+    assert isinstance(model, Cascade)
+    scale = recipe.backbone_lr_scale if isinstance(recipe, DVTRecipe) else 1.0
+    schedule = cosine(recipe.warmup_epochs, recipe.min_lr / recipe.lr)
+    found: dict[tuple[str, str], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if not (name.endswith("pos_embed") and isinstance(model.backbone, T2TViT)):
+            part = "heads" if ".head." in name else "body"
+            vector = parameter.ndim <= 1 or name.endswith(("pos_embed", "cls_token", "_bias")) or "norm" in name
+            vector = vector or ".biases." in name
+            found.setdefault((part, "vectors" if vector else "matrices"), []).append(parameter)
+    return [
+        ParamGroup(
+            f"{part} {kind}",
+            parameters,
+            recipe.lr * (scale if part == "body" else 1.0),
+            recipe.weight_decay if kind == "matrices" else 0.0,
+            schedule,
+        )
+        for (part, kind), parameters in found.items()
+    ]
