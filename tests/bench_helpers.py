@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -28,3 +29,12 @@ def recorded(folder: Path) -> dict[str, dict[str, Any]]:
     """Records by id, without what may differ between two runs of one measurement: when, where and how long."""
     fleeting = {"date_utc", "wall_s", "command", "environment", "git_sha"}
     return {record.record_id: record.model_dump(mode="json", exclude=fleeting) for record in records(folder)}
+
+
+def bench_in_process(folder: str, log: str, options: dict[str, Any]) -> None:
+    """What a child process runs: one thread, for a killed pool of threads may not be forked again; no terminal."""
+    import torch
+
+    torch.set_num_threads(1)
+    with open(log, "a") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        run_bench(None, {**options, "output": folder}, fresh=False, dry_run=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import random
@@ -13,21 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_helpers import SMALL, recorded, records
+from bench_helpers import SMALL, bench_in_process, recorded, records
 
 KILLS = 20
 OPTIONS: dict[str, Any] = {**SMALL, "epochs": 4}
-
-
-def _bench(folder: str, log: str) -> None:
-    """In a process of its own, with no terminal; one thread, for a killed pool of threads may not be forked again."""
-    import torch
-
-    from dynvit.bench.command import run_bench
-
-    torch.set_num_threads(1)
-    with open(log, "a") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-        run_bench(None, {**OPTIONS, "output": folder}, fresh=False, dry_run=False)
 
 
 @pytest.mark.slow
@@ -38,7 +26,7 @@ def test_twenty_kills_end_in_the_records_of_an_undisturbed_run(tmp_path: Path) -
     log = str(tmp_path / "log.txt")
 
     def start(folder: Path) -> multiprocessing.process.BaseProcess:
-        process = context.Process(target=_bench, args=(str(folder), log))
+        process = context.Process(target=bench_in_process, args=(str(folder), log, OPTIONS))
         process.start()
         return process
 

@@ -232,12 +232,16 @@ def _device_name(device: torch.device) -> str:
 
 
 def _git_sha() -> str | None:
-    """The commit of the checkout that runs, None for an installed package or a checkout with changes."""
+    """The commit of the checkout that runs; None for an installed package, or a checkout with changes."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:
-        asked = ["git", "-C", str(root), "rev-parse", "HEAD"]
-        return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return None if _git(root, "status", "--porcelain", "--untracked-files=no") else _git(root, "rev-parse", "HEAD")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

@@ -9,11 +9,15 @@ from typing import Any
 from pydantic import ValidationError
 from rich.console import Console
 
+from dynvit.backbones.build import build
+from dynvit.backbones.dense import dense_macs
 from dynvit.checkpoint import is_checkpoint, read_config
+from dynvit.data import datasets
 from dynvit.errors import InputError
 from dynvit.interface import methods
 from dynvit.options import options_to_json, parse_options
-from dynvit.training.run import RunSettings, TrainRequest, check_folder, train_to
+from dynvit.processes import fit_threads
+from dynvit.training.run import RunSettings, TrainRequest, backbone_for, check_folder, train_to
 
 
 def run_train(
@@ -33,6 +37,8 @@ def run_train(
     folder = Path(output)
     if check_folder(folder, asked) and not is_checkpoint(folder) and not resume:
         raise InputError(f"{folder} holds this training, unfinished: give --resume to continue it")
+    plain = backbone_for(asked.backbone, datasets.get(asked.dataset), None, asked.image_size)
+    fit_threads(dense_macs(build(plain)))
     path = train_to(folder, asked, RunSettings(**settings))
     _report(path)
     return path
