@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dynvit.backbones.block import masked_attention_output, mlp_output
 from dynvit.backbones.vit import PlainViT
 from dynvit.interface import DynamicModel, Method, OperatingPoint, Prediction, Usage, register_method
-from dynvit.ops.schedule import kept_counts, prune_blocks
+from dynvit.ops.schedule import kept_from_block, prune_blocks
 from dynvit.ops.tokens import keep_patches, mask_of
 
 
@@ -74,10 +74,7 @@ class RandomDropModel(DynamicModel):
         return Prediction(self.vit.classify(tokens), self._usage(images, counts))
 
     def _counts(self, point: OperatingPoint) -> dict[int, int]:
-        """Patches kept, by the block before which the others are dropped; a stage that drops none is no stage."""
-        patches = self.vit.shape.patches
-        kept = kept_counts(patches, point.number("keep_ratio"), len(self.prune_at))
-        return {block: count for block, count in zip(self.prune_at, kept, strict=True) if count < patches}
+        return kept_from_block(self.vit.shape.patches, point.number("keep_ratio"), self.prune_at)
 
     def _usage(self, images: Tensor, counts: dict[int, int]) -> Usage:
         vit, present, parts, tokens = self.vit, 1 + self.vit.shape.patches, [], []

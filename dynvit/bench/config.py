@@ -10,14 +10,18 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from dynvit.errors import InputError, unknown
-from dynvit.interface import Rule
+from dynvit.interface import Rule, methods
 from dynvit.sweep import SamplerName
 
 # What a newcomer gets for each dataset: a backbone of fitting size, and training where no weights can be had.
 _DEFAULT_BACKBONE = {"digits": "vit_digits"}
 _LARGE_BACKBONE = "deit_tiny_patch16_224"
 _TRAINED_BY_DEFAULT = frozenset({"digits"})
-DEFAULT_METHODS = ("dense", "random", "topk", "dynamicvit")
+
+
+def own_methods() -> tuple[str, ...]:
+    """The methods that come with dynvit: what is benched where nobody says otherwise."""
+    return tuple(name for name in methods.names() if methods.origins(name)[0].distribution == "dynvit")
 
 
 class BenchConfig(BaseModel):
@@ -29,7 +33,7 @@ class BenchConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    methods: tuple[str, ...] = Field(DEFAULT_METHODS, min_length=1)
+    methods: tuple[str, ...] = Field(default_factory=own_methods, min_length=1)
     dataset: str = "digits"
     data_dir: str | None = None
     split: str = "validation"

@@ -8,7 +8,7 @@ import typer
 
 
 def bench(
-    methods: Annotated[str | None, typer.Option(help="Comma list. Default: dense,random,topk,dynamicvit")] = None,
+    methods: Annotated[str | None, typer.Option(help="Comma list. Default: all that come with dynvit")] = None,
     dataset: Annotated[str | None, typer.Option(help="See dynvit ls datasets. Default: digits")] = None,
     data_dir: Annotated[
         str | None, typer.Option(help="Folder or URL of the shards. Default: $DYNVIT_DATA/DATASET")
@@ -61,8 +61,8 @@ def bench(
 ) -> None:
     """Sweep methods over one budget axis and publish the front: table, JSON, picture.
 
-    Without options: the controls and DynamicViT on digits, trained from scratch in a few minutes. The same command
-    again continues what was begun and repeats nothing.
+    Without options: every method that comes with dynvit, on digits, trained from scratch in a few minutes. The same
+    command again continues what was begun and repeats nothing.
     """
     flags: dict[str, Any] = {
         "methods": _names(methods),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dynvit.errors import InputError
 
 
@@ -30,3 +32,13 @@ def kept_counts(patches: int, ratio: float, stages: int = 3) -> tuple[int, ...]:
     (137, 96, 67)
     """
     return tuple(max(1, int(patches * ratio**stage)) for stage in range(1, stages + 1))
+
+
+def kept_from_block(patches: int, ratio: float, blocks: Sequence[int]) -> dict[int, int]:
+    """Patches kept, by the block that drops the others; a stage that drops nothing is no stage.
+
+    >>> kept_from_block(196, 0.7, (3, 6, 9)), kept_from_block(196, 1.0, (3, 6, 9))
+    ({3: 137, 6: 96, 9: 67}, {})
+    """
+    counts = kept_counts(patches, ratio, len(blocks))
+    return {block: count for block, count in zip(blocks, counts, strict=True) if count < patches}
