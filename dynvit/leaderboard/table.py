@@ -62,9 +62,9 @@ def _cells(entry: Entry, decimals: int) -> tuple[str, ...]:
 
 
 def compact(entry: Entry) -> str:
-    """The knobs in one short line; numbers to four digits, which is enough to tell points apart."""
+    """The knobs, for a narrow column; numbers to three digits, which is enough to tell points apart."""
     parts = [
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
         for name, value in sorted(entry.knobs.items())
     ]
     return " ".join(parts) or ("static" if entry.baseline else "")
