@@ -15,8 +15,11 @@ import pytest
 import timm
 import torch
 
+from dynvit.backbones.build import BackboneSpec, build
+from dynvit.cli import main
 from dynvit.errors import InputError
 from dynvit.interface import PublishedCheckpoint
+from dynvit.leaderboard.store import RunStore
 from dynvit.published import fetch, find
 from dynvit_methods.dynamicvit import DynamicViT, DynamicViTModel, DynamicViTOptions
 from dynvit_methods.dynamicvit.checkpoints import OURS, THEIRS
@@ -153,3 +156,60 @@ def test_published_checkpoints_are_known_by_name() -> None:
     assert (found.top1_pct, found.url.partition("://")[0]) == (79.32, "https")
     with pytest.raises(InputError, match=r"did you mean 'dynamicvit-deit-s-r0\.7'"):
         find(DynamicViT(), "dynamicvit-deit-s")
+
+
+def published_digits(folder: Path) -> Path:
+    """A DynamicViT of DeiT-Tiny's shape for ten classes at 32 pixels, in the published layout."""
+    torch.manual_seed(0)
+    backbone = timm.create_model("deit_tiny_patch16_224", img_size=32, num_classes=10)
+    state = DynamicViTModel(backbone, DynamicViTOptions()).state_dict()
+    theirs = {name.removeprefix("backbone.").replace(OURS, THEIRS, 1): tensor for name, tensor in state.items()}
+    torch.save({"model": theirs, "args": argparse.Namespace(base_rate=0.7)}, folder / "digits.pth")
+    return folder / "digits.pth"
+
+
+BENCH = [
+    "bench",
+    "--methods",
+    "dynamicvit",
+    "--dataset",
+    "digits",
+    "--image-size",
+    "32",
+    "--limit",
+    "8",
+    "--points",
+    "2",
+]
+
+
+def test_a_published_name_is_benched_and_known_by_its_hash(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = hashlib.sha256(published_digits(tmp_path / "served").read_bytes()).hexdigest()
+    # The dot is in the names of all published checkpoints: it ends no file's name.
+    name = "dynamicvit-digits-r0.7"
+    there = PublishedCheckpoint(name, "deit_tiny_patch16_224", f"{server}/digits.pth", 50.0)
+    monkeypatch.setattr(DynamicViT, "published", (there,))
+    monkeypatch.setenv("DYNVIT_CACHE", str(tmp_path / "cache"))
+    arguments = [*BENCH, "--backbone", "deit_tiny_patch16_224", "--method-checkpoint", f"dynamicvit={name}"]
+    assert main([*arguments, "--output", str(tmp_path / "dry"), "--dry-run"]) == 0
+    assert not (tmp_path / "cache").exists(), "fetched before it was asked for"
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
+    found = RunStore(tmp_path / "out" / "runs.jsonl").read()
+    assert {(r.checkpoint.uri, r.checkpoint.sha256) for r in found if r.checkpoint} == {(name, digest)}
+    assert len(found) == 2
+
+
+def test_a_published_file_of_another_backbone_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = published_digits(tmp_path)
+    arguments = [*BENCH, "--backbone", "deit_small_patch16_224", "--method-checkpoint", f"dynamicvit={file}"]
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 2
+    assert "is not of backbone deit_small_patch16_224" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("published", DynamicViT.published, ids=lambda published: published.name)
+def test_each_published_checkpoint_names_a_backbone_that_can_be_built(published: PublishedCheckpoint) -> None:
+    with torch.device("meta"):
+        assert build(BackboneSpec(published.backbone)).num_classes == 1000

@@ -1,4 +1,4 @@
-"""Small plain ViTs for small images, registered with timm: a function's name is the model's name."""
+"""Plain ViTs that timm lacks, registered with it: a function's name is the model's name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,21 @@ _SHARED = {
     "classifier": "head",
 }
 
-default_cfgs = generate_default_cfgs({"vit_digits": _SHARED | _DIGITS, "vit_cifar": _SHARED | _CIFAR})
+_DEIT = {
+    "mean": (0.485, 0.456, 0.406),
+    "std": (0.229, 0.224, 0.225),
+    "input_size": (3, 224, 224),
+    "num_classes": 1000,
+    "crop_pct": 0.9,
+}
+
+default_cfgs = generate_default_cfgs(
+    {
+        "vit_digits": _SHARED | _DIGITS,
+        "vit_cifar": _SHARED | _CIFAR,
+        "deit_256_patch16_224": _SHARED | _DEIT,
+    }
+)
 
 
 def _plain(variant: str, pretrained: bool, shape: dict[str, Any], given: dict[str, Any]) -> VisionTransformer:
@@ -48,3 +62,10 @@ def vit_cifar(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
     """Images of 32×32 pixels in patches of 4: 64 tokens, width 192, 9 blocks of 3 heads, as DeiT-Tiny's."""
     shape = {"img_size": 32, "patch_size": 4, "embed_dim": 192, "depth": 9, "num_heads": 3, "mlp_ratio": 4}
     return _plain("vit_cifar", pretrained, shape | {"num_classes": 10}, kwargs)
+
+
+@register_model  # type: ignore[untyped-decorator]
+def deit_256_patch16_224(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
+    """DynamicViT's DeiT-256, between DeiT-Tiny and DeiT-Small: width 256, 12 blocks of 4 heads; 2.14 GMACs."""
+    shape = {"img_size": 224, "patch_size": 16, "embed_dim": 256, "depth": 12, "num_heads": 4, "mlp_ratio": 4}
+    return _plain("deit_256_patch16_224", pretrained, shape, kwargs)

@@ -108,6 +108,7 @@ class Preparation:
         backbone = model.backbone
         spec = replace(self.backbone, weights=None)
         info = replace(describe(spec, backbone), weights_uri=given, weights_sha256=sha256_of(file))
+        self._same_shape(given, backbone)
         self._agree(given, spec.name, info.num_classes, info.image_size)
         return Arm(
             label=planned.label,
@@ -148,13 +149,22 @@ class Preparation:
             info = config.backbone_info
             self._agree(given, info.name, info.num_classes, info.image_size)
         elif path.is_file():
-            planned.method.load_published(given)
-        else:
-            if "/" in given or path.suffix:
+            model, _ = planned.method.load_published(given)
+            self._same_shape(given, model.backbone)
+        elif given not in [published.name for published in planned.method.published]:
+            if "/" in given or path.suffix in (".pth", ".pt", ".tar", ".safetensors"):
                 raise InputError(
                     f"no checkpoint at {given!r}: give a folder of dynvit train, a published file or its name"
                 )
             find(planned.method, given)
+
+    def _same_shape(self, path: str, backbone: nn.Module) -> None:
+        """A published file does not tell the name of its backbone: its depth, and what lies around its blocks, do."""
+        if _frame(backbone) != _frame(build(replace(self.backbone, weights=None))):
+            raise InputError(
+                f"checkpoint {path} is not of backbone {self.backbone.name}: give the --backbone that it was made for "
+                "(dynvit ls checkpoints)"
+            )
 
     def _agree(self, path: str, backbone: str, classes: int, size: tuple[int, int]) -> None:
         if classes != self.dataset.num_classes:
@@ -279,6 +289,13 @@ def _fits(config: BenchConfig, dataset: DatasetSpec) -> bool:
         build(replace(spec, new_head=True))
         return False
     return True
+
+
+def _frame(backbone: nn.Module) -> tuple[dict[str, tuple[int, ...]], int]:
+    """Shapes of all that lies outside the blocks (a method may widen those), and how many blocks there are."""
+    state = backbone.state_dict()
+    around = {name: tuple(tensor.shape) for name, tensor in state.items() if not name.startswith("blocks.")}
+    return around, len({name.split(".")[1] for name in state if name.startswith("blocks.")})
 
 
 def _within(uri: str | None, training: Path) -> str | None:

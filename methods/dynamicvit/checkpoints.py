@@ -31,7 +31,7 @@ _TSINGHUA = "https://cloud.tsinghua.edu.cn/f"
 PUBLISHED = (
     PublishedCheckpoint(
         "dynamicvit-deit-256-r0.7",
-        "deit_small_patch16_224",
+        "deit_256_patch16_224",
         f"{_TSINGHUA}/b0e1ff6af1004039855e/?dl=1",
         76.53,
         note="a DeiT of width 256 and 4 heads, trained for keep ratio 0.7",
