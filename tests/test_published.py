@@ -206,6 +206,9 @@ def test_a_published_file_of_another_backbone_is_refused(tmp_path: Path, capsys:
     arguments = [*BENCH, "--backbone", "deit_small_patch16_224", "--method-checkpoint", f"dynamicvit={file}"]
     assert main([*arguments, "--output", str(tmp_path / "out")]) == 2
     assert "is not of backbone deit_small_patch16_224" in capsys.readouterr().err
+    other = [*BENCH, "--backbone", "deit_tiny_patch16_224", "--method-checkpoint", f"dynamicvit={file}"]
+    assert main([*other, "--image-size", "48", "--output", str(tmp_path / "out")]) == 2
+    assert "at 32 pixels" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

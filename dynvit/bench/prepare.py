@@ -109,7 +109,6 @@ class Preparation:
         spec = replace(self.backbone, weights=None)
         info = replace(describe(spec, backbone), weights_uri=given, weights_sha256=sha256_of(file))
         self._same_shape(given, backbone)
-        self._agree(given, spec.name, info.num_classes, info.image_size)
         return Arm(
             label=planned.label,
             name=planned.name,
@@ -160,6 +159,8 @@ class Preparation:
 
     def _same_shape(self, path: str, backbone: nn.Module) -> None:
         """A published file does not tell the name of its backbone: its depth, and what lies around its blocks, do."""
+        classes: int = vars(backbone)["num_classes"]
+        self._agree(path, self.backbone.name, classes, image_size(backbone))
         if _frame(backbone) != _frame(build(replace(self.backbone, weights=None))):
             raise InputError(
                 f"checkpoint {path} is not of backbone {self.backbone.name}: give the --backbone that it was made for "
