@@ -1,4 +1,4 @@
-"""dynvit: dynamic vision transformers behind one interface, compared on accuracy, compute and robustness."""
+"""dynvit: dynamic vision transformers behind one interface, compared on accuracy and compute."""
 
 from dynvit.version import __version__
 

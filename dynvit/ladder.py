@@ -108,11 +108,11 @@ def ladder_of(
     return None if budget_knob is None else KnobLadder(model, budget_knob, knobs, calibration)
 
 
-def check_reach(budget: float, reach: CostRange) -> None:
+def check_reach(budget: float, reach: CostRange, who: str = "the method") -> None:
     """Raises: ``InputError`` for a budget that a method cannot be set to. Units: MACs per image."""
     if not reach.low * (1 - SLACK) <= budget <= reach.high * (1 + SLACK):
         raise InputError(
-            f"a budget of {budget / GIGA:.4g} GMACs is out of reach: the method goes from {reach.low / GIGA:.4g} to "
+            f"a budget of {budget / GIGA:.4g} GMACs is out of reach: {who} goes from {reach.low / GIGA:.4g} to "
             f"{reach.high / GIGA:.4g} GMACs per image; give --budgets within that"
         )
 

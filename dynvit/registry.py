@@ -5,6 +5,7 @@ Importing this loads nothing heavy; a registered thing is imported when it is as
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import sys
@@ -25,8 +26,8 @@ T = TypeVar("T")
 class Origin:
     """Where a registered name comes from.
 
-    ``distribution`` and ``version`` are the installed package's; for a one-file plug-in ``distribution`` is
-    the file.
+    ``distribution`` and ``version`` are the installed package's; for a one-file plug-in they are the file and
+    the start of its SHA-256.
     """
 
     target: str
@@ -144,7 +145,13 @@ def _registrant(target: str, module: str) -> Origin:
     """Who registers: our own package, or a file that is no installed package's."""
     if module.partition(".")[0] == "dynvit":
         return Origin(target, "dynvit", __version__)
-    return Origin(target, getattr(sys.modules.get(module), "__file__", None) or "")
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return Origin(target, file or "", file_version(file) if file else "")
+
+
+def file_version(file: str | os.PathLike[str]) -> str:
+    """What stands for the version of a one-file plug-in: the start of its SHA-256, which every edit changes."""
+    return f"sha256-{hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]}"
 
 
 def load_plugin(path: str | os.PathLike[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from bench_helpers import SMALL, bench, recorded, records
 from dynvit.bench.command import run_bench
 from dynvit.cli import main
 from dynvit.data.pixels import PixelBatches
+from dynvit.errors import InputError
 from dynvit.leaderboard.board import read_board
+from dynvit.registry import file_version
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +128,18 @@ def test_several_targets_are_several_checkpoints_on_one_front(tmp_path: Path) ->
     checkpoints = {entry["checkpoint_sha256"] for entry in board["entries"] if entry["method"] == "dynamicvit"}
     assert len(checkpoints) == 2
     assert [summary["name"] for summary in board["methods"]] == ["dense", "dynamicvit"]
+
+
+def test_an_edited_plugin_is_another_configuration(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    block = re.search(r"```python\n(.*?)```", (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(), re.S)
+    assert block is not None
+    plugin = tmp_path / "halfvit.py"
+    text = block[1].replace('register_method("half")', 'register_method("edited")')
+    plugin.write_text(text)
+    options = {"methods": ("dense", "edited"), "epochs": 1, "points": 2, "plugin": (str(plugin),)}
+    bench(tmp_path / "out", **options)
+    [half] = {(r.method.distribution, r.method.version) for r in records(tmp_path / "out") if r.method.name == "edited"}
+    assert half == ("halfvit.py", file_version(plugin))
+    plugin.write_text(text.replace("depth // 2", "depth // 4"))
+    with pytest.raises(InputError, match=r"halfvit\.py"):
+        bench(tmp_path / "out", **options)

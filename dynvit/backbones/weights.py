@@ -95,7 +95,7 @@ def fit(state: State, model: nn.Module, *, new_head: bool, where: str) -> State:
     if classes is not None and not new_head:
         raise InputError(
             f"weights {where} have {classes[0]} classes, {classes[1]} are wanted: "
-            "give weights for these classes, or train on them first with dynvit train"
+            "give weights for these classes, or train on them first: dynvit train, or bench --train"
         )
     return fitted
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,7 +43,8 @@ class Arm:
         return MethodRecord(
             name=self.name,
             options=options_to_json(self.options),
-            distribution=origin.distribution,
+            # A one-file plug-in's path is its author's business; its name and hash are the record's.
+            distribution=os.path.basename(origin.distribution),
             version=origin.version,
         )
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dynvit.errors import InputError, unknown
 from dynvit.interface import Rule, methods
+from dynvit.registry import file_version
 from dynvit.sweep import SamplerName
 
 # What a newcomer gets for each dataset: a backbone of fitting size, and training where no weights can be had.
@@ -113,7 +114,8 @@ class BenchConfig(BaseModel):
     def identity(self) -> dict[str, Any]:
         """What must not change between two runs into one folder: everything that a record depends on."""
         free = {"output", "workers", "memory_mb", "device", "data_dir", "plugin"}
-        return self.model_dump(mode="json", exclude=free)
+        plugins = {Path(file).name: file_version(file) for file in self.plugin}
+        return self.model_dump(mode="json", exclude=free) | {"plugin": plugins}
 
 
 def load_config(file: str | None, flags: Mapping[str, Any]) -> BenchConfig:

@@ -278,7 +278,7 @@ def _check_budgets(budgets: Sequence[float], arm: Planned, model: DynamicModel) 
         noise = Batch(torch.rand(1, 3, *size), torch.zeros(1, dtype=torch.int64), torch.zeros(1, 1))
         ladder = KnobLadder(model, arm.method.budget_knob, arm.method.knobs(arm.options), [noise])
         for budget in budgets:
-            check_reach(budget * GIGA, ladder.range())
+            check_reach(budget * GIGA, ladder.range(), arm.label)
 
 
 def _fits(config: BenchConfig, dataset: DatasetSpec) -> bool:

@@ -126,13 +126,13 @@ class Bench:
             arm.label: ladder_of(arm.model, arm.method.budget_knob, arm.knobs, self._calibration(arm, state))
             for arm in arms
         }
-        ranges = [ladder.range() for ladder in ladders.values() if ladder is not None]
+        ranges = {label: ladder.range() for label, ladder in ladders.items() if ladder is not None}
         budgets = [budget * GIGA for budget in self.config.budgets]
         for budget in budgets:
-            for reach in ranges:
-                check_reach(budget, reach)
+            for label, reach in ranges.items():
+                check_reach(budget, reach, label)
         if not budgets and ranges:
-            budgets = common_budgets(ranges, self.config.points)
+            budgets = common_budgets(list(ranges.values()), self.config.points)
         plan = {}
         for arm in arms:
             ladder = ladders[arm.label]

@@ -17,7 +17,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="The benchmark of dynamic vision transformers: accuracy, compute and robustness behind one interface.",
+    help="The benchmark of dynamic vision transformers: accuracy against compute, behind one interface.",
     epilog="--debug, anywhere, shows the traceback of an error. DYNVIT_DATA is where data sets lie.",
 )
 app.command()(bench.bench)

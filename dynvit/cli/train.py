@@ -31,7 +31,7 @@ def train(
     ] = None,
     lr: Annotated[float | None, typer.Option(help="Instead of the recipe's.")] = None,
     options: Annotated[
-        list[str] | None, typer.Option("--options", metavar="NAME=VALUE", help="An option of the method; repeatable.")
+        list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="An option of the method; repeatable.")
     ] = None,
     target: Annotated[
         float | None, typer.Option(metavar="F", help="Train for this fraction of the backbone's MACs.")
