@@ -134,6 +134,15 @@ def common_budgets(ranges: Sequence[CostRange], points: int) -> list[float]:
     return [float(b) for b in np.linspace(low, high, points)] if points > 1 else [high]
 
 
+def noise_batch(size: tuple[int, int], device: torch.device | str = "cpu") -> Batch:
+    """One image of noise: all that a ladder needs where every image costs alike.
+
+    Units: ``size`` height and width in pixels.
+    """
+    noise = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
+    return Batch(noise, torch.zeros(1, dtype=torch.int64), torch.zeros(1, 1))
+
+
 def mean_macs(model: DynamicModel, point: OperatingPoint, calibration: Sequence[Batch]) -> float:
     """What ``predict`` costs at a point, over the calibration images. Units: MACs per image."""
     model.eval()

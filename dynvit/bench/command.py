@@ -5,14 +5,11 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from dynvit.backbones.build import build
-from dynvit.backbones.dense import dense_macs
 from dynvit.bench.config import load_config
 from dynvit.bench.folder import fresh_folder
 from dynvit.bench.run import Bench
@@ -40,7 +37,7 @@ def run_bench(suite: str | None, flags: Mapping[str, Any], *, fresh: bool, dry_r
         return
     from accelerate import PartialState
 
-    fit_threads(dense_macs(build(replace(bench.preparation.backbone, weights=None))))
+    fit_threads(bench.dense_macs)
     board = bench.run()
     if PartialState().is_main_process:
         console.print(table(board))

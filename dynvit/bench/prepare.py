@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from dynvit import checkpoint
@@ -18,8 +17,8 @@ from dynvit.bench.config import BenchConfig
 from dynvit.data.datasets import DatasetSpec
 from dynvit.data.transforms import Preprocessing, preprocessing_for
 from dynvit.errors import InputError, unknown
-from dynvit.interface import Batch, DynamicModel, Method, methods
-from dynvit.ladder import GIGA, KnobLadder, check_reach
+from dynvit.interface import DynamicModel, Method, methods
+from dynvit.ladder import GIGA, KnobLadder, check_reach, noise_batch
 from dynvit.leaderboard.record import CheckpointRecord
 from dynvit.options import options_from_json, options_to_json, parse_options
 from dynvit.published import fetch, find
@@ -89,7 +88,6 @@ class Preparation:
             return self._from_published(planned, path)
         model, config = checkpoint.load(path)
         info = config.backbone_info
-        weights = Path(path) / checkpoint.WEIGHTS
         return Arm(
             label=planned.label,
             name=planned.name,
@@ -98,7 +96,7 @@ class Preparation:
             model=model,
             backbone=replace(info, weights_uri=_within(info.weights_uri, training)),
             preprocessing=self._as_given(config.preprocessing),
-            checkpoint=CheckpointRecord(uri=_within(path, training) or path, sha256=sha256_of(weights)),
+            checkpoint=CheckpointRecord(uri=_within(path, training) or path, sha256=config.weights_sha256),
             training_seed=config.training.seed,
         )
 
@@ -237,7 +235,7 @@ def prepare(config: BenchConfig, dataset: DatasetSpec) -> Preparation:
     preparation._preprocessing(model)  # what is wrong with it is said before anything is trained
     for arm in planned:
         if arm.checkpoint is None:
-            attached = arm.method.attach(build(backbone), arm.options)
+            attached = arm.method.attach(build(replace(backbone, weights=None)), arm.options)
             _check_budgets(config.budgets, arm, attached)
             if arm.target is not None:
                 arm.method.options_for(arm.target, model, arm.options)
@@ -274,8 +272,7 @@ def _plan(config: BenchConfig, name: str) -> Iterator[Planned]:
 def _check_budgets(budgets: Sequence[float], arm: Planned, model: DynamicModel) -> None:
     """Budgets out of reach are found before a training where weights do not decide what is in reach."""
     if budgets and arm.method.budget_knob is not None and not arm.method.adaptive_cost:
-        size = image_size(model.backbone)
-        noise = Batch(torch.rand(1, 3, *size), torch.zeros(1, dtype=torch.int64), torch.zeros(1, 1))
+        noise = noise_batch(image_size(model.backbone))
         ladder = KnobLadder(model, arm.method.budget_knob, arm.method.knobs(arm.options), [noise])
         for budget in budgets:
             check_reach(budget * GIGA, ladder.range(), arm.label)

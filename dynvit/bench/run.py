@@ -25,7 +25,7 @@ from dynvit.environment import capture
 from dynvit.errors import InputError
 from dynvit.evaluation.accuracy import to_pixels
 from dynvit.interface import Batch, OperatingPoint, SolvesBudgets
-from dynvit.ladder import GIGA, check_reach, common_budgets, ladder_of
+from dynvit.ladder import GIGA, check_reach, common_budgets, ladder_of, noise_batch
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.build import build as build_board
 from dynvit.leaderboard.render import render
@@ -43,7 +43,7 @@ LADDER_IMAGES = 256
 class Bench:
     """A bench that is ready to run: everything that a person could have got wrong has been checked.
 
-    ``command`` is what the records say made them.
+    ``command`` is what the records say made them. Units: ``dense_macs`` MACs of an image by the configured rule.
     """
 
     config: BenchConfig
@@ -51,6 +51,7 @@ class Bench:
     folder: Path
     source: ImageSource
     preparation: Preparation
+    dense_macs: int
 
     @classmethod
     def plan(cls, config: BenchConfig, command: str) -> Bench:
@@ -71,7 +72,8 @@ class Bench:
             raise InputError(f"split {config.split!r} of {config.dataset} has no sample: pack or fetch it again")
         preparation = prepare(config, source.spec)
         check_folder(config.folder, config.identity())
-        return cls(config, command, config.folder, source, preparation)
+        dense = dense_macs(build(replace(preparation.backbone, weights=None)), config.rule)
+        return cls(config, command, config.folder, source, preparation, dense)
 
     def run(self) -> Leaderboard:
         """Train what needs training, sweep every arm, publish. Continues what a killed run began."""
@@ -89,7 +91,6 @@ class Bench:
         return build_board(store.read(), command=self.command)
 
     def _sweep(self, arms: Sequence[Arm], store: RunStore, state: PartialState) -> None:
-        dense = dense_macs(build(replace(self.preparation.backbone, weights=None)), self.config.rule)
         context = Context(
             role="report",
             dataset=self.config.dataset,
@@ -98,7 +99,7 @@ class Bench:
             n_expected=self.source.expected,
             limit=self.config.limit,
             rule=self.config.rule,
-            dense_gmacs=dense / GIGA,
+            dense_gmacs=self.dense_macs / GIGA,
             data_seed=self.config.seed,
             search_seed=None,
             environment=capture(_device_name(state.device), state.num_processes),
@@ -181,8 +182,7 @@ class Bench:
         if arm.method.budget_knob is None and not isinstance(arm.model, SolvesBudgets):
             return []
         if not arm.method.adaptive_cost:
-            noise = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(state.device)
-            return [Batch(noise, torch.zeros(1, dtype=torch.int64), torch.zeros(1, 1))]
+            return [noise_batch((size, size), state.device)]
         from dynvit.data.pixels import PixelBatches
 
         source = self._open_calibration()

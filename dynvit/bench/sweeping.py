@@ -53,9 +53,10 @@ class Measurer:
 
     def missing(self, arm: Arm, targets: Sequence[Target]) -> list[Target]:
         """Those of the targets that no record answers, each point once."""
-        by_id = {self.context.record_id(arm, target.point): target for target in reversed(targets)}
-        wanted = [target for target in targets if by_id.get(self.context.record_id(arm, target.point)) is target]
-        return [target for target in wanted if self.context.record_id(arm, target.point) not in self.known]
+        wanted: dict[str, Target] = {}
+        for target in targets:
+            wanted.setdefault(self.context.record_id(arm, target.point), target)
+        return [target for name, target in wanted.items() if name not in self.known]
 
     def images(self, arm: Arm) -> int:
         """Images of this process's share."""
