@@ -26,6 +26,7 @@ from dynvit.errors import InputError
 from dynvit.evaluation.accuracy import to_pixels
 from dynvit.interface import Batch, OperatingPoint, SolvesBudgets
 from dynvit.ladder import GIGA, check_reach, common_budgets, ladder_of, noise_batch
+from dynvit.leaderboard.attached import RUNS, read_run
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.build import build as build_board
 from dynvit.leaderboard.render import render
@@ -34,7 +35,7 @@ from dynvit.processes import process_state
 from dynvit.progress import Progress
 from dynvit.sweep import Objectives, climb, search
 
-RUNS, BOARD = "runs.jsonl", "leaderboard.json"
+BOARD = "leaderboard.json"
 # Enough images for a mean cost within a percent; a method that solves its own budgets gets the whole split.
 LADDER_IMAGES = 256
 
@@ -88,7 +89,7 @@ class Bench:
                 self._sweep(arms, store, state)
                 return self._publish(store)
         self._sweep(arms, store, state)
-        return build_board(store.read(), command=self.command)
+        return build_board(read_run(store.path), command=self.command)
 
     def _sweep(self, arms: Sequence[Arm], store: RunStore, state: PartialState) -> None:
         context = Context(
@@ -211,7 +212,7 @@ class Bench:
         )
 
     def _publish(self, store: RunStore) -> Leaderboard:
-        board = build_board(store.read(), command=self.command)
+        board = build_board(read_run(store.path), command=self.command)
         board.write(self.folder / BOARD)
         render(board, self.folder)
         return board

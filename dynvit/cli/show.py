@@ -47,7 +47,7 @@ def validate(
     for path in paths:
         for file in _files(path):
             if file.suffix == ".jsonl":
-                typer.echo(f"{file}: {len(_records(file))} records, all valid")
+                typer.echo(f"{file}: {_lines(file)}, all valid")
             else:
                 typer.echo(f"{file}: {len(read_board(file).entries)} entries, all valid")
 
@@ -68,18 +68,30 @@ def _boards(path: Path) -> list[Leaderboard]:
 
 
 def _records(file: Path) -> list[Record]:
-    from dynvit.leaderboard.store import RunStore
+    from dynvit.leaderboard.attached import read_run
 
     if not file.is_file():
         raise InputError(f"no file {str(file)!r}: give a bench's output folder, its runs.jsonl, or a leaderboard.json")
-    return RunStore(file).read()
+    return read_run(file)
+
+
+def _lines(file: Path) -> str:
+    """How many lines of which kind a file holds; each was checked."""
+    from dynvit.leaderboard.attached import ROBUSTNESS, SPEED, RobustnessStore, SpeedStore
+
+    if file.is_file() and file.name == ROBUSTNESS:
+        return f"{len(RobustnessStore(file).read())} attacks"
+    if file.is_file() and file.name == SPEED:
+        return f"{len(SpeedStore(file).read())} timings"
+    return f"{len(_records(file))} records"
 
 
 def _files(path: Path) -> list[Path]:
-    """The result files that ``path`` names: itself, a bench's two, or every board of a published folder."""
+    """The result files that ``path`` names: itself, a bench's own, or every board of a published folder."""
     if not path.is_dir():
         return [path]
-    bench = [file for file in (path / "runs.jsonl", path / "leaderboard.json") if file.exists()]
+    names = ("runs.jsonl", "robustness.jsonl", "speed.jsonl", "leaderboard.json")
+    bench = [path / name for name in names if (path / name).exists()]
     found = bench or sorted(path.glob("*.json"))
     if not found:
         raise InputError(f"no results in {str(path)!r}: give a bench's output folder, its runs.jsonl, or a board")

@@ -301,17 +301,17 @@ def record_id(
         "rule": rule,
         "seeds": seeds.model_dump(),
     }
-    text = json.dumps(_canonical(identity), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(canonical(identity), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _canonical(value: JsonValue) -> JsonValue:
+def canonical(value: JsonValue) -> JsonValue:
     """Numbers in one spelling; keys that say nothing left out, so that a new optional one changes no id."""
     if isinstance(value, dict):
-        kept = {key: _canonical(inner) for key, inner in value.items()}
+        kept = {key: canonical(inner) for key, inner in value.items()}
         return {key: inner for key, inner in kept.items() if inner is not None and inner != {} and inner != []}
     if isinstance(value, list | tuple):
-        return [_canonical(inner) for inner in value]
+        return [canonical(inner) for inner in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value

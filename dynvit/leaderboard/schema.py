@@ -12,11 +12,17 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from dynvit.leaderboard.attached import RobustnessAttachment, SpeedAttachment
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.files import write_whole
 from dynvit.leaderboard.record import Record
 
-MODELS: dict[str, type[BaseModel]] = {"record.schema.json": Record, "leaderboard.schema.json": Leaderboard}
+MODELS: dict[str, type[BaseModel]] = {
+    "record.schema.json": Record,
+    "robustness.schema.json": RobustnessAttachment,
+    "speed.schema.json": SpeedAttachment,
+    "leaderboard.schema.json": Leaderboard,
+}
 
 
 def schemas() -> dict[str, str]:

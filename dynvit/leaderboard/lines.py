@@ -1,0 +1,165 @@
+"""Append-only files of finished measurements: one JSON object a line, flushed, synced, healed after a kill."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import warnings
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, ClassVar, Generic, Self, TypeVar
+
+import jsonlines
+from pydantic import BaseModel, ValidationError
+
+from dynvit.errors import InputError
+from dynvit.leaderboard.files import first_fault
+
+if sys.platform != "win32":
+    import fcntl
+
+
+LineT = TypeVar("LineT", bound=BaseModel)
+
+
+class LineStore(Generic[LineT]):
+    """Measurements in one file. A kill at any moment costs at most the line being written, and no other.
+
+    As a context manager it takes the file for writing at once, so that a second bench in the folder is
+    refused before it measures anything; otherwise the first ``append`` takes it. Reading takes nothing.
+
+    The same key twice is the same measurement made again: the later line stands, in the place of the first.
+    Nothing is ever rewritten for it. A subclass names the ``model`` of a line, and its ``key`` where that is not
+    a field called so.
+
+    Raises: ``InputError`` where another process writes here, or a line (named by number) is no such model.
+    """
+
+    model: ClassVar[type[BaseModel]]
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        self._open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @staticmethod
+    def key(line: LineT) -> str:
+        """What names the measurement of a line."""
+        return str(line.key)  # type: ignore[attr-defined]
+
+    def append(self, line: LineT) -> None:
+        """Add a line; when this returns it is on the disk."""
+        file = self._open()
+        try:
+            file.write(line.model_dump_json().encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            # A full disk or an interrupt may leave half a line; opening the file again cuts it off.
+            self.close()
+            raise
+
+    def read(self) -> list[LineT]:
+        """Every measurement, in the order of its first line; none where there is no file yet."""
+        whole, torn = self._split()
+        if torn:
+            warnings.warn(f"{self.path.name}: dropped a torn last line of {len(torn)} bytes", stacklevel=2)
+        found: dict[str, LineT] = {}
+        with jsonlines.Reader(whole.splitlines(), loads=self.model.model_validate_json) as lines:
+            try:
+                for line in lines.iter(skip_empty=True):
+                    found[self.key(line)] = line
+            except jsonlines.InvalidLineError as error:
+                cause = error.__cause__
+                what = first_fault(cause) if isinstance(cause, ValidationError) else error.message
+                raise InputError(
+                    f"{self.path} line {error.lineno} is not a record: {what}; "
+                    "restore the file from a copy or take that line out"
+                ) from error
+        return list(found.values())
+
+    def find(self, key: str) -> LineT | None:
+        """The measurement of this key, or ``None`` where it was not made yet."""
+        return next((line for line in self.read() if self.key(line) == key), None)
+
+    def close(self) -> None:
+        """Let another process write."""
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.close()
+
+    def _open(self) -> BinaryIO:
+        if self._file is not None:
+            return self._file
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        new = not self.path.exists()
+        file = self.path.open("ab")
+        try:
+            _lock(file, self.path)
+            self._heal(file)
+            if new:
+                _sync_folder(self.path.parent)
+        except BaseException:
+            file.close()
+            raise
+        self._file = file
+        return file
+
+    def _split(self) -> tuple[bytes, bytes]:
+        """The whole lines, and the torn last one (empty: there is none).
+
+        A last line without its newline is torn unless it is a measurement all the same: an editor may have eaten
+        the newline, while half a JSON object is never valid.
+        """
+        if not self.path.exists():
+            return b"", b""
+        content = self.path.read_bytes()
+        end = content.rfind(b"\n") + 1
+        last = content[end:]
+        try:
+            self.model.model_validate_json(last)
+        except ValidationError as error:
+            torn = error.errors(include_url=False)[0]["type"] == "json_invalid"
+            return (content[:end], last) if torn else (content, b"")
+        return content, b""
+
+    def _heal(self, file: BinaryIO) -> None:
+        """Make the next append begin on a line of its own."""
+        whole, torn = self._split()
+        if torn:
+            warnings.warn(f"{self.path.name}: cut off a torn last line of {len(torn)} bytes", stacklevel=4)
+            file.truncate(len(whole))
+        elif whole and not whole.endswith(b"\n"):
+            file.write(b"\n")
+            file.flush()
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    if sys.platform == "win32":  # no advisory locks of this kind: two writers are not noticed there
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InputError(f"another process is writing {path}: wait for it, or give another output folder") from error
+    except OSError:  # a network disk without locks: the lock is a courtesy, not a condition
+        warnings.warn(f"{path} cannot be locked here: start no second bench in this folder", stacklevel=5)
+
+
+def _sync_folder(folder: Path) -> None:
+    # Without this a power cut may lose the new file's name, and every synced line with it.
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
