@@ -195,6 +195,28 @@ class RobustnessRecord(Frozen):
     n: int = Field(ge=1, description="images attacked")
     accuracy_pct: Percent = Field(description="top-1 accuracy under attack, percent")
     gmacs_mean_under_attack: Amount = Field(description="mean GMACs an image under attack")
+    goal: Name | None = Field(
+        default=None, description="what the attack wanted: misclassify, slowdown, slowdown-keep-label; null: nothing"
+    )
+    variant: Name | None = Field(
+        default=None,
+        description="what the attack climbed: adaptive, soft, frozen, transfer; null: no gradient of a model",
+    )
+    accuracy_ci95_low_pct: Percent | None = Field(default=None, description="lower end of its 95 % interval, percent")
+    accuracy_ci95_high_pct: Percent | None = Field(default=None, description="upper end of its 95 % interval, percent")
+    clean_accuracy_pct: Percent | None = Field(default=None, description="top-1 accuracy of the same images, clean")
+    clean_gmacs_mean: Amount | None = Field(default=None, description="mean GMACs an image of the same images, clean")
+    saving_taken_back_pct: float | None = Field(
+        default=None,
+        description="share of the clean images' saving against dense that is gone, percent; null: none was",
+    )
+    images: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = Field(
+        default=None, description="which images: a hash of their sorted sample ids; answers are compared within one"
+    )
+    right: str | None = Field(
+        default=None,
+        description="which images are answered right under attack: a bit each in the order of sorted ids, base64",
+    )
 
 
 class SeedsRecord(Frozen):
