@@ -142,8 +142,8 @@ class RelationReuse(nn.Module):
         relations = [r.detach() for r in handed.relations] if self.detach else list(handed.relations)
         batch, _, n, _ = relations[0].shape
         if torch.is_grad_enabled():
-            joined = torch.cat(relations, 1).view(batch * self.groups, self.read, n * n)
-            mixed = self._mix(joined, batch)
+            joined = torch.cat(relations, 1).view(batch, self.groups, self.read, n * n)
+            mixed = torch.stack([self._mix(joined[:, group], group) for group in range(self.groups)], 1)
             return mixed.view(batch, -1, self.heads, n, n).transpose(0, 1)
         mixed = relations[0].new_empty(batch, self.groups, self.out, n * n)
         for image in range(batch):
@@ -152,10 +152,11 @@ class RelationReuse(nn.Module):
                 self._mix_in_place(joined[group], mixed[image, group], group)
         return mixed.view(batch, -1, self.heads, n, n).transpose(0, 1)
 
-    def _mix(self, maps: Tensor, batch: int) -> Tensor:
+    def _mix(self, maps: Tensor, group: int) -> Tensor:
         for depth, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             maps = F.gelu(maps) if depth else maps
-            maps = torch.baddbmm(bias.repeat(batch, 1, 1), weight.repeat(batch, 1, 1), maps)
+            # Expanded, so that autograd keeps the weights themselves, not a copy for every image.
+            maps = torch.baddbmm(bias[group], weight[group].expand(len(maps), -1, -1), maps)
         return maps
 
     def _mix_in_place(self, maps: Tensor, into: Tensor, group: int) -> None:
