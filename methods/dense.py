@@ -19,14 +19,13 @@ from dynvit.interface import (
     Losses,
     Method,
     OperatingPoint,
-    ParamGroup,
     Prediction,
     Recipe,
     Stage,
     Usage,
     register_method,
 )
-from dynvit.schedules import cosine
+from dynvit.recipes import DEIT_AUGMENT, decayed_groups
 
 
 @dataclass(frozen=True)
@@ -77,15 +76,7 @@ class Dense(Method[DenseOptions]):
             batch_size=1024,
             lr=1e-4,
             warmup_epochs=2,
-            augment=Augment(
-                rand_augment="rand-m9-mstd0.5-inc1",
-                color_jitter=0.4,
-                random_erasing=0.25,
-                crop_scale=0.08,
-                mixup=0.8,
-                cutmix=1.0,
-                smoothing=0.1,
-            ),
+            augment=DEIT_AUGMENT,
             ema_decay=0.9999,
             source="DeiT's augmentation (arXiv 2012.12877, Table 9) at a fine-tuning rate",
         ),
@@ -121,7 +112,7 @@ class Dense(Method[DenseOptions]):
             Stage(
                 name="finetune",
                 epochs=recipe.epochs,
-                groups=lambda model: decayed_groups(model, recipe),
+                groups=lambda model: decayed_groups(model.named_parameters(), recipe),
                 loss=cross_entropy,
             )
         ]
@@ -131,17 +122,3 @@ def cross_entropy(model: nn.Module, batch: Batch) -> Losses:
     """Cross-entropy with soft targets at the one point there is."""
     prediction: Prediction = model(batch.images, OperatingPoint())
     return Losses(F.cross_entropy(prediction.logits.float(), batch.targets))
-
-
-def decayed_groups(model: nn.Module, recipe: Recipe) -> list[ParamGroup]:
-    """All parameters; matrices with weight decay, vectors (norms, biases) and position tables without."""
-    schedule = cosine(recipe.warmup_epochs, recipe.min_lr / recipe.lr)
-    decay: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        vector = parameter.ndim <= 1 or name.endswith(("pos_embed", "cls_token"))
-        (plain if vector else decay).append(parameter)
-    return [
-        ParamGroup("matrices", decay, recipe.lr, recipe.weight_decay, schedule),
-        ParamGroup("vectors", plain, recipe.lr, 0.0, schedule),
-    ]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 import timm
 import torch
 from torch import Tensor
 
 import dynvit.backbones.small  # noqa: F401 - registers vit_digits with timm
 from dynvit.interface import OperatingPoint
-from dynvit_methods.dvt import DVTOptions
 from dynvit_methods.dvt.cascade import Cascade
+from dynvit_methods.dvt.options import DVTOptions
 
-GRIDS, HEADS, DEPTH, WIDTH, EXPANSION = (2, 3, 4), 3, 6, 48, 3
+GRIDS, HEADS, DEPTH, EXPANSION = (2, 3, 4), 3, 6, 3
 
 
 def kept(model: Cascade, images: int) -> int:
@@ -28,18 +29,22 @@ def kept(model: Cascade, images: int) -> int:
     return sum(tensor.untyped_storage().nbytes() for place, tensor in found.items() if place not in parameters)
 
 
-def an_image(relations: str) -> int:
+def an_image(relations: str, last_block: str) -> int:
     """Bytes for one image more."""
-    options = DVTOptions(grids=GRIDS, feature_reuse="off", relation_reuse=relations)  # type: ignore[arg-type]
+    options = DVTOptions(GRIDS, "off", relations, last_block=last_block)  # type: ignore[arg-type]
     model = Cascade(timm.create_model("vit_digits"), options).train()
     return kept(model, 3) - kept(model, 2)
 
 
-def test_relations_keep_what_autograd_must_and_little_more() -> None:
+@pytest.mark.parametrize("relations", ["full", "layerwise"])
+def test_relations_keep_what_autograd_must_and_nothing_more(relations: str) -> None:
     channels, *tokens = HEADS * DEPTH, *(1 + grid**2 for grid in GRIDS)
     handing, last = tokens[:-1], tokens[-1]
-    must = sum((2 + 2 * EXPANSION) * channels * n**2 for n in handing) + HEADS * (DEPTH - 1) * last**2
-    spare = sum(2 * EXPANSION * channels**2 + DEPTH * n * WIDTH for n in handing)
-    added = an_image("full") - an_image("off")
-    grown = 4 * HEADS * (DEPTH - 1) * last**2  # what keeping the grown maps would add
-    assert 4 * must <= added < 4 * (must + spare) + grown / 2
+    must = sum((2 + 2 * EXPANSION) * channels * n**2 for n in handing) + channels * last**2
+    fused = channels * sum(tokens)  # the sums of rows that fused attention keeps instead
+    assert an_image(relations, "all") - an_image("off", "all") == 4 * (must - fused)
+
+
+def test_the_last_exit_keeps_no_attention_of_its_last_block() -> None:
+    spared = an_image("full", "all") - an_image("full", "class")
+    assert spared >= 4 * HEADS * ((1 + GRIDS[-1] ** 2) ** 2 - (1 + GRIDS[-1] ** 2))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -9,7 +13,8 @@ import timm
 import torch
 
 from dynvit.errors import InputError
-from dynvit.interface import OperatingPoint
+from dynvit.interface import OperatingPoint, PublishedCheckpoint
+from dynvit.published import fetch, find
 from dynvit_methods.dvt import DVT, DVTOptions, published
 from dynvit_methods.dvt.cascade import Cascade
 
@@ -62,6 +67,32 @@ def test_a_released_checkpoint_answers_as_it_did(checkpoint: tuple[Path, Cascade
     assert torch.equal(found.model.predict(images, point).exit_logits, model.predict(images, point).exit_logits)
     loaded, point = DVT().load_published(str(path))
     assert loaded.predict(images, point).logits.shape == (2, 5)
+
+
+@pytest.fixture
+def server(checkpoint: tuple[Path, Cascade]) -> Iterator[str]:
+    """An address of a share link's form that answers with the file."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(checkpoint[0].parent))
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/deit.pth.tar?dl=1"
+        server.shutdown()
+
+
+def test_a_published_name_is_fetched_and_answers(server: str, tmp_path: Path, checkpoint: tuple[Path, Cascade]) -> None:
+    there = PublishedCheckpoint("dvt-made-here", "deit_tiny_patch16_224", server, 50.0)
+    file = fetch(there, tmp_path)
+    assert file.read_bytes() == checkpoint[0].read_bytes()
+    model, point = DVT().load_published(str(file))
+    assert isinstance(model, Cascade)
+    assert len(model.thresholds([point])[0]) == 2
+
+
+def test_released_names_are_those_of_the_backbones_that_are_read() -> None:
+    assert {there.backbone for there in DVT.published} <= set(published.BACKBONES.values())
+    assert find(DVT(), "dvt-t2t-vit-12").url.endswith("?dl=1")
+    with pytest.raises(InputError, match="did you mean 'dvt-deit-s'"):
+        find(DVT(), "dvt-deit")
 
 
 @pytest.mark.parametrize(

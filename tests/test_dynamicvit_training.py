@@ -30,7 +30,7 @@ def groups(name: str) -> dict[str, ParamGroup]:
 
 def test_the_papers_recipe_freezes_then_caps_the_backbone_and_anneals_by_epoch() -> None:
     found = groups("neurips2021")
-    predictors, backbone = found["predictors"], found["backbone"]
+    predictors, backbone = found["predictors.matrices"], found["backbone.matrices"]
     assert predictors.lr == pytest.approx(1e-3)
     assert [backbone.lr * backbone.schedule(epoch, 30) for epoch in (0, 4.99, 5, 20)] == pytest.approx(
         [0, 0, 1e-5, 1e-5]
@@ -45,8 +45,8 @@ def test_the_papers_recipe_freezes_then_caps_the_backbone_and_anneals_by_epoch()
 
 def test_the_readmes_recipe_warms_up_and_trains_everything() -> None:
     found = groups("readme2023")
-    assert found["backbone"].lr * found["backbone"].schedule(5, 30) == pytest.approx(1e-5)
-    assert found["predictors"].schedule(2.5, 30) == pytest.approx(0.5, abs=1e-3)
+    assert found["backbone.matrices"].lr * found["backbone.matrices"].schedule(5, 30) == pytest.approx(1e-5)
+    assert found["predictors.matrices"].schedule(2.5, 30) == pytest.approx(0.5, abs=1e-3)
     assert sum(len(group.parameters) for group in found.values()) == len(list(tiny().parameters()))
     decayed = [p for group in found.values() if group.weight_decay for p in group.parameters]
     assert all(p.ndim > 1 for p in decayed)

@@ -143,17 +143,30 @@ class Preparation:
                 raise InputError(f"checkpoint {given} has no {checkpoint.WEIGHTS}: copy the whole folder")
             if config.method.name != planned.name:
                 raise InputError(f"checkpoint {given} was made by method {config.method.name!r}, not {planned.name!r}")
+            self._same_options(planned, given, config.method.options)
             info = config.backbone_info
             self._agree(given, info.name, info.num_classes, info.image_size)
         elif path.is_file():
             model, _ = planned.method.load_published(given)
             self._same_shape(given, model.backbone)
+            self._same_options(planned, given, options_to_json(getattr(model, "options", planned.options)))
         elif given not in [published.name for published in planned.method.published]:
             if "/" in given or path.suffix in (".pth", ".pt", ".tar", ".safetensors"):
                 raise InputError(
                     f"no checkpoint at {given!r}: give a folder of dynvit train, a published file or its name"
                 )
             find(planned.method, given)
+
+    def _same_options(self, planned: Planned, path: str, made_with: dict[str, Any]) -> None:
+        """A checkpoint brings its options; one that was asked for must be one of them."""
+        asked = options_to_json(planned.options)
+        for text in self.config.options.get(planned.name, ()):
+            name = text.partition("=")[0].strip()
+            if name in made_with and made_with[name] != asked[name]:
+                raise InputError(
+                    f"checkpoint {path} was made with {planned.name}.{name}={_as_text(made_with[name])}, not "
+                    f"{_as_text(asked[name])}: leave out the option, or give a checkpoint that was trained with it"
+                )
 
     def _same_shape(self, path: str, backbone: nn.Module) -> None:
         """A published file does not tell the name of its backbone: its depth, and what lies around its blocks, do."""
@@ -287,6 +300,10 @@ def _fits(config: BenchConfig, dataset: DatasetSpec) -> bool:
         build(replace(spec, new_head=True))
         return False
     return True
+
+
+def _as_text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _frame(backbone: nn.Module) -> tuple[dict[str, tuple[int, ...]], int]:

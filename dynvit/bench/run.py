@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -141,8 +142,9 @@ class Bench:
             if ladder is None:
                 plan[arm.label] = [_only(arm)]
             else:
-                solved = zip(ladder.solve(budgets), budgets, strict=True)
-                plan[arm.label] = [Target(point, budget / GIGA) for point, budget in solved]
+                points = ladder.solve(budgets)
+                _say_what_folds(arm.label, points, budgets)
+                plan[arm.label] = [Target(point, budget / GIGA) for point, budget in zip(points, budgets, strict=True)]
         return plan
 
     def _search(self, arm: Arm, context: Context, store: RunStore, state: PartialState) -> list[Target]:
@@ -221,6 +223,20 @@ class Bench:
 def _worth(measurer: Measurer, arm: Arm, point: OperatingPoint) -> Objectives:
     record = measurer.record(arm, point)
     return Objectives(record.accuracy.top1_pct, record.compute.gmacs_mean)
+
+
+def _say_what_folds(label: str, points: Sequence[OperatingPoint], budgets: Sequence[float]) -> None:
+    """Budgets that got the same point are one record: say which, so that nobody looks for the others."""
+    sharing: dict[OperatingPoint, list[str]] = {}
+    for point, budget in zip(points, budgets, strict=True):
+        sharing.setdefault(point, []).append(f"{budget / GIGA:.4g}")
+    folded = [" = ".join(group) for group in sharing.values() if len(group) > 1]
+    if folded:
+        warnings.warn(
+            f"{label} has {len(sharing)} points for {len(budgets)} budgets: it is best set alike at "
+            f"{', '.join(folded)} GMACs, and measured there once",
+            stacklevel=2,
+        )
 
 
 def _only(arm: Arm) -> Target:

@@ -12,12 +12,21 @@ from typing import ClassVar
 from optuna.distributions import BaseDistribution, FloatDistribution
 from torch import Tensor, nn
 
-from dynvit.interface import DynamicModel, Explanation, Method, OperatingPoint, Recipe, Stage, register_method
+from dynvit.interface import (
+    DynamicModel,
+    Explanation,
+    Method,
+    OperatingPoint,
+    PublishedCheckpoint,
+    Recipe,
+    Stage,
+    register_method,
+)
 
 from .cascade import THRESHOLD, Cascade
 from .explain import explain
-from .options import DVTOptions
-from .published import load_published
+from .options import DEFAULT_EXITS, DVTOptions
+from .published import PUBLISHED, load_published
 from .recipes import RECIPES, stages
 
 
@@ -29,10 +38,11 @@ class DVT(Method[DVTOptions]):
     Options = DVTOptions
     needs_training = True
     recipes: ClassVar[Mapping[str, Recipe]] = RECIPES
+    published: ClassVar[Sequence[PublishedCheckpoint]] = PUBLISHED
 
     def knobs(self, options: DVTOptions) -> Mapping[str, BaseDistribution]:
         """One threshold for each exit but the last; 1 keeps every image."""
-        exits = len(options.grids) or 3
+        exits = len(options.grids) or DEFAULT_EXITS
         return {THRESHOLD.format(k + 1): FloatDistribution(0.0, 1.0) for k in range(exits - 1)}
 
     def attach(self, backbone: nn.Module, options: DVTOptions) -> DynamicModel:

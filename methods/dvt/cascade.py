@@ -184,7 +184,8 @@ class Cascade(DynamicModel):
         scores = images.new_full((exits - 1, count), torch.nan)
         handed, seen = Handed(), images
         for index, exit in enumerate(self.exits):
-            logits, handed = exit(seen, handed)
+            assert isinstance(exit, Exit)
+            logits, handed = exit.predict(seen, handed)
             said[index, alive] = logits.to(said)
             if index == exits - 1:
                 break

@@ -15,6 +15,9 @@ Start = Literal["all", "last", "none"]
 LastBlock = Literal["class", "all"]
 Solver = Literal["optimal", "expected", "ladder"]
 
+DEFAULT_EXITS = 3
+"""Exits where no grids are given; knobs follow from options alone, before there is a backbone."""
+
 
 @dataclass(frozen=True)
 class DVTOptions:
@@ -69,7 +72,7 @@ class DVTOptions:
     def grids_for(self, backbone_grid: int) -> tuple[int, ...]:
         """The exits' grids on a backbone that has ``backbone_grid`` × ``backbone_grid`` tokens.
 
-        Raises: ``InputError`` where the default leaves fewer than two.
+        Raises: ``InputError`` where there is no room for the default's three.
 
         >>> DVTOptions().grids_for(14), DVTOptions().grids_for(8)
         ((7, 10, 14), (4, 6, 8))
@@ -77,8 +80,11 @@ class DVTOptions:
         if self.grids:
             return self.grids
         rising = tuple(sorted({max(1, backbone_grid // 2), round(backbone_grid * 5 / 7), backbone_grid}))
-        if len(rising) < 2:
-            raise InputError(f"a grid of {backbone_grid} leaves no room for a cascade: give DVT's option grids")
+        if len(rising) < DEFAULT_EXITS:
+            raise InputError(
+                f"a grid of {backbone_grid}×{backbone_grid} tokens has no room for {DEFAULT_EXITS} exits: give DVT's "
+                f"option grids, {'(1, 2) for two, ' if backbone_grid == 2 else ''}or a backbone with more tokens"
+            )
         return rising
 
     def detaches(self, what: Literal["features", "relations"]) -> bool:

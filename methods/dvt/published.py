@@ -17,7 +17,7 @@ from torch import Tensor
 from dynvit.backbones import t2t as _t2t  # noqa: F401 - registers T2T-ViT with timm
 from dynvit.backbones.weights import compare
 from dynvit.errors import InputError
-from dynvit.interface import OperatingPoint
+from dynvit.interface import OperatingPoint, PublishedCheckpoint
 
 from .cascade import Cascade
 from .options import DVTOptions
@@ -32,6 +32,33 @@ BACKBONES = {
     (False, 384): "deit_small_patch16_224",
     (False, 768): "deit_base_patch16_224",
 }
+
+_TSINGHUA = "https://cloud.tsinghua.edu.cn/f"
+
+PUBLISHED = (
+    PublishedCheckpoint(
+        "dvt-t2t-vit-12",
+        "t2t_vit_12",
+        f"{_TSINGHUA}/f7987d559f00435caa3d/?dl=1",
+        80.00,
+        note="the last exit's top-1, by Table 6",
+    ),
+    PublishedCheckpoint(
+        "dvt-t2t-vit-14",
+        "t2t_vit_14",
+        f"{_TSINGHUA}/afda2eec77c7491bbdaf/?dl=1",
+        82.8,
+        note="read off Figure 6, where its curve ends",
+    ),
+    PublishedCheckpoint(
+        "dvt-deit-s",
+        "deit_small_patch16_224",
+        f"{_TSINGHUA}/c415017423dd40ab8e72/?dl=1",
+        81.67,
+        note="at 4.63 GFLOPs by fvcore's rule, Table 4",
+    ),
+)
+"""Names of the released checkpoints. Each has a second address, on Google Drive, in the released README."""
 
 
 @dataclass(frozen=True)

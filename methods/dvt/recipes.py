@@ -12,29 +12,19 @@ from torch import nn
 
 from dynvit.backbones.t2t import T2TViT
 from dynvit.interface import Augment, Batch, DynamicModel, Losses, OperatingPoint, ParamGroup, Recipe, Stage
-from dynvit.schedules import cosine
+from dynvit.recipes import DEIT_AUGMENT, decayed_groups, is_vector
 
 from .cascade import THRESHOLD, Cascade, CascadePrediction
 
 
 @dataclass(frozen=True)
 class DVTRecipe(Recipe):
-    """A recipe with DVT's own choices: ``backbone_lr_scale`` slows everything but the heads."""
+    """A recipe with DVT's own choices: ``backbone_lr_scale`` slows what the backbone brought, all but the heads."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     backbone_lr_scale: float = 1.0
 
 
-_DEIT = Augment(
-    rand_augment="rand-m9-mstd0.5-inc1",
-    color_jitter=0.4,
-    random_erasing=0.25,
-    flip=0.5,
-    crop_scale=0.08,
-    mixup=0.8,
-    cutmix=1.0,
-    smoothing=0.1,
-)
 _SCRIPT = "the released training script's defaults"
 
 RECIPES: dict[str, Recipe] = {
@@ -46,7 +36,7 @@ RECIPES: dict[str, Recipe] = {
         warmup_epochs=20,
         min_lr=1e-5,
         ema_decay=0.99996,
-        augment=_DEIT,
+        augment=DEIT_AUGMENT,
         source=f"README of blackfeather-wang/Dynamic-Vision-Transformer for T2T-ViT-12, and {_SCRIPT}",
     ),
     "imagenet-t2t-14": DVTRecipe(
@@ -57,7 +47,7 @@ RECIPES: dict[str, Recipe] = {
         warmup_epochs=20,
         min_lr=1e-5,
         ema_decay=0.99996,
-        augment=_DEIT,
+        augment=DEIT_AUGMENT,
         source=f"README of blackfeather-wang/Dynamic-Vision-Transformer for T2T-ViT-14, and {_SCRIPT}",
     ),
     "imagenet-deit": DVTRecipe(
@@ -68,7 +58,7 @@ RECIPES: dict[str, Recipe] = {
         warmup_epochs=5,
         min_lr=1e-5,
         ema_decay=0.99996,
-        augment=_DEIT,
+        augment=DEIT_AUGMENT,
         source="arXiv 2105.15075 §4: DeiT's own hyper-parameters (arXiv 2012.12877, Table 9), no command released",
     ),
     "cifar-transfer": DVTRecipe(
@@ -79,7 +69,9 @@ RECIPES: dict[str, Recipe] = {
         min_lr=2e-4,
         augment=Augment(flip=0.5, padding=28),
         optimizer="sgd",
-        source="T2T-ViT's transfer script at 224 pixels, which the paper fine-tunes by; its DVT code is not released",
+        backbone_lr_scale=0.01,
+        source="T2T-ViT's transfer script at 224 pixels, its ratio of rates (--transfer-learning) included, which the "
+        "paper fine-tunes by; its DVT code is not released",
     ),
     "digits": DVTRecipe(
         epochs=20,
@@ -123,24 +115,24 @@ def summed_cross_entropy(model: nn.Module, batch: Batch, point: OperatingPoint) 
 
 
 def groups(model: DynamicModel, recipe: Recipe) -> Sequence[ParamGroup]:
-    """Heads and the rest, each with and without weight decay; T2T's position tables are never trained."""
+    """What is new (heads and reuse) and what the backbone brought, with and without weight decay.
+
+    T2T's position tables are never trained.
+    """
     assert isinstance(model, Cascade)
     scale = recipe.backbone_lr_scale if isinstance(recipe, DVTRecipe) else 1.0
-    schedule = cosine(recipe.warmup_epochs, recipe.min_lr / recipe.lr)
-    found: dict[tuple[str, str], list[nn.Parameter]] = {}
+    new: list[tuple[str, nn.Parameter]] = []
+    brought: list[tuple[str, nn.Parameter]] = []
     for name, parameter in model.named_parameters():
         if not (name.endswith("pos_embed") and isinstance(model.backbone, T2TViT)):
-            part = "heads" if ".head." in name else "body"
-            vector = parameter.ndim <= 1 or name.endswith(("pos_embed", "cls_token", "_bias")) or "norm" in name
-            vector = vector or ".biases." in name
-            found.setdefault((part, "vectors" if vector else "matrices"), []).append(parameter)
+            is_new = any(part in name for part in (".head.", ".features.", ".relations."))
+            (new if is_new else brought).append((name, parameter))
     return [
-        ParamGroup(
-            f"{part} {kind}",
-            parameters,
-            recipe.lr * (scale if part == "body" else 1.0),
-            recipe.weight_decay if kind == "matrices" else 0.0,
-            schedule,
-        )
-        for (part, kind), parameters in found.items()
+        *decayed_groups(new, recipe, prefix="new ", vector=_is_vector),
+        *decayed_groups(brought, recipe, lr=scale * recipe.lr, prefix="backbone ", vector=_is_vector),
     ]
+
+
+def _is_vector(name: str, parameter: nn.Parameter) -> bool:
+    """Norms and biases of all blocks or groups are stacked here, and still are vectors."""
+    return is_vector(name, parameter) or name.endswith("_bias") or "norm" in name or ".biases." in name

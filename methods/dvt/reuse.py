@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,6 +17,9 @@ from dynvit.interface import Part
 from dynvit.ops.resize import axis_matrix, grid_matrix, middle_size, resample
 
 from .options import DVTOptions
+
+POSITIONS = 1024
+"""Positions of a map that the relation MLP takes at a time where it needs no gradient."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,19 @@ class Handed:
     def of(self, images: Tensor) -> Handed:
         """The same for some of the images. Shape: images (b,), indices."""
         return Handed(tuple(f[images] for f in self.features), tuple(r[images] for r in self.relations))
+
+    def split(self, size: int, portions: int) -> list[Handed]:
+        """Portions of ``size`` images each, the rest in the last, as views."""
+        features = [tuple(f[k * size : (k + 1) * size] for f in self.features) for k in range(portions)]
+        relations = [tuple(r[k * size : (k + 1) * size] for r in self.relations) for k in range(portions)]
+        return [Handed(f, r) for f, r in zip(features, relations, strict=True)]
+
+    @staticmethod
+    def joined(portions: Sequence[Handed]) -> Handed:
+        """What ``split`` took apart."""
+        features = zip(*(portion.features for portion in portions), strict=True)
+        relations = zip(*(portion.relations for portion in portions), strict=True)
+        return Handed(tuple(map(torch.cat, features)), tuple(map(torch.cat, relations)))
 
 
 class FeatureReuse(nn.Module):
@@ -125,20 +142,32 @@ class RelationReuse(nn.Module):
         relations = [r.detach() for r in handed.relations] if self.detach else list(handed.relations)
         batch, _, n, _ = relations[0].shape
         if torch.is_grad_enabled():
-            joined = torch.cat(relations, 1).view(batch * self.groups, self.read, n * n)
-            mixed = self._mix(joined, batch)
+            joined = torch.cat(relations, 1).view(batch, self.groups, self.read, n * n)
+            mixed = torch.stack([self._mix(joined[:, group], group) for group in range(self.groups)], 1)
             return mixed.view(batch, -1, self.heads, n, n).transpose(0, 1)
-        mixed = relations[0].new_empty(batch, self.groups * self.out, n * n)
-        for image in range(batch):  # one at a time: the hidden maps of a whole batch would leave every cache
+        mixed = relations[0].new_empty(batch, self.groups, self.out, n * n)
+        for image in range(batch):
             joined = torch.cat([r[image] for r in relations]).view(self.groups, self.read, n * n)
-            mixed[image] = self._mix(joined, 1).view(-1, n * n)
+            for group in range(self.groups):
+                self._mix_in_place(joined[group], mixed[image, group], group)
         return mixed.view(batch, -1, self.heads, n, n).transpose(0, 1)
 
-    def _mix(self, maps: Tensor, batch: int) -> Tensor:
+    def _mix(self, maps: Tensor, group: int) -> Tensor:
         for depth, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             maps = F.gelu(maps) if depth else maps
-            maps = torch.baddbmm(bias.repeat(batch, 1, 1), weight.repeat(batch, 1, 1), maps)
+            # Expanded, so that autograd keeps the weights themselves, not a copy for every image.
+            maps = torch.baddbmm(bias[group], weight[group].expand(len(maps), -1, -1), maps)
         return maps
+
+    def _mix_in_place(self, maps: Tensor, into: Tensor, group: int) -> None:
+        """The MLP without gradients, a few positions at a time: the hidden maps stay in the cache."""
+        weights, biases = ([p[group].to(maps.dtype) for p in ps] for ps in (self.weights, self.biases))
+        for start in range(0, maps.shape[-1], POSITIONS):
+            here = slice(start, start + POSITIONS)
+            hidden = maps[:, here]
+            if len(weights) == 2:
+                hidden = F.gelu(torch.addmm(biases[0], weights[0], hidden))
+            torch.addmm(biases[-1], weights[-1], hidden, out=into[:, here])
 
     def grow(self, relation: Tensor, class_row: bool = False) -> Tensor:
         """One block's relation at this exit's size, or the class token's row of it.

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from dynvit.interface import Augment, Recipe, Schedule
+from dynvit.recipes import DEIT_AUGMENT
 from dynvit.schedules import cosine, scaled_lr
 
 
@@ -48,23 +49,13 @@ class DynamicViTRecipe(Recipe):
         return schedule
 
 
-_DEIT = Augment(
-    rand_augment="rand-m9-mstd0.5-inc1",
-    color_jitter=0.4,
-    random_erasing=0.25,
-    crop_scale=0.08,
-    mixup=0.8,
-    cutmix=1.0,
-    smoothing=0.1,
-)
-
 NEURIPS_2021 = DynamicViTRecipe(
     epochs=30,
     batch_size=1024,
     lr=scaled_lr(5e-4, 1024, per=512),
     min_lr=1e-5,
     ema_decay=0.99996,
-    augment=replace(_DEIT, repeats=3),
+    augment=replace(DEIT_AUGMENT, repeats=3),
     freeze_epochs=5,
     backbone_law="capped",
     per_epoch=True,
@@ -78,7 +69,7 @@ README_2023 = DynamicViTRecipe(
     lr=1e-3,
     warmup_epochs=5,
     ema_decay=0.9999,
-    augment=_DEIT,
+    augment=DEIT_AUGMENT,
     freeze_epochs=5,
     source="README of raoyongming/DynamicViT at 1322e62 (July 2023)",
 )

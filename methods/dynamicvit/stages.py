@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dynvit.backbones.vit import PlainViT
 from dynvit.interface import Batch, DynamicModel, Losses, OperatingPoint, ParamGroup, Stage
+from dynvit.recipes import EMBEDDINGS, decayed_groups
 
 from .losses import kl_loss, ratio_loss, token_loss
 from .model import DynamicViTModel, DynamicViTPrediction
@@ -68,22 +69,16 @@ def distillation(
 def parameter_groups(model: DynamicModel, recipe: DynamicViTRecipe) -> list[ParamGroup]:
     """Predictors at ``lr``, the backbone at its fraction; vectors and embeddings without weight decay."""
     assert isinstance(model, DynamicViTModel)
-    embeddings = ("cls_token", "pos_embed")
     trained = [
         (name, parameter)
         for name, parameter in model.backbone.named_parameters()
-        if recipe.train_embeddings or not name.endswith(embeddings)
+        if recipe.train_embeddings or not name.endswith(EMBEDDINGS)
     ]
-    vectors = [parameter for name, parameter in trained if parameter.ndim <= 1 or name.endswith(embeddings)]
-    rest = {id(parameter) for parameter in vectors}
-    matrices = [parameter for _, parameter in trained if id(parameter) not in rest]
-    predictors, backbone = recipe.predictor_schedule(), recipe.backbone_schedule()
-    lr, slow, decay = recipe.lr, recipe.lr * recipe.backbone_lr, recipe.weight_decay
+    new, slow = recipe.predictor_schedule(), recipe.backbone_schedule()
+    lr = recipe.lr * recipe.backbone_lr
     return [
-        ParamGroup("predictors", _of(model.predictors.parameters(), 2), lr, decay, predictors),
-        ParamGroup("predictors.vectors", _of(model.predictors.parameters(), 1), lr, 0.0, predictors),
-        ParamGroup("backbone", matrices, slow, decay, backbone),
-        ParamGroup("backbone.vectors", vectors, slow, 0.0, backbone),
+        *decayed_groups(model.predictors.named_parameters(), recipe, schedule=new, prefix="predictors."),
+        *decayed_groups(trained, recipe, lr=lr, schedule=slow, prefix="backbone."),
     ]
 
 
@@ -109,7 +104,3 @@ def _teach(teacher: PlainViT, images: Tensor) -> tuple[Tensor, Tensor]:
 
 def _at_least_float32(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-
-
-def _of(parameters: Iterable[nn.Parameter], ndim: int) -> list[nn.Parameter]:
-    return [parameter for parameter in parameters if parameter.ndim == ndim]
