@@ -177,7 +177,7 @@ class SpeedRecord(Frozen):
     batch_size: int = Field(ge=1, description="images a batch")
     threads: int | None = Field(ge=1, description="processor threads; null on an accelerator")
     execution_mode: Name = Field(
-        description="what was timed: predict (work that is skipped is skipped); ', compiled' where torch.compile made it"
+        description="what was timed: predict (skipped work is skipped); ', compiled' where torch.compile made it"
     )
     latency_p50_ms: Amount = Field(description="median time of a batch, milliseconds")
     latency_p95_ms: Amount = Field(description="95th percentile of a batch's time, milliseconds")
