@@ -32,8 +32,8 @@ class BenchConfig(BaseModel):
     """The options of ``dynvit bench``; the same names in a suite's YAML.
 
     Units: ``budgets`` in GMACs per image; ``targets`` as fractions of the dense backbone's MACs; ``memory_mb`` MiB
-    of decoded pixels a process. ``speed_batches``, ``speed_rounds``, ``speed_dtype`` and ``compile`` say how ``speed`` is
-    measured, at ``speed_points`` points of each arm.
+    of decoded pixels a process. ``speed_batches``, ``speed_rounds``, ``speed_dtype`` and ``compile`` say how ``speed``
+    is measured, at ``speed_points`` points of each arm.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,8 +1,9 @@
 """Two things timed in turns: the base, the other, the base again. Numbers in, numbers out; no model is known here.
 
 A busy machine slows everything two to five times for seconds at a time. So two things are never timed apart: they take
-turns, a ratio is made of neighbours, and a turn in which the base itself was slowed is not counted. The other's own
-times are never a reason to drop a turn: that would flatter whoever is fast only sometimes.
+turns, a ratio is made of neighbours, and a turn in which either was slowed is not counted. Both do the same work in every
+turn, so what slows one of them is the machine; and both are held to the same limit: to ask it of the base alone picks
+the moments in which the base was lucky.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 QUIET = 1.25
-"""A round counts where the base took at most this many times its best."""
+"""A round counts where each took at most this many times its own best."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ class Comparison:
 
     @property
     def kept(self) -> list[int]:
-        """The numbers of the rounds in which nothing else slowed the base."""
-        limit = QUIET * min((min(r.before, r.after) for r in self.rounds), default=0.0)
-        return [number for number, r in enumerate(self.rounds) if max(r.before, r.after) <= limit]
+        """The numbers of the rounds in which nothing else slowed the base or the other."""
+        base = QUIET * min((min(r.before, r.after) for r in self.rounds), default=0.0)
+        other = QUIET * min((r.other for r in self.rounds), default=0.0)
+        return [n for n, r in enumerate(self.rounds) if max(r.before, r.after) <= base and r.other <= other]
 
     @property
     def quiet(self) -> list[Round]:

@@ -59,7 +59,8 @@ class SpeedLadder(Frozen):
     threads: int | None = Field(ge=1, description="processor threads; null on an accelerator")
     execution_mode: Name = Field(description="what was timed")
     break_even_batch: int | None = Field(
-        ge=1, description="smallest measured batch at which it is faster than dense; null: at none"
+        ge=1,
+        description="smallest measured batch at which it was faster than dense in every quiet round; null: at none",
     )
     sizes: tuple[SpeedRecord, ...] = Field(min_length=1, description="by rising batch size")
 

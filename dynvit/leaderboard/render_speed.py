@@ -100,7 +100,9 @@ def draw_speed(board: Leaderboard, where: Conditions) -> Figure:
             _draw_method(axes, method, entries, where, seaborn.color_palette("viridis", len(entries) + 1))
         for axes in panels[len(by_method) :]:
             axes.set_visible(False)
+        timings = [t for entries in by_method.values() for entry in entries for t in _sizes(entry, where)]
         for number, axes in enumerate(panels):
+            _scale(axes, timings)
             axes.tick_params(labelbottom=number + columns >= len(by_method))
         setting = board.setting
         figure.suptitle(
@@ -116,26 +118,32 @@ def draw_speed(board: Leaderboard, where: Conditions) -> Figure:
 
 
 def _draw_method(axes: Axes, method: str, entries: Sequence[Entry], where: Conditions, colours: Sequence[Any]) -> None:
-    from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
-
     axes.axhline(1, color=INK, linewidth=1.0, zorder=1)
-    sizes: set[int] = set()
     for entry, colour in zip(entries, colours, strict=False):
-        ladder = ladder_at(entry, where)
-        found = [t for t in ladder.sizes if t.speedup is not None] if ladder else []
-        if found:
-            sizes.update(timing.batch_size for timing in found)
+        if found := _sizes(entry, where):
             _draw_point(axes, found, colour, compact(entry))
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_locator(FixedLocator(sorted(sizes)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.set_ylim(bottom=0)
     axes.set_title(method, loc="left", fontsize="medium")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.tick_params(colors=FAINT, labelcolor=INK)
     axes.legend(loc="best", fontsize="x-small", frameon=True, framealpha=0.85, edgecolor="none")
+
+
+def _sizes(entry: Entry, where: Conditions) -> list[SpeedRecord]:
+    ladder = ladder_at(entry, where)
+    return [timing for timing in ladder.sizes if timing.speedup is not None] if ladder else []
+
+
+def _scale(axes: Axes, timings: Sequence[SpeedRecord]) -> None:
+    """The same for all panels: every batch size that was measured, and from 0 to the highest promise or finding."""
+    from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_locator(FixedLocator(sorted({timing.batch_size for timing in timings})))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    highest = max((max(t.speedup_high or t.speedup or 0, t.speedup_promised or 0) for t in timings), default=1.0)
+    axes.set_ylim(0, 1.06 * max(highest, 1.0))
 
 
 def _draw_point(axes: Axes, found: Sequence[SpeedRecord], colour: Any, label: str) -> None:

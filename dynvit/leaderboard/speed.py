@@ -37,8 +37,8 @@ def conditions(of: SpeedRecord | SpeedLadder) -> Conditions:
 
 
 def break_even(timings: Iterable[SpeedRecord]) -> int | None:
-    """The smallest batch size at which the method is faster than dense; None where it is at none."""
-    return min((t.batch_size for t in timings if t.speedup is not None and t.speedup > 1), default=None)
+    """The smallest batch size at which the method was faster than dense in every quiet round; None where at none."""
+    return min((t.batch_size for t in timings if t.speedup_low is not None and t.speedup_low > 1), default=None)
 
 
 def shown(board: Leaderboard) -> tuple[Conditions, int] | None:

@@ -13,8 +13,8 @@ from dynvit.leaderboard.speed import Conditions, ladder_at, shown, timing_at
 from dynvit.leaderboard.table import compact
 
 MEANING = (
-    "× dense with the least and the most of the quiet rounds · of promise: realised over what the MACs promise · "
-    "from batch: the smallest measured at which it beats dense · rounds: quiet of run"
+    "× dense: speed-up, and the least and most of the quiet rounds · of promise: the share of the speed-up promised by "
+    "MACs · rounds: quiet of run · from: the batch from which it was faster in every quiet round"
 )
 
 
@@ -24,7 +24,7 @@ def speed_table(board: Leaderboard) -> Table | None:
     if chosen is None:
         return None
     where, batch = chosen
-    table = _table(f"speed at batch {batch} · {where}", MEANING, ("method", "point"), ("from batch",))
+    table = _table(f"speed at batch {batch} · {where}", MEANING, ("method", "point"), ("from",))
     timed = [entry for entry in board.entries if timing_at(entry, where, batch)]
     for i, entry in enumerate(timed):
         timing = timing_at(entry, where, batch)
@@ -55,21 +55,20 @@ def _table(title: str, caption: str, names: Iterable[str], more: Iterable[str]) 
         show_edge=False,
     )
     for name in names:
-        made.add_column(name, overflow="fold")
-    for heading in ("images/s", "× dense", "promised", "of promise", "rounds", *more):
+        made.add_column(name, overflow="fold", no_wrap=name != "point", min_width=10 if name == "point" else None)
+    for heading in ("img/s", "× dense", "of promise", "rounds", *more):
         made.add_column(heading, justify="right", no_wrap=True)
     return made
 
 
 def _cells(timing: SpeedRecord) -> tuple[str, ...]:
     if timing.speedup is None or timing.speedup_promised is None or timing.speedup_share is None:
-        return (f"{timing.images_per_s:.4g}", "–", "–", "–", "–")
+        return (f"{timing.images_per_s:.4g}", "–", "–", "–")
     spread = "" if timing.speedup_low is None else rf" \[{timing.speedup_low:.2f}, {timing.speedup_high:.2f}]"
     return (
         f"{timing.images_per_s:.4g}",
         f"{timing.speedup:.2f}{spread}",
-        f"{timing.speedup_promised:.2f}",
-        f"{100 * timing.speedup_share:.0f} %",
+        f"{100 * timing.speedup_share:.0f} % of {timing.speedup_promised:.2f}",
         f"{timing.rounds_kept}/{timing.rounds_run}",
     )
 
