@@ -1,9 +1,9 @@
 """Two things timed in turns: the base, the other, the base again. Numbers in, numbers out; no model is known here.
 
 A busy machine slows everything two to five times for seconds at a time. So two things are never timed apart: they take
-turns, a ratio is made of neighbours, and a turn in which either was slowed is not counted. Both do the same work in every
-turn, so what slows one of them is the machine; and both are held to the same limit: to ask it of the base alone picks
-the moments in which the base was lucky.
+turns, a ratio is made of neighbours, and a turn in which either was slowed is not counted. Both do the same work in
+every turn, so what slows one of them is the machine; and both are held to the same limit: to ask it of the base alone
+would pick the moments in which the base was lucky.
 """
 
 from __future__ import annotations
