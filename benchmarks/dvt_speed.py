@@ -4,8 +4,8 @@
     python benchmarks/dvt_speed.py --mix            # batch 64, a third of the images leaving at each exit
 
 Each round times dense, the cascade, dense again; its ratio is the mean of the two dense times over the cascade's. A
-round counts only if both dense times lie within 1.25 of the best seen, as a neighbour's load otherwise slows either by
-chance (the published code was measured so). The median of the rounds that count is printed.
+round counts only where neither was slowed by a neighbour (``dynvit.evaluation.turns``; the published code was measured
+so too). The median of the rounds that count is printed.
 """
 
 from __future__ import annotations
