@@ -96,6 +96,19 @@ def test_the_same_again_times_nothing_and_another_batch_only_itself(timed: Path,
     assert (timed / "speed.jsonl").read_bytes().startswith(before)
 
 
+def test_a_line_of_too_few_quiet_rounds_is_timed_again_and_the_quieter_stands(timed: Path, monkeypatch) -> None:
+    more = SPED | {"speed_batches": (1,)}
+    before = [line for line in SpeedStore(timed / "speed.jsonl").read() if line.measured.batch_size == 1]
+    bench(timed, **more | {"speed_rounds": 2})
+    after = [line for line in SpeedStore(timed / "speed.jsonl").read() if line.measured.batch_size == 1]
+    assert [line.key for line in after] == [line.key for line in before]
+    assert {line.measured.rounds_kept for line in after} == {2}
+    monkeypatch.setattr(turns, "QUIET", 0.0)
+    with pytest.warns(UserWarning, match="not quiet for one round"):
+        bench(timed, **more | {"speed_rounds": 3})
+    assert [line for line in SpeedStore(timed / "speed.jsonl").read() if line.measured.batch_size == 1] == after
+
+
 def test_a_run_that_ends_early_keeps_what_was_timed(timed: Path, monkeypatch) -> None:
     before = SpeedStore(timed / "speed.jsonl").read()
     measure = SpeedTest._measure

@@ -152,7 +152,8 @@ class SpeedMeter:
 class SpeedRun:
     """Times points and writes a line for each batch size as it is done; what is written already is not timed again.
 
-    A line with fewer quiet rounds than are asked for is: the machine was busy, and the later line stands.
+    A line with fewer quiet rounds than are asked for is: the machine was busy, and where it is quieter now the new line
+    stands in the place of the old.
     """
 
     meter: SpeedMeter
@@ -165,16 +166,17 @@ class SpeedRun:
         """All that is missing, with the time left."""
         rounds, sizes = self.meter.settings.rounds, sorted(set(self.meter.settings.batches))
         kept = {line.key: line.measured.rounds_kept or 0 for line in self.store.read()}
-        todo = [
-            (each, [size for size in sizes if kept.get(self._key(each, size), 0) < rounds]) for each in points
-        ]  # fmt: skip
+        todo = [(each, self._missing(each, sizes, kept)) for each in points]
         total = sum(expected_images(size, rounds) for _, missing in todo for size in missing)
         with Progress("speed", total) as progress:
             for each, missing in todo:
                 if missing:
-                    self._time(each, missing, progress)
+                    self._time(each, missing, kept, progress)
 
-    def _time(self, each: PointToTime, missing: Sequence[int], progress: Progress) -> None:
+    def _missing(self, each: PointToTime, sizes: Sequence[int], kept: Mapping[str, int]) -> list[int]:
+        return [size for size in sizes if kept.get(self._key(each, size), 0) < self.meter.settings.rounds]
+
+    def _time(self, each: PointToTime, missing: Sequence[int], kept: Mapping[str, int], progress: Progress) -> None:
         start = time.monotonic()
         # On a busy machine more rounds run than were reckoned with: they count no further than to their share's end.
         share, ticked = sum(expected_images(size, self.meter.settings.rounds) for size in missing), 0
@@ -186,22 +188,25 @@ class SpeedRun:
             progress.advance(step, each.arm.label)
 
         for timing in self.meter.timings(each.arm, each.point, missing.__contains__, tick):
-            question = dict(self.meter.question(timing.asked))
-            self.store.append(
-                SpeedAttachment(
-                    record_id=each.record_id,
-                    key=attachment_key(each.record_id, question),
-                    question=question,
-                    measured=self.meter.record(timing),
-                    environment=self.environment,
-                    command=self.command,
-                    git_sha=self.git_sha,
-                    date_utc=datetime.now(UTC),
-                    wall_s=round(time.monotonic() - start, 3),
-                )
-            )
+            if len(timing.comparison.kept) > kept.get(self._key(each, timing.asked), 0):
+                self._write(each, timing, time.monotonic() - start)
             start = time.monotonic()
         tick(share)
+
+    def _write(self, each: PointToTime, timing: Timing, seconds: float) -> None:
+        self.store.append(
+            SpeedAttachment(
+                record_id=each.record_id,
+                key=self._key(each, timing.asked),
+                question=dict(self.meter.question(timing.asked)),
+                measured=self.meter.record(timing),
+                environment=self.environment,
+                command=self.command,
+                git_sha=self.git_sha,
+                date_utc=datetime.now(UTC),
+                wall_s=round(seconds, 3),
+            )
+        )
 
     def _key(self, each: PointToTime, size: int) -> str:
         return attachment_key(each.record_id, self.meter.question(size))

@@ -21,7 +21,7 @@ from dynvit.errors import InputError
 from dynvit.evaluation.accuracy import to_pixels
 from dynvit.evaluation.contenders import COMPILED, TORCH_DTYPE, Contender
 from dynvit.evaluation.energy import Meter, energy_of
-from dynvit.evaluation.memory import DoesNotFitError, own_bytes, peak_bytes, release
+from dynvit.evaluation.memory import DoesNotFitError, is_out_of_memory, own_bytes, peak_bytes, release
 from dynvit.evaluation.stopwatch import Stopwatch, wait_for
 from dynvit.evaluation.timing import MOST, STEADY, WARMUP, SpeedSettings, Timing, round_images
 from dynvit.evaluation.turns import take_turns
@@ -84,6 +84,10 @@ class SpeedTest:
                 return self._measure(asked, size, settings)
             except DoesNotFitError as error:
                 who = error.who
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                who = "the images"
             release(self.device)
             if size == 1:
                 raise InputError(f"{who} does not fit in memory with one image: give a smaller backbone or image size")
