@@ -19,7 +19,7 @@ from dynvit.bench.command import command_line
 from dynvit.bench.config import BenchConfig, load_config
 from dynvit.bench.prepare import Planned, Preparation
 from dynvit.bench.run import Bench
-from dynvit.bench.timing import SpeedMeter, check_speed, device_model
+from dynvit.bench.timing import SpeedMeter, check_speed, device_model, up_to
 from dynvit.data import open_split
 from dynvit.errors import InputError
 from dynvit.evaluation.timing import expected_images
@@ -165,7 +165,7 @@ def _timed(request: SpeedRequest, meter: SpeedMeter, arm: Arm, point: OperatingP
     found = []
     total = sum(expected_images(size, meter.settings.rounds) for size in sizes)
     with Progress(f"{arm.label} {_knobs(point)}", total) as progress:
-        for timing in meter.timings(arm, point, lambda size: True, progress.advance):
+        for timing in meter.timings(arm, point, lambda size: True, up_to(total, progress)):
             found.append(meter.record(timing))
             if request.output is not None:
                 _write(request.output, arm, point, found[-1])

@@ -178,15 +178,8 @@ class SpeedRun:
 
     def _time(self, each: PointToTime, missing: Sequence[int], kept: Mapping[str, int], progress: Progress) -> None:
         start = time.monotonic()
-        # On a busy machine more rounds run than were reckoned with: they count no further than to their share's end.
-        share, ticked = sum(expected_images(size, self.meter.settings.rounds) for size in missing), 0
-
-        def tick(images: int) -> None:
-            nonlocal ticked
-            step = max(min(images, share - ticked), 0)
-            ticked += step
-            progress.advance(step, each.arm.label)
-
+        share = sum(expected_images(size, self.meter.settings.rounds) for size in missing)
+        tick = up_to(share, progress, each.arm.label)
         for timing in self.meter.timings(each.arm, each.point, missing.__contains__, tick):
             if len(timing.comparison.kept) > kept.get(self._key(each, timing.asked), 0):
                 self._write(each, timing, time.monotonic() - start)
@@ -221,6 +214,19 @@ def check_speed(settings: SpeedSettings, device: torch.device) -> None:
         )
     if settings.compile:
         check_compile(device)
+
+
+def up_to(share: int, progress: Progress, note: str = "") -> Callable[[int], None]:
+    """Advances ``progress`` by no more than ``share`` in all: on a busy machine more runs than was reckoned with."""
+    ticked = 0
+
+    def tick(images: int) -> None:
+        nonlocal ticked
+        step = max(min(images, share - ticked), 0)
+        ticked += step
+        progress.advance(step, note)
+
+    return tick
 
 
 def device_model(device: torch.device) -> str:
