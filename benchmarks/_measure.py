@@ -1,14 +1,11 @@
-"""What the benchmarks share: two things timed in turns, and a table of numbers wanted and measured.
+"""What the benchmarks share: a table of numbers wanted and measured.
 
-A busy machine slows everything two to five times for seconds at a time. So two things are never timed apart: they take
-turns, a ratio is made of neighbours, and a turn in which the base itself was slowed is not counted.
+Times are taken in turns, as the bench's own are (``dynvit.evaluation.turns``).
 """
 
 from __future__ import annotations
 
-import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -19,67 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from dynvit.errors import InputError
+from dynvit.evaluation.turns import Comparison, interleaved
 
-QUIET = 1.25
-"""A round counts where the base took at most this many times its best."""
-
-
-@dataclass(frozen=True)
-class Round:
-    """One turn: the base, the other, the base again. Units: seconds."""
-
-    before: float
-    other: float
-    after: float
-
-    @property
-    def speedup(self) -> float:
-        """How many times as fast the other is."""
-        return (self.before + self.after) / 2 / self.other
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The rounds of one run."""
-
-    rounds: tuple[Round, ...]
-
-    @property
-    def quiet(self) -> list[Round]:
-        """The rounds in which nothing else slowed the base."""
-        limit = QUIET * min((min(r.before, r.after) for r in self.rounds), default=0.0)
-        return [r for r in self.rounds if max(r.before, r.after) <= limit]
-
-    @property
-    def speedup(self) -> float:
-        """The median over the quiet rounds, NaN where there is none."""
-        return statistics.median([r.speedup for r in self.quiet] or [float("nan")])
-
-    def __str__(self) -> str:
-        found = [r.speedup for r in self.quiet]
-        spread = f" ({min(found):.3f} to {max(found):.3f})" if found else ""
-        return f"{self.speedup:.3f}{spread}"
-
-
-def interleaved(
-    base: Callable[[], object],
-    other: Callable[[], object],
-    *,
-    rounds: int,
-    most: int,
-    warmup: int = 2,
-    clock: Callable[[], float] = time.perf_counter,
-) -> Comparison:
-    """Run the two in turns until ``rounds`` were quiet, or ``most`` were run."""
-    for _ in range(warmup):
-        base()
-        other()
-    comparison, after = Comparison(()), _seconds(base, clock)
-    while len(comparison.quiet) < rounds and len(comparison.rounds) < most:
-        before, between = after, _seconds(other, clock)
-        after = _seconds(base, clock)
-        comparison = Comparison((*comparison.rounds, Round(before, between, after)))
-    return comparison
+__all__ = ["Comparison", "Row", "interleaved", "report", "rounds_row", "run"]
 
 
 @dataclass(frozen=True)
@@ -119,9 +58,3 @@ def run(benchmark: Callable[..., Any]) -> None:
 def _say(error: InputError) -> int:
     print(f"error: {error}", file=sys.stderr)
     return 2
-
-
-def _seconds(call: Callable[[], object], clock: Callable[[], float]) -> float:
-    start = clock()
-    call()
-    return clock() - start

@@ -4,20 +4,18 @@
     python benchmarks/dvt_speed.py --mix            # batch 64, a third of the images leaving at each exit
 
 Each round times dense, the cascade, dense again; its ratio is the mean of the two dense times over the cascade's. A
-round counts only if both dense times lie within 1.25 of the best seen, as a neighbour's load otherwise slows either by
-chance (the published code was measured so). The median of the rounds that count is printed.
+round counts only where neither was slowed by a neighbour (``dynvit.evaluation.turns``; the published code was measured
+so too). The median of the rounds that count is printed.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
 from functools import partial
 
 import timm
 import torch
+from _measure import Comparison, interleaved
 from timm.models import create_model
 
 import dynvit.backbones.t2t  # noqa: F401 - registers T2T-ViT
@@ -27,29 +25,10 @@ from dynvit_methods.dvt.cascade import Cascade
 from dynvit_methods.dvt.options import DVTOptions
 
 
-def seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
-def ratio(reference: Callable[[], object], ours: Callable[[], object], rounds: int) -> list[float]:
-    for run in (reference, ours):
-        run()
-    found: list[tuple[float, float, float]] = []
-    quiet: list[float] = []
-    while len(quiet) < rounds and len(found) < 4 * rounds:
-        found.append((seconds(reference), seconds(ours), seconds(reference)))
-        best = min(min(before, after) for before, _, after in found)
-        quiet = [(a + b) / 2 / mine for a, mine, b in found if max(a, b) <= 1.25 * best]
-    return quiet
-
-
-def show(name: str, ratios: list[float], promise: float) -> None:
-    middle = statistics.median(ratios)
+def show(name: str, times: Comparison, promise: float) -> None:
     print(
-        f"{name:36} {middle:6.3f}× ({min(ratios):.3f} to {max(ratios):.3f}, {len(ratios)} quiet rounds)   "
-        f"promised {promise:.3f}×   kept {middle / promise:.2f}"
+        f"{name:36} {times}×, {len(times.quiet)} quiet rounds of {len(times.rounds)}   "
+        f"promised {promise:.3f}×   kept {times.speedup / promise:.2f}"
     )
 
 
@@ -64,8 +43,9 @@ def against_dense(name: str, batch: int, rounds: int) -> None:
     with torch.inference_mode():
         for exits, (first, second) in enumerate(points):
             point = OperatingPoint(threshold_1=first, threshold_2=second)
-            ratios = ratio(lambda: dense(images), partial(cascade.predict, images, point), rounds)
-            show(f"{name}, {exits + 1} of 3 exits", ratios, macs / whole[exits])
+            ours = partial(cascade.predict, images, point)
+            times = interleaved(lambda: dense(images), ours, rounds=rounds, most=4 * rounds)
+            show(f"{name}, {exits + 1} of 3 exits", times, macs / whole[exits])
 
 
 def mixed(name: str, batch: int, rounds: int) -> None:
@@ -84,8 +64,9 @@ def mixed(name: str, batch: int, rounds: int) -> None:
         promise = cascade.exit_macs()[-1] / float(cost.macs(usage).double().mean())
         assert usage.exit is not None
         print("images at each exit:", torch.bincount(usage.exit, minlength=3).tolist())
-        ratios = ratio(lambda: cascade.predict(images, everything), lambda: cascade.predict(images, point), rounds)
-        show(f"{name}, a third at each", ratios, promise)
+        all_exits, mix = partial(cascade.predict, images, everything), partial(cascade.predict, images, point)
+        times = interleaved(all_exits, mix, rounds=rounds, most=4 * rounds)
+        show(f"{name}, a third at each", times, promise)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ from typing import Any
 
 from rich.console import Console
 
-from dynvit.bench.config import load_config
+from dynvit.bench.config import BenchConfig, load_config
 from dynvit.bench.folder import fresh_folder
 from dynvit.bench.run import Bench
 from dynvit.leaderboard.board import Leaderboard
+from dynvit.leaderboard.speed_table import speed_table
 from dynvit.leaderboard.table import table
 from dynvit.processes import fit_threads
 from dynvit.registry import load_plugin
@@ -41,6 +42,8 @@ def run_bench(suite: str | None, flags: Mapping[str, Any], *, fresh: bool, dry_r
     board = bench.run()
     if PartialState().is_main_process:
         console.print(table(board))
+        if (timed := speed_table(board)) is not None:
+            console.print(timed)
         console.print(_closing(board, bench.folder), markup=False, soft_wrap=True)
 
 
@@ -57,9 +60,21 @@ def plan_lines(bench: Bench) -> list[str]:
         f"{preparation.backbone.name}: {_weights(bench)}",
         *(f"  {arm.label}: {arm.source}" for arm in preparation.planned),
         f"sweep: {how}; counting rule {config.rule}",
+        *_speed_lines(config),
         f"output: {bench.folder}",
     ]
     return lines
+
+
+def _speed_lines(config: BenchConfig) -> list[str]:
+    if not config.speed:
+        return []
+    sizes = ", ".join(map(str, sorted(set(config.speed_batches))))
+    compiled = ", compiled" if config.compile else ""
+    return [
+        f"speed: {config.speed_points} points of each, {config.speed_rounds} rounds at batch {sizes}, "
+        f"{config.speed_dtype}{compiled}"
+    ]
 
 
 def command_line() -> str:
@@ -78,7 +93,8 @@ def _weights(bench: Bench) -> str:
 
 def _closing(board: Leaderboard, folder: Path) -> str:
     share = f"{100 * board.hypervolume_share:.1f} %"
+    timed = ", speed.png, speed.svg, speed.csv, speed.jsonl" if any(entry.speed for entry in board.entries) else ""
     return (
         f"{len(board.entries)} points, hypervolume {share} of the possible; in {folder}: leaderboard.json, "
-        "front.png, front.svg, front.csv, runs.jsonl"
+        f"front.png, front.svg, front.csv, runs.jsonl{timed}"
     )

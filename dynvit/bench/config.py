@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from dynvit.errors import InputError, unknown
+from dynvit.evaluation.contenders import Dtype
+from dynvit.evaluation.timing import BATCHES, SpeedSettings
 from dynvit.interface import Rule, methods
 from dynvit.registry import file_version
 from dynvit.sweep import SamplerName
@@ -18,6 +20,7 @@ from dynvit.sweep import SamplerName
 _DEFAULT_BACKBONE = {"digits": "vit_digits"}
 _LARGE_BACKBONE = "deit_tiny_patch16_224"
 _TRAINED_BY_DEFAULT = frozenset({"digits"})
+_SPEED = ("speed", "speed_batches", "speed_rounds", "speed_points", "speed_dtype", "compile")
 
 
 def own_methods() -> tuple[str, ...]:
@@ -29,7 +32,8 @@ class BenchConfig(BaseModel):
     """The options of ``dynvit bench``; the same names in a suite's YAML.
 
     Units: ``budgets`` in GMACs per image; ``targets`` as fractions of the dense backbone's MACs; ``memory_mb`` MiB
-    of decoded pixels a process.
+    of decoded pixels a process. ``speed_batches``, ``speed_rounds``, ``speed_dtype`` and ``compile`` say how ``speed``
+    is measured, at ``speed_points`` points of each arm.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +67,12 @@ class BenchConfig(BaseModel):
     memory_mb: int = Field(4096, ge=0)
     device: Literal["auto", "cpu"] = "auto"
     seed: int = Field(0, ge=0)
+    speed: bool = False
+    speed_batches: tuple[Annotated[int, Field(ge=1)], ...] = Field(BATCHES, min_length=1)
+    speed_rounds: int = Field(7, ge=1)
+    speed_points: int = Field(3, ge=1)
+    speed_dtype: Dtype = "float32"
+    compile: bool = False
     output: str | None = None
     plugin: tuple[str, ...] = ()
 
@@ -111,9 +121,15 @@ class BenchConfig(BaseModel):
         """Where everything goes: asked for, else named after dataset and backbone."""
         return Path(self.output) if self.output else Path("runs") / f"{self.dataset}-{self.backbone_name}"
 
+    @property
+    def speed_settings(self) -> SpeedSettings:
+        """How speed is measured."""
+        return SpeedSettings(self.speed_batches, self.speed_rounds, self.speed_dtype, self.compile, self.seed)
+
     def identity(self) -> dict[str, Any]:
         """What must not change between two runs into one folder: everything that a record depends on."""
-        free = {"output", "workers", "memory_mb", "device", "data_dir", "plugin"}
+        # Timings are lines beside the records, each with its own question: they may be asked for later, or otherwise.
+        free = {"output", "workers", "memory_mb", "device", "data_dir", "plugin", *_SPEED}
         plugins = {Path(file).name: file_version(file) for file in self.plugin}
         return self.model_dump(mode="json", exclude=free) | {"plugin": plugins}
 
@@ -129,7 +145,7 @@ def load_config(file: str | None, flags: Mapping[str, Any]) -> BenchConfig:
     for name in given:
         if name not in known:
             raise unknown("option", name, known)
-    for name in ("methods", "targets", "budgets", "plugin"):
+    for name in ("methods", "targets", "budgets", "plugin", "speed_batches"):
         if isinstance(given.get(name), str | int | float):
             given[name] = [given[name]]
     try:

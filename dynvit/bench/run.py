@@ -20,6 +20,7 @@ from dynvit.bench.folder import check_folder, claim_folder
 from dynvit.bench.prepare import Preparation, prepare
 from dynvit.bench.results import Context
 from dynvit.bench.sweeping import Measurer, Target
+from dynvit.bench.timing import PointToTime, SpeedMeter, SpeedRun, check_speed, device_model, spread
 from dynvit.data import open_split
 from dynvit.data.source import ImageSource
 from dynvit.environment import capture
@@ -27,12 +28,13 @@ from dynvit.errors import InputError
 from dynvit.evaluation.accuracy import to_pixels
 from dynvit.interface import Batch, OperatingPoint, SolvesBudgets
 from dynvit.ladder import GIGA, check_reach, common_budgets, ladder_of, noise_batch
-from dynvit.leaderboard.attached import RUNS, read_run
+from dynvit.leaderboard.attached import RUNS, SPEED, SpeedStore, read_run
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.build import build as build_board
 from dynvit.leaderboard.render import render
+from dynvit.leaderboard.render_speed import render_speed
 from dynvit.leaderboard.store import RunStore
-from dynvit.processes import process_state
+from dynvit.processes import find_device, process_state
 from dynvit.progress import Progress
 from dynvit.sweep import Objectives, climb, search
 
@@ -73,6 +75,8 @@ class Bench:
         if len(source) == 0:
             raise InputError(f"split {config.split!r} of {config.dataset} has no sample: pack or fetch it again")
         preparation = prepare(config, source.spec)
+        if config.speed:
+            check_speed(config.speed_settings, find_device(config.device))
         check_folder(config.folder, config.identity())
         dense = dense_macs(build(replace(preparation.backbone, weights=None)), config.rule)
         return cls(config, command, config.folder, source, preparation, dense)
@@ -87,12 +91,15 @@ class Bench:
         store = RunStore(self.folder / RUNS)
         if state.is_main_process:
             with store:
-                self._sweep(arms, store, state)
+                measured = self._sweep(arms, store, state)
+                if self.config.speed:
+                    self._time(measured, state.device)
                 return self._publish(store)
         self._sweep(arms, store, state)
         return build_board(read_run(store.path), command=self.command)
 
-    def _sweep(self, arms: Sequence[Arm], store: RunStore, state: PartialState) -> None:
+    def _sweep(self, arms: Sequence[Arm], store: RunStore, state: PartialState) -> list[PointToTime]:
+        """Measure what is missing; returns the points that there are, a few of each arm where they are to be timed."""
         context = Context(
             role="report",
             dataset=self.config.dataset,
@@ -112,7 +119,7 @@ class Bench:
         for arm in arms:
             arm.model.eval().to(state.device)
         if self.config.sampler == "ladder":
-            plan = self._ladder(arms, state)
+            plan = self.ladder(arms, state.device)
         else:
             plan = {arm.label: self._search(arm, context, store, state) for arm in arms}
         todo = sum(len(measurer.missing(arm, plan[arm.label])) * measurer.images(arm) for arm in arms)
@@ -122,11 +129,30 @@ class Bench:
                 measurer.measure(arm, targets, progress)
                 if self.config.sampler == "ladder":
                     climb(arm.knobs, [target.point for target in targets], partial(_worth, measurer, arm))
+        return [
+            PointToTime(arm, point, context.record_id(arm, point))
+            for arm in arms
+            for point in spread(list(dict.fromkeys(t.point for t in plan[arm.label])), self.config.speed_points)
+        ]
 
-    def _ladder(self, arms: Sequence[Arm], state: PartialState) -> Mapping[str, list[Target]]:
+    def _time(self, points: Sequence[PointToTime], device: torch.device) -> None:
+        """Time the points beside the dense backbone; what is written already is not timed again."""
+        meter = SpeedMeter(
+            source=self.source,
+            settings=self.config.speed_settings,
+            backbone=build(replace(self.preparation.backbone, weights=None)),
+            dense_macs=self.dense_macs,
+            rule=self.config.rule,
+            device=device,
+            device_name=device_model(device),
+        )
+        with SpeedStore(self.folder / SPEED) as store:
+            SpeedRun(meter, store, capture(_device_name(device)), self.command, _git_sha()).run(points)
+
+    def ladder(self, arms: Sequence[Arm], device: torch.device) -> Mapping[str, list[Target]]:
         """The same budgets for every arm; an arm without a budget has its one point."""
         ladders = {
-            arm.label: ladder_of(arm.model, arm.method.budget_knob, arm.knobs, self._calibration(arm, state))
+            arm.label: ladder_of(arm.model, arm.method.budget_knob, arm.knobs, self._calibration(arm, device))
             for arm in arms
         }
         ranges = {label: ladder.range() for label, ladder in ladders.items() if ladder is not None}
@@ -179,13 +205,13 @@ class Bench:
         measurer.load_known()
         return measurer
 
-    def _calibration(self, arm: Arm, state: PartialState) -> list[Batch]:
+    def _calibration(self, arm: Arm, device: torch.device) -> list[Batch]:
         """Images to solve budgets on: one of noise does where every image costs alike."""
         size = arm.preprocessing.image_size
         if arm.method.budget_knob is None and not isinstance(arm.model, SolvesBudgets):
             return []
         if not arm.method.adaptive_cost:
-            return [noise_batch((size, size), state.device)]
+            return [noise_batch((size, size), device)]
         from dynvit.data.pixels import PixelBatches
 
         source = self._open_calibration()
@@ -195,9 +221,9 @@ class Bench:
         classes = arm.backbone.num_classes
         return [
             Batch(
-                to_pixels(batch.images).to(state.device),
-                batch.labels.to(state.device),
-                torch.nn.functional.one_hot(batch.labels, classes).float().to(state.device),
+                to_pixels(batch.images).to(device),
+                batch.labels.to(device),
+                torch.nn.functional.one_hot(batch.labels, classes).float().to(device),
             )
             for batch in pixels
         ]
@@ -217,6 +243,7 @@ class Bench:
         board = build_board(read_run(store.path), command=self.command)
         board.write(self.folder / BOARD)
         render(board, self.folder)
+        render_speed(board, self.folder)
         return board
 
 

@@ -51,6 +51,20 @@ def bench(
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto or cpu. Default: auto")] = None,
     seed: Annotated[int | None, typer.Option(help="Of splits, training and search. Default: 0")] = None,
+    speed: Annotated[
+        bool | None, typer.Option("--speed/--no-speed", help="Time a few points of each method beside dense.")
+    ] = None,
+    speed_batches: Annotated[
+        str | None, typer.Option(metavar="N,N", help="Batch sizes that are timed. Default: 1,2,4,…,256")
+    ] = None,
+    speed_rounds: Annotated[
+        int | None, typer.Option(metavar="N", help="Quiet rounds of each batch size. Default: 7")
+    ] = None,
+    speed_points: Annotated[int | None, typer.Option(metavar="N", help="Points of each method. Default: 3")] = None,
+    speed_dtype: Annotated[str | None, typer.Option(help="float32 or bf16. Default: float32")] = None,
+    compile: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="Time both through torch.compile.")
+    ] = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="DIR", help="Default: runs/DATASET-BACKBONE")
     ] = None,
@@ -94,6 +108,12 @@ def bench(
         "memory_mb": memory_mb,
         "device": device,
         "seed": seed,
+        "speed": speed,
+        "speed_batches": _numbers(speed_batches, "--speed-batches"),
+        "speed_rounds": speed_rounds,
+        "speed_points": speed_points,
+        "speed_dtype": speed_dtype,
+        "compile": compile,
         "output": output,
         "plugin": tuple(plugin) if plugin else None,
     }

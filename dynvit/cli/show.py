@@ -23,18 +23,22 @@ def show(
     """Print the table of a finished or running bench, and draw its picture again."""
     from rich.console import Console
 
+    from dynvit.leaderboard.speed_table import speed_table
     from dynvit.leaderboard.table import table
 
     boards = _boards(path)
     for board in boards:
         Console().print(table(board))
+        if (timed := speed_table(board)) is not None:
+            Console().print(timed)
     if render:
         from dynvit.leaderboard.render import render as write_picture
+        from dynvit.leaderboard.render_speed import render_speed
 
         folder = path if path.is_dir() else path.parent
         if len(boards) > 1:
             raise InputError(f"{path} holds {len(boards)} settings: --render takes a file with one")
-        for written in write_picture(boards[0], folder):
+        for written in (*write_picture(boards[0], folder), *render_speed(boards[0], folder)):
             typer.echo(str(written))
 
 

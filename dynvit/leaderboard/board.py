@@ -22,6 +22,7 @@ from dynvit.leaderboard.record import (
     Pixels,
     Rule,
     Sha256,
+    SpeedRecord,
     UtcDate,
 )
 
@@ -50,6 +51,20 @@ class Objective(Frozen):
     reference: float = Field(description="the reference point's coordinate: no better than this is worth nothing")
 
 
+class SpeedLadder(Frozen):
+    """One entry's timings in one way on one device, over the batch size."""
+
+    device: Name = Field(description="device model")
+    dtype: Name = Field(description="number type of the forward pass")
+    threads: int | None = Field(ge=1, description="processor threads; null on an accelerator")
+    execution_mode: Name = Field(description="what was timed")
+    break_even_batch: int | None = Field(
+        ge=1,
+        description="smallest measured batch at which it was faster than dense in every quiet round; null: at none",
+    )
+    sizes: tuple[SpeedRecord, ...] = Field(min_length=1, description="by rising batch size")
+
+
 class Entry(Frozen):
     """One record's key numbers; the rest is in the record of this id."""
 
@@ -70,6 +85,7 @@ class Entry(Frozen):
     baseline: bool = Field(description="the static backbone itself: no knob, and it costs what dense costs")
     on_method_front: bool = Field(description="no other entry of its method dominates it")
     on_front: bool = Field(description="no entry at all dominates it")
+    speed: tuple[SpeedLadder, ...] = Field(default=(), description="timings beside dense; empty: not timed")
 
 
 class MethodSummary(Frozen):

@@ -11,6 +11,7 @@ from dynvit.leaderboard.board import Entry, Generated, Leaderboard, MethodSummar
 from dynvit.leaderboard.front import hypervolume, non_dominated
 from dynvit.leaderboard.paper import PaperRow
 from dynvit.leaderboard.record import Record
+from dynvit.leaderboard.speed import speed_ladders
 from dynvit.version import __version__
 
 
@@ -155,4 +156,5 @@ def _entry(record: Record, setting: Setting, *, on_method_front: bool, on_front:
         baseline=not record.point.knobs and math.isclose(compute.gmacs_mean, setting.dense_gmacs),
         on_method_front=on_method_front,
         on_front=on_front,
+        speed=speed_ladders(record.speed),
     )

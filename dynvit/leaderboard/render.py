@@ -40,21 +40,26 @@ def render(board: Leaderboard, folder: str | os.PathLike[str], name: str = "fron
     Returns the three paths.
     """
     folder = Path(folder)
+    written = write_figure(draw(board), folder, name)
+    path = folder / f"{name}.csv"
+    write_whole(path, plotted(board).encode())
+    return [*written, path]
+
+
+def write_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """``NAME.png`` and ``NAME.svg``: the same figure, the same bytes."""
+    import matplotlib
+
     written = []
-    figure = draw(board)
     # No date and no library version in the files: they would differ on every run.
     for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
-        import matplotlib
-
         buffer = io.BytesIO()
         with matplotlib.rc_context(STYLE):
             figure.savefig(buffer, format=suffix, dpi=200, metadata=metadata)
         path = folder / f"{name}.{suffix}"
         write_whole(path, buffer.getvalue())
         written.append(path)
-    path = folder / f"{name}.csv"
-    write_whole(path, plotted(board).encode())
-    return [*written, path]
+    return written
 
 
 def plotted(board: Leaderboard) -> str:

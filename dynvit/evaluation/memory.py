@@ -1,0 +1,104 @@
+"""How much memory a call takes, in bytes of tensors alive at once on every device; and what running out looks like.
+
+On CUDA it is what the allocator tells. A processor's resident set belongs to the process, with both models and the
+images in it, and its high-water mark never falls: it says nothing of one call. There the tensors that appear and go
+are added up as they do; work space inside a kernel is not seen. On DeiT-Tiny the sum is, to the byte, what torch's
+profiler tells of the allocator.
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+CUDA_ALLOCATOR, LIVE_TENSORS = "cuda allocator", "live tensors"
+
+
+def peak_bytes(call: Callable[[], object], device: torch.device, cuda: Any = torch.cuda) -> tuple[int, str] | None:
+    """The most bytes that ``call`` held at once beyond what was there before, and how that was found.
+
+    None on a device that tells nothing. Units: bytes.
+    """
+    if device.type == "cuda":
+        cuda.synchronize(device)
+        cuda.reset_peak_memory_stats(device)
+        before = cuda.memory_allocated(device)
+        call()
+        cuda.synchronize(device)
+        return int(cuda.max_memory_allocated(device) - before), CUDA_ALLOCATOR
+    if device.type == "cpu":
+        with _LiveTensors() as live:
+            call()
+        return live.peak, LIVE_TENSORS
+    return None
+
+
+def own_bytes(module: nn.Module) -> int:
+    """Bytes of a module's parameters and buffers."""
+    return sum(t.untyped_storage().nbytes() for t in {*module.parameters(), *module.buffers()})
+
+
+class DoesNotFitError(Exception):
+    """Memory ran out; ``who`` is the model that asked for more."""
+
+    def __init__(self, who: str) -> None:
+        super().__init__(f"{who} does not fit in memory")
+        self.who = who
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: on an accelerator, in Python, or in torch's allocator for the CPU.
+
+    >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"))
+    True
+    >>> is_out_of_memory(RuntimeError("shape mismatch"))
+    False
+    """
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def release(device: torch.device) -> None:
+    """Give back what an attempt that failed has left behind."""
+    gc.collect()
+    if device.type != "cpu":
+        torch.accelerator.empty_cache()
+
+
+class _LiveTensors(TorchDispatchMode):
+    """Adds up the storages that operations make, and takes off those that go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak = 0
+        self._now = 0
+        self._sizes: dict[int, int] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[Any], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        given = {id(t.untyped_storage()) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        for made in tree_leaves(result):
+            if isinstance(made, Tensor):
+                self._see(made.untyped_storage(), given)
+        return result
+
+    def _see(self, storage: torch.UntypedStorage, given: set[int]) -> None:
+        name = id(storage)
+        if name not in self._sizes and name not in given:
+            self._sizes[name] = storage.nbytes()
+            self._now += storage.nbytes()
+            self.peak = max(self.peak, self._now)
+            weakref.finalize(storage, self._gone, name)
+
+    def _gone(self, name: int) -> None:
+        self._now -= self._sizes.pop(name)
