@@ -14,6 +14,7 @@ from dynvit.bench.config import load_config
 from dynvit.bench.folder import fresh_folder
 from dynvit.bench.run import Bench
 from dynvit.leaderboard.board import Leaderboard
+from dynvit.leaderboard.corruption_table import corruption_table, seeds_table
 from dynvit.leaderboard.table import table
 from dynvit.processes import fit_threads
 from dynvit.registry import load_plugin
@@ -41,6 +42,9 @@ def run_bench(suite: str | None, flags: Mapping[str, Any], *, fresh: bool, dry_r
     board = bench.run()
     if PartialState().is_main_process:
         console.print(table(board))
+        for further in (corruption_table(board), seeds_table(board)):
+            if further is not None:
+                console.print(further)
         console.print(_closing(board, bench.folder), markup=False, soft_wrap=True)
 
 
@@ -57,9 +61,21 @@ def plan_lines(bench: Bench) -> list[str]:
         f"{preparation.backbone.name}: {_weights(bench)}",
         *(f"  {arm.label}: {arm.source}" for arm in preparation.planned),
         f"sweep: {how}; counting rule {config.rule}",
+        *_corruption_lines(bench),
         f"output: {bench.folder}",
     ]
     return lines
+
+
+def _corruption_lines(bench: Bench) -> list[str]:
+    if bench.corrupted is None:
+        return []
+    config = bench.config
+    severities = ", ".join(map(str, config.severities))
+    where = f"read from {config.corrupted_dir}" if config.corrupted_dir else "made in memory"
+    return [
+        f"corruptions: {len(config.corrupts)} at severity {severities}, {len(bench.corrupted.drawn):,} images, {where}"
+    ]
 
 
 def command_line() -> str:

@@ -9,7 +9,7 @@ from typing import TextIO
 
 import typer
 
-from dynvit.cli import bench, check, data, explain, ls, show, train
+from dynvit.cli import bench, check, compare, data, explain, ls, show, train
 from dynvit.errors import InputError
 from dynvit.version import __version__
 
@@ -26,6 +26,7 @@ app.command()(check.check)
 app.command()(explain.explain)
 app.command()(show.show)
 app.command()(show.validate)
+app.command()(compare.compare)
 app.add_typer(data.app, name="data")
 app.add_typer(ls.app, name="ls")
 

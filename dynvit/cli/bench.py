@@ -51,6 +51,19 @@ def bench(
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto or cpu. Default: auto")] = None,
     seed: Annotated[int | None, typer.Option(help="Of splits, training and search. Default: 0")] = None,
+    corruptions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="all|GROUP|NAME,…", help="Also under corruptions: noise, blur, weather, digital, or names."
+        ),
+    ] = None,
+    severities: Annotated[str | None, typer.Option(metavar="N,N", help="Of corruptions. Default: 1,2,3,4,5")] = None,
+    corruptions_limit: Annotated[
+        int | None, typer.Option(metavar="N", help="Images under each corruption. Default: 1000")
+    ] = None,
+    corrupted_dir: Annotated[
+        str | None, typer.Option(metavar="DIR", help="A ready set, CORRUPTION/SEVERITY/CLASS, instead of ours.")
+    ] = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="DIR", help="Default: runs/DATASET-BACKBONE")
     ] = None,
@@ -94,6 +107,10 @@ def bench(
         "memory_mb": memory_mb,
         "device": device,
         "seed": seed,
+        "corruptions": _names(corruptions),
+        "severities": _whole(severities, "--severities"),
+        "corruptions_limit": corruptions_limit,
+        "corrupted_dir": corrupted_dir,
         "output": output,
         "plugin": tuple(plugin) if plugin else None,
     }
@@ -113,6 +130,15 @@ def _numbers(text: str | None, flag: str) -> tuple[float, ...] | None:
         return None if text is None else tuple(float(part) for part in text.split(",") if part.strip())
     except ValueError:
         raise InputError(f"{flag} takes numbers with commas between them, 0.85,0.7 for one, not {text!r}") from None
+
+
+def _whole(text: str | None, flag: str) -> tuple[int, ...] | None:
+    from dynvit.errors import InputError
+
+    try:
+        return None if text is None else tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise InputError(f"{flag} takes whole numbers with commas between them, 1,3,5 for one, not {text!r}") from None
 
 
 def _by_method(given: list[str] | None, flag: str, sign: str) -> dict[str, tuple[str, ...]] | None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Self
 
 import numpy as np
@@ -33,6 +35,10 @@ class Answers(Frozen):
     )
     right: str = Field(description="which were answered right: a bit each in the order of sorted ids, base64")
 
+    def bits(self) -> Bools:
+        """Shape: (n,), in the order of sorted ids."""
+        return unpack(self.right, self.n)
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         unpack(self.right, self.n)
@@ -48,6 +54,11 @@ class AnswersStore(LineStore[Answers]):
     def key(line: Answers) -> str:
         """The record's id."""
         return line.record_id
+
+
+def read_answers(runs: str | os.PathLike[str]) -> dict[str, Answers]:
+    """What is kept beside a ``runs.jsonl``, by record id. Raises: as ``LineStore``."""
+    return {answers.record_id: answers for answers in AnswersStore(Path(runs).with_name(ANSWERS)).read()}
 
 
 def images_hash(ids: Sequence[str]) -> str:

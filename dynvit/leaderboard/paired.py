@@ -7,28 +7,25 @@ difference is known far better than either.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from pydantic import Field
 
 from dynvit.errors import InputError
 from dynvit.leaderboard.answers import Bools
 from dynvit.leaderboard.interval import Z95, Interval
+from dynvit.leaderboard.record import Count, Frozen
 
 
-@dataclass(frozen=True)
-class Paired:
-    """How a second model stands to a first on the same images.
+class Paired(Frozen):
+    """How a second set of answers stands to a first."""
 
-    ``gained`` are the images that only the second gets right, ``lost`` those that only the first does. Units:
-    ``difference_pct`` in points of accuracy, second minus first, with its 95 % interval; ``p_value`` of the exact
-    McNemar test that neither is better.
-    """
-
-    n: int
-    gained: int
-    lost: int
-    difference_pct: float
-    interval: Interval
-    p_value: float
+    n: int = Field(ge=1, description="images that both answered")
+    gained: Count = Field(description="images that only the second answers right")
+    lost: Count = Field(description="images that only the first answers right")
+    difference_points: float = Field(ge=-100, le=100, description="accuracy, second minus first, points of percent")
+    ci95_low_points: float = Field(description="lower end of its 95 % interval, points of percent")
+    ci95_high_points: float = Field(description="upper end of its 95 % interval, points of percent")
+    p_value: float = Field(ge=0, le=1, description="of the exact McNemar test that neither is better")
 
 
 def paired(first: Bools, second: Bools) -> Paired:
@@ -40,8 +37,15 @@ def paired(first: Bools, second: Bools) -> Paired:
         raise InputError(f"answers to {len(first)} and {len(second)} images cannot be paired: measure the same images")
     n = len(first)
     gained, lost = int((second & ~first).sum()), int((first & ~second).sum())
+    interval = difference_interval(gained, lost, n)
     return Paired(
-        n, gained, lost, 100 * (gained - lost) / n, difference_interval(gained, lost, n), mcnemar(gained, lost)
+        n=n,
+        gained=gained,
+        lost=lost,
+        difference_points=100 * (gained - lost) / n,
+        ci95_low_points=interval.low_pct,
+        ci95_high_points=interval.high_pct,
+        p_value=mcnemar(gained, lost),
     )
 
 

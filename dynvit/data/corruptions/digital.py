@@ -50,7 +50,9 @@ def _stretched(
 
 def _sample(image: Floats, rows: Floats, columns: Floats, mode: str) -> Floats:
     """Each channel at fractional places, linearly between pixels."""
-    channels = [ndimage.map_coordinates(channel, (rows, columns), order=1, mode=mode) for channel in image.T.swapaxes(1, 2)]
+    channels = [
+        ndimage.map_coordinates(channel, (rows, columns), order=1, mode=mode) for channel in image.T.swapaxes(1, 2)
+    ]
     return np.stack(channels, -1)
 
 

@@ -165,7 +165,9 @@ def _matched(source: ImageSource, measured: ImageSource, place: Path, limit: int
     if len(lacking) == len(wanted):  # other names throughout: these images cannot be told apart from others
         return source.subset(ranked([s.key for s in source.manifest.samples], seed, "limit")[:limit])
     if lacking:
-        raise InputError(f"{place} lacks {len(lacking)} of the {len(wanted)} images that are measured: {_some(lacking)}")
+        raise InputError(
+            f"{place} lacks {len(lacking)} of the {len(wanted)} images that are measured: {_some(lacking)}"
+        )
     for name, sample in zip(wanted, measured.manifest.samples, strict=True):
         found = source.manifest.samples[there[name]]
         if found.label != sample.label:
@@ -173,7 +175,12 @@ def _matched(source: ImageSource, measured: ImageSource, place: Path, limit: int
                 f"image {name} has class {found.label} in {place} and class {sample.label} in the split: "
                 "the classes are in another order, or it is another dataset"
             )
-    return source.subset(there[name] for name in wanted)
+    matched = source.subset(there[name] for name in wanted)
+    # Under the split's own names, so that answers here and there can be paired.
+    pairs = zip(matched.manifest.samples, measured.manifest.samples, strict=True)
+    named = Manifest(tuple(dataclasses.replace(found, key=sample.key) for found, sample in pairs))
+    renamed: ImageSource = dataclasses.replace(matched, manifest=named)  # type: ignore[type-var]
+    return renamed
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:
