@@ -15,6 +15,8 @@ from dynvit.leaderboard.paired import Paired, paired
 from dynvit.leaderboard.record import Record, is_static
 from dynvit.leaderboard.store import RunStore
 
+SHOWN = 8  # digits of an id, enough for one folder
+
 
 @dataclass(frozen=True)
 class Answered:
@@ -72,7 +74,7 @@ def comparison_table(first: Answered, others: list[Answered]) -> Table:
     """One row for each of the others, as it stands to the first."""
     base = first.record
     shown = Table(
-        title=f"against {base.method.name} {base.record_id}: {base.accuracy.top1_pct:.2f} % "
+        title=f"against {base.method.name} {base.record_id[:SHOWN]}: {base.accuracy.top1_pct:.2f} % "
         f"at {base.compute.gmacs_mean:.4g} GMACs, {first.answers.n:,} images",
         caption="difference in points with its 95 % interval, paired · p of the exact McNemar test, for one comparison "
         "alone: of twenty rows one falls below 0.05 by chance",
@@ -85,18 +87,17 @@ def comparison_table(first: Answered, others: list[Answered]) -> Table:
     )
     for heading in ("record", "method"):
         shown.add_column(heading, no_wrap=True)
-    for heading in ("GMACs", "top-1 %", "gained", "lost", "difference", "p"):
+    for heading in ("GMACs", "top-1 %", "gained, lost", "difference", "p"):
         shown.add_column(heading, justify="right", no_wrap=True)
     for other in others:
         result = compare(first, other)
         record = other.record
         shown.add_row(
-            record.record_id,
+            record.record_id[:SHOWN],
             record.method.name,
             f"{record.compute.gmacs_mean:.4g}",
             f"{record.accuracy.top1_pct:.2f}",
-            str(result.gained),
-            str(result.lost),
+            f"{result.gained}, {result.lost}",
             rf"{result.difference_points:+.2f} \[{result.ci95_low_points:+.2f}, {result.ci95_high_points:+.2f}]",
             f"{result.p_value:.2g}",
         )

@@ -38,11 +38,11 @@ def frost(image: Floats, rng: np.random.Generator, kept: float, ice: float) -> F
     The published sets lay photographs of frost over the image. This frost is drawn, and is therefore another
     corruption of the same kind and strength: its numbers stand beside no published ones.
     """
-    return kept * image + ice * frost_pattern(*image.shape[:2], rng)[..., None] * _FROST_TINT
+    return kept * image + ice * frost_pattern(image.shape[0], image.shape[1], rng)[..., None] * _FROST_TINT
 
 
 def frost_pattern(height: int, width: int, rng: np.random.Generator) -> Floats:
-    """Needles of ice in patches: seeds smeared along the three axes of a hexagonal crystal, thick where a cloud says so.
+    """Needles of ice in patches: seeds smeared along the three axes of a hexagon, thick where a cloud says so.
 
     Shape: (height, width). Units: whiteness in [0, 1]; over images its mean is 0.64 and within one it spreads by 0.15,
     about as in the photographs of the published sets.
