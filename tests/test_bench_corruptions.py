@@ -259,7 +259,6 @@ def test_several_training_seeds_are_shown_as_a_spread(done: Path) -> None:
 
 def test_mce_is_alexnets_share_and_leaves_out_a_frost_that_is_not_the_published_one(done: Path) -> None:
     assert mean_corruption_error(ALEXNET_ERROR) == pytest.approx(100)
-    assert 100 * np.mean(list(ALEXNET_ERROR.values())) == pytest.approx(78.4, abs=0.1)
     record = next(record for record in read_run(done / "runs.jsonl") if record.robustness)
     template = record.robustness[0]
     all_of_it = [

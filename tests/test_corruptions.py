@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_helpers import SHARED
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -50,6 +50,7 @@ def test_every_corruption_keeps_what_an_image_is_and_changes_it(name: str, edge:
     assert (corrupt(clean, name, 5, "a") != clean).any()
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(CORRUPTIONS)), st.sampled_from(SEVERITIES), st.text(max_size=8), st.integers(0, 5))
 def test_a_sample_is_corrupted_alike_wherever_it_is_met(name: str, severity: int, sample: str, seed: int) -> None:
     clean = scene(16)
