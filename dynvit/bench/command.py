@@ -14,6 +14,7 @@ from dynvit.bench.config import BenchConfig, load_config
 from dynvit.bench.folder import fresh_folder
 from dynvit.bench.run import Bench
 from dynvit.leaderboard.board import Leaderboard
+from dynvit.leaderboard.corruption_table import corruption_table, seeds_table
 from dynvit.leaderboard.speed_table import speed_table
 from dynvit.leaderboard.table import table
 from dynvit.processes import fit_threads
@@ -42,8 +43,9 @@ def run_bench(suite: str | None, flags: Mapping[str, Any], *, fresh: bool, dry_r
     board = bench.run()
     if PartialState().is_main_process:
         console.print(table(board))
-        if (timed := speed_table(board)) is not None:
-            console.print(timed)
+        for further in (corruption_table(board), speed_table(board), seeds_table(board)):
+            if further is not None:
+                console.print(further)
         console.print(_closing(board, bench.folder), markup=False, soft_wrap=True)
 
 
@@ -61,6 +63,7 @@ def plan_lines(bench: Bench) -> list[str]:
         *(f"  {arm.label}: {arm.source}" for arm in preparation.planned),
         f"sweep: {how}; counting rule {config.rule}",
         *_speed_lines(config),
+        *_corruption_lines(bench),
         f"output: {bench.folder}",
     ]
     return lines
@@ -74,6 +77,17 @@ def _speed_lines(config: BenchConfig) -> list[str]:
     return [
         f"speed: {config.speed_points} points of each, {config.speed_rounds} rounds at batch {sizes}, "
         f"{config.speed_dtype}{compiled}"
+    ]
+
+
+def _corruption_lines(bench: Bench) -> list[str]:
+    if bench.corrupted is None:
+        return []
+    config = bench.config
+    severities = ", ".join(map(str, config.severities))
+    where = f"read from {config.corrupted_dir}" if config.corrupted_dir else "made in memory"
+    return [
+        f"corruptions: {len(config.corrupts)} at severity {severities}, {len(bench.corrupted.drawn):,} images, {where}"
     ]
 
 

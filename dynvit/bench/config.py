@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from dynvit.data.corruptions import SEVERITIES, select
 from dynvit.errors import InputError, unknown
 from dynvit.evaluation.contenders import Dtype
 from dynvit.evaluation.timing import BATCHES, SpeedSettings
@@ -20,7 +21,9 @@ from dynvit.sweep import SamplerName
 _DEFAULT_BACKBONE = {"digits": "vit_digits"}
 _LARGE_BACKBONE = "deit_tiny_patch16_224"
 _TRAINED_BY_DEFAULT = frozenset({"digits"})
+# Lines beside the records, each with its own question: they may be asked for later, or otherwise.
 _SPEED = ("speed", "speed_batches", "speed_rounds", "speed_points", "speed_dtype", "compile")
+_CORRUPTIONS = ("corruptions", "severities", "corruptions_limit", "corrupted_dir")
 
 
 def own_methods() -> tuple[str, ...]:
@@ -73,6 +76,10 @@ class BenchConfig(BaseModel):
     speed_points: int = Field(3, ge=1)
     speed_dtype: Dtype = "float32"
     compile: bool = False
+    corruptions: tuple[str, ...] = ()
+    severities: tuple[int, ...] = Field(SEVERITIES, min_length=1)
+    corruptions_limit: int = Field(1000, ge=1)
+    corrupted_dir: str | None = None
     output: str | None = None
     plugin: tuple[str, ...] = ()
 
@@ -104,6 +111,24 @@ class BenchConfig(BaseModel):
                 raise ValueError(f"a budget is in GMACs per image, above 0, not {budget:g}")
         return tuple(dict.fromkeys(budgets))
 
+    @field_validator("corruptions")
+    @classmethod
+    def _known(cls, corruptions: tuple[str, ...]) -> tuple[str, ...]:
+        return select(corruptions)
+
+    @field_validator("severities")
+    @classmethod
+    def _severe(cls, severities: tuple[int, ...]) -> tuple[int, ...]:
+        for severity in severities:
+            if severity not in SEVERITIES:
+                raise ValueError(f"a severity is a number from 1 to 5, not {severity}")
+        return tuple(sorted(set(severities)))
+
+    @property
+    def corrupts(self) -> tuple[str, ...]:
+        """Corruptions to measure under: those asked for, or all of a ready set."""
+        return self.corruptions or (select(["all"]) if self.corrupted_dir else ())
+
     @property
     def backbone_name(self) -> str:
         """The backbone asked for, else the dataset's default."""
@@ -128,8 +153,7 @@ class BenchConfig(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """What must not change between two runs into one folder: everything that a record depends on."""
-        # Timings are lines beside the records, each with its own question: they may be asked for later, or otherwise.
-        free = {"output", "workers", "memory_mb", "device", "data_dir", "plugin", *_SPEED}
+        free = {"output", "workers", "memory_mb", "device", "data_dir", "plugin", *_CORRUPTIONS, *_SPEED}
         plugins = {Path(file).name: file_version(file) for file in self.plugin}
         return self.model_dump(mode="json", exclude=free) | {"plugin": plugins}
 
@@ -145,7 +169,7 @@ def load_config(file: str | None, flags: Mapping[str, Any]) -> BenchConfig:
     for name in given:
         if name not in known:
             raise unknown("option", name, known)
-    for name in ("methods", "targets", "budgets", "plugin", "speed_batches"):
+    for name in ("methods", "targets", "budgets", "plugin", "corruptions", "severities", "speed_batches"):
         if isinstance(given.get(name), str | int | float):
             given[name] = [given[name]]
     try:

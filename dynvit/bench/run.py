@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,19 +17,22 @@ from dynvit.backbones.build import build
 from dynvit.backbones.dense import dense_macs
 from dynvit.bench.arms import Arm
 from dynvit.bench.config import BenchConfig
+from dynvit.bench.corrupting import CorruptedImages, CorruptionRun, CorruptionSettings
 from dynvit.bench.folder import check_folder, claim_folder
 from dynvit.bench.prepare import Preparation, prepare
 from dynvit.bench.results import Context
 from dynvit.bench.sweeping import Measurer, Target
 from dynvit.bench.timing import PointToTime, SpeedMeter, SpeedRun, check_speed, device_model, spread
 from dynvit.data import open_split
+from dynvit.data.corruptions.loading import Variant
 from dynvit.data.source import ImageSource
 from dynvit.environment import capture
 from dynvit.errors import InputError
 from dynvit.evaluation.accuracy import to_pixels
 from dynvit.interface import Batch, OperatingPoint, SolvesBudgets
 from dynvit.ladder import GIGA, check_reach, common_budgets, ladder_of, noise_batch
-from dynvit.leaderboard.attached import RUNS, SPEED, SpeedStore, read_run
+from dynvit.leaderboard.answers import read_answers
+from dynvit.leaderboard.attached import ROBUSTNESS, RUNS, SPEED, RobustnessStore, SpeedStore, read_run
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.build import build as build_board
 from dynvit.leaderboard.render import render
@@ -56,6 +60,7 @@ class Bench:
     source: ImageSource
     preparation: Preparation
     dense_macs: int
+    corrupted: CorruptedImages | None = None
 
     @classmethod
     def plan(cls, config: BenchConfig, command: str) -> Bench:
@@ -79,7 +84,8 @@ class Bench:
             check_speed(config.speed_settings, find_device(config.device))
         check_folder(config.folder, config.identity())
         dense = dense_macs(build(replace(preparation.backbone, weights=None)), config.rule)
-        return cls(config, command, config.folder, source, preparation, dense)
+        corrupted = CorruptedImages.open(_corruption_settings(config), source) if config.corrupts else None
+        return cls(config, command, config.folder, source, preparation, dense, corrupted)
 
     def run(self) -> Leaderboard:
         """Train what needs training, sweep every arm, publish. Continues what a killed run began."""
@@ -96,7 +102,7 @@ class Bench:
                     self._time(measured, state.device)
                 return self._publish(store)
         self._sweep(arms, store, state)
-        return build_board(read_run(store.path), command=self.command)
+        return build_board(read_run(store.path), command=self.command, answers=read_answers(store.path))
 
     def _sweep(self, arms: Sequence[Arm], store: RunStore, state: PartialState) -> list[PointToTime]:
         """Measure what is missing; returns the points that there are, a few of each arm where they are to be timed."""
@@ -129,6 +135,10 @@ class Bench:
                 measurer.measure(arm, targets, progress)
                 if self.config.sampler == "ladder":
                     climb(arm.knobs, [target.point for target in targets], partial(_worth, measurer, arm))
+        if self.corrupted is not None:
+            points = [(arm, target.point) for arm in arms for target in plan[arm.label]]
+            run = CorruptionRun(self.corrupted, context, RobustnessStore(self.folder / ROBUSTNESS), state)
+            run.run(points, say=partial(print, file=sys.stderr, flush=True))
         return [
             PointToTime(arm, point, context.record_id(arm, point))
             for arm in arms
@@ -240,11 +250,23 @@ class Bench:
         )
 
     def _publish(self, store: RunStore) -> Leaderboard:
-        board = build_board(read_run(store.path), command=self.command)
+        board = build_board(read_run(store.path), command=self.command, answers=read_answers(store.path))
         board.write(self.folder / BOARD)
         render(board, self.folder)
         render_speed(board, self.folder)
         return board
+
+
+def _corruption_settings(config: BenchConfig) -> CorruptionSettings:
+    return CorruptionSettings(
+        variants=tuple(Variant(name, severity) for name in config.corrupts for severity in config.severities),
+        limit=config.corruptions_limit,
+        folder=Path(config.corrupted_dir) if config.corrupted_dir else None,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        workers=config.workers,
+        memory_mb=config.memory_mb,
+    )
 
 
 def _worth(measurer: Measurer, arm: Arm, point: OperatingPoint) -> Objectives:

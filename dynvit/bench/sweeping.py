@@ -15,6 +15,7 @@ from dynvit.data.source import ImageSource
 from dynvit.data.transforms import Preprocessing
 from dynvit.evaluation.accuracy import SampleResults, evaluate
 from dynvit.interface import DynamicModel, OperatingPoint
+from dynvit.leaderboard.answers import ANSWERS, Answers, AnswersStore, images_hash, pack
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.store import RunStore
 from dynvit.progress import Progress
@@ -111,5 +112,19 @@ class Measurer:
             broadcast_object_list(record)
             assert record[0] is not None
             if self.state.is_main_process:
+                if record[0].role == "report":
+                    self._keep(record[0].record_id, results)
                 self.store.append(record[0])
             self.known[record[0].record_id] = record[0]
+
+    def _keep(self, record_id: str, results: SampleResults) -> None:
+        """Which images were answered right, so that records can be paired image by image."""
+        answers = Answers(
+            record_id=record_id,
+            n=len(results.ids),
+            images=images_hash(results.ids),
+            right=pack(results.rank == 0),
+        )
+        store = AnswersStore(self.store.path.with_name(ANSWERS))
+        store.append(answers)
+        store.close()

@@ -9,7 +9,7 @@ from typing import TextIO
 
 import typer
 
-from dynvit.cli import bench, check, data, explain, ls, show, speed, train
+from dynvit.cli import bench, check, compare, data, explain, ls, show, speed, train
 from dynvit.errors import InputError
 from dynvit.version import __version__
 
@@ -27,6 +27,7 @@ app.command()(explain.explain)
 app.command()(speed.speed)
 app.command()(show.show)
 app.command()(show.validate)
+app.command()(compare.compare)
 app.add_typer(data.app, name="data")
 app.add_typer(ls.app, name="ls")
 

@@ -65,6 +65,19 @@ def bench(
     compile: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help="Time both through torch.compile.")
     ] = None,
+    corruptions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="all|GROUP|NAME,…", help="Also under corruptions: noise, blur, weather, digital, or names."
+        ),
+    ] = None,
+    severities: Annotated[str | None, typer.Option(metavar="N,N", help="Of corruptions. Default: 1,2,3,4,5")] = None,
+    corruptions_limit: Annotated[
+        int | None, typer.Option(metavar="N", help="Images under each corruption. Default: 1000")
+    ] = None,
+    corrupted_dir: Annotated[
+        str | None, typer.Option(metavar="DIR", help="A ready set, CORRUPTION/SEVERITY/CLASS, instead of ours.")
+    ] = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="DIR", help="Default: runs/DATASET-BACKBONE")
     ] = None,
@@ -114,6 +127,10 @@ def bench(
         "speed_points": speed_points,
         "speed_dtype": speed_dtype,
         "compile": compile,
+        "corruptions": _names(corruptions),
+        "severities": _whole(severities, "--severities"),
+        "corruptions_limit": corruptions_limit,
+        "corrupted_dir": corrupted_dir,
         "output": output,
         "plugin": tuple(plugin) if plugin else None,
     }
@@ -133,6 +150,15 @@ def _numbers(text: str | None, flag: str) -> tuple[float, ...] | None:
         return None if text is None else tuple(float(part) for part in text.split(",") if part.strip())
     except ValueError:
         raise InputError(f"{flag} takes numbers with commas between them, 0.85,0.7 for one, not {text!r}") from None
+
+
+def _whole(text: str | None, flag: str) -> tuple[int, ...] | None:
+    from dynvit.errors import InputError
+
+    try:
+        return None if text is None else tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise InputError(f"{flag} takes whole numbers with commas between them, 1,3,5 for one, not {text!r}") from None
 
 
 def _by_method(given: list[str] | None, flag: str, sign: str) -> dict[str, tuple[str, ...]] | None:

@@ -23,14 +23,15 @@ def show(
     """Print the table of a finished or running bench, and draw its picture again."""
     from rich.console import Console
 
+    from dynvit.leaderboard.corruption_table import corruption_table, seeds_table
     from dynvit.leaderboard.speed_table import speed_table
     from dynvit.leaderboard.table import table
 
     boards = _boards(path)
     for board in boards:
-        Console().print(table(board))
-        if (timed := speed_table(board)) is not None:
-            Console().print(timed)
+        for shown in (table(board), corruption_table(board), speed_table(board), seeds_table(board)):
+            if shown is not None:
+                Console().print(shown)
     if render:
         from dynvit.leaderboard.render import render as write_picture
         from dynvit.leaderboard.render_speed import render_speed
@@ -57,6 +58,7 @@ def validate(
 
 
 def _boards(path: Path) -> list[Leaderboard]:
+    from dynvit.leaderboard.answers import read_answers
     from dynvit.leaderboard.board import read_board
     from dynvit.leaderboard.build import build, group
 
@@ -68,7 +70,8 @@ def _boards(path: Path) -> list[Leaderboard]:
     groups = group(_records(runs))
     if not groups:
         raise InputError(f"{runs} reports no point yet: run `dynvit bench` to its end, then show it")
-    return [build(records, command=f"dynvit show {path.name}") for records in groups.values()]
+    answers = read_answers(runs)
+    return [build(records, command=f"dynvit show {path.name}", answers=answers) for records in groups.values()]
 
 
 def _records(file: Path) -> list[Record]:
@@ -81,12 +84,15 @@ def _records(file: Path) -> list[Record]:
 
 def _lines(file: Path) -> str:
     """How many lines of which kind a file holds; each was checked."""
+    from dynvit.leaderboard.answers import ANSWERS, AnswersStore
     from dynvit.leaderboard.attached import ROBUSTNESS, SPEED, RobustnessStore, SpeedStore
 
     if file.is_file() and file.name == ROBUSTNESS:
         return f"{len(RobustnessStore(file).read())} attacks"
     if file.is_file() and file.name == SPEED:
         return f"{len(SpeedStore(file).read())} timings"
+    if file.is_file() and file.name == ANSWERS:
+        return f"answers of {len(AnswersStore(file).read())} records"
     return f"{len(_records(file))} records"
 
 
@@ -94,7 +100,7 @@ def _files(path: Path) -> list[Path]:
     """The result files that ``path`` names: itself, a bench's own, or every board of a published folder."""
     if not path.is_dir():
         return [path]
-    names = ("runs.jsonl", "robustness.jsonl", "speed.jsonl", "leaderboard.json")
+    names = ("runs.jsonl", "robustness.jsonl", "speed.jsonl", "answers.jsonl", "leaderboard.json")
     bench = [path / name for name in names if (path / name).exists()]
     found = bench or sorted(path.glob("*.json"))
     if not found:

@@ -10,7 +10,9 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from dynvit.errors import InputError
+from dynvit.leaderboard.corruption import CorruptionSummary
 from dynvit.leaderboard.files import first_fault, write_whole
+from dynvit.leaderboard.paired import Paired
 from dynvit.leaderboard.paper import PaperRow
 from dynvit.leaderboard.record import (
     Amount,
@@ -25,6 +27,7 @@ from dynvit.leaderboard.record import (
     SpeedRecord,
     UtcDate,
 )
+from dynvit.leaderboard.spread import SeedSpread
 
 BOARD_VERSION: Literal[1] = 1
 
@@ -86,6 +89,12 @@ class Entry(Frozen):
     on_method_front: bool = Field(description="no other entry of its method dominates it")
     on_front: bool = Field(description="no entry at all dominates it")
     speed: tuple[SpeedLadder, ...] = Field(default=(), description="timings beside dense; empty: not timed")
+    against_dense: Paired | None = Field(
+        default=None, description="against the static backbone, image by image; null: answers were not kept"
+    )
+    corruption: CorruptionSummary | None = Field(
+        default=None, description="under common corruptions; null: not measured"
+    )
 
 
 class MethodSummary(Frozen):
@@ -120,6 +129,7 @@ class Leaderboard(Frozen):
     methods: tuple[MethodSummary, ...] = Field(min_length=1, description="per method, by name")
     hypervolume: Annotated[float, Field(ge=0)] = Field(description="of the overall front, in GMACs x percent")
     hypervolume_share: Annotated[float, Field(ge=0, le=1)] = Field(description="the same as a share, as in methods")
+    seeds: tuple[SeedSpread, ...] = Field(default=(), description="spread over training seeds, where there are several")
     paper: tuple[PaperRow, ...] = Field(default=(), description="published rows of this setting, for comparison")
     generated: Generated = Field(description="who wrote this file")
 

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dynvit.errors import InputError
+from dynvit.leaderboard.answers import Answers
 from dynvit.leaderboard.board import Entry, Generated, Leaderboard, MethodSummary, Objective, Setting
+from dynvit.leaderboard.corruption import summarise
 from dynvit.leaderboard.front import hypervolume, non_dominated
+from dynvit.leaderboard.paired import Paired, paired
 from dynvit.leaderboard.paper import PaperRow
-from dynvit.leaderboard.record import Record
+from dynvit.leaderboard.record import Record, is_static
 from dynvit.leaderboard.speed import speed_ladders
+from dynvit.leaderboard.spread import seed_spreads
 from dynvit.version import __version__
 
 
-def build(records: Iterable[Record], *, command: str = "", papers: Iterable[PaperRow] = ()) -> Leaderboard:
+def build(
+    records: Iterable[Record],
+    *,
+    command: str = "",
+    papers: Iterable[PaperRow] = (),
+    answers: Mapping[str, Answers] | None = None,
+) -> Leaderboard:
     """The board of the records that report; a sampler's trials (``role: search``) are left out.
 
+    With ``answers``, by record id, every record is paired with the static backbone's image by image.
     Of ``papers`` those rows stay whose dataset, split and backbone are the records'.
 
     The hypervolume's reference point is the static backbone's GMACs with chance accuracy: a method is
@@ -40,8 +50,13 @@ def build(records: Iterable[Record], *, command: str = "", papers: Iterable[Pape
         by_method[record.method.name].append(record)
     ordered = [record for name in sorted(by_method) for record in by_method[name]]
     own = [flag for name in sorted(by_method) for flag in _front(by_method[name])]
+    static = (
+        next((answers[r.record_id] for r in ordered if is_static(r) and r.record_id in answers), None)
+        if answers
+        else None
+    )
     entries = tuple(
-        _entry(record, setting, on_method_front=mine, on_front=overall)
+        _entry(record, setting, _against(static, (answers or {}).get(record.record_id)), mine, overall)
         for record, mine, overall in zip(ordered, own, _front(ordered), strict=True)
     )
     worth = _worth(ordered, objectives)
@@ -52,6 +67,7 @@ def build(records: Iterable[Record], *, command: str = "", papers: Iterable[Pape
         methods=tuple(_summary(name, by_method[name], objectives) for name in sorted(by_method)),
         hypervolume=worth,
         hypervolume_share=_share(worth, objectives),
+        seeds=seed_spreads(ordered),
         paper=tuple(
             row
             for row in papers
@@ -136,7 +152,15 @@ def _summary(name: str, records: Sequence[Record], objectives: Sequence[Objectiv
     )
 
 
-def _entry(record: Record, setting: Setting, *, on_method_front: bool, on_front: bool) -> Entry:
+def _against(static: Answers | None, answers: Answers | None) -> Paired | None:
+    if static is None or answers is None or static is answers or static.images != answers.images:
+        return None
+    return paired(static.bits(), answers.bits())
+
+
+def _entry(
+    record: Record, setting: Setting, against_dense: Paired | None, on_method_front: bool, on_front: bool
+) -> Entry:
     accuracy, compute = record.accuracy, record.compute
     return Entry(
         record_id=record.record_id,
@@ -153,8 +177,10 @@ def _entry(record: Record, setting: Setting, *, on_method_front: bool, on_front:
         top1_ci95_low_pct=accuracy.top1_ci95_low_pct,
         top1_ci95_high_pct=accuracy.top1_ci95_high_pct,
         top5_pct=accuracy.top5_pct,
-        baseline=not record.point.knobs and math.isclose(compute.gmacs_mean, setting.dense_gmacs),
+        baseline=is_static(record),
         on_method_front=on_method_front,
         on_front=on_front,
         speed=speed_ladders(record.speed),
+        against_dense=against_dense,
+        corruption=summarise(record),
     )

@@ -327,6 +327,11 @@ class Record(Frozen):
         return self
 
 
+def is_static(record: Record) -> bool:
+    """Whether a record is of the static backbone itself: nothing to turn, and it costs what dense costs."""
+    return not record.point.knobs and math.isclose(record.compute.gmacs_mean, record.compute.dense_gmacs)
+
+
 def saving_pct(gmacs_mean: float, dense_gmacs: float) -> float:
     """What is saved against the static backbone, in percent of it.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from dynvit.leaderboard.answers import Answers
 from dynvit.leaderboard.attached import RobustnessAttachment, SpeedAttachment
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.files import write_whole
@@ -21,6 +22,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "record.schema.json": Record,
     "robustness.schema.json": RobustnessAttachment,
     "speed.schema.json": SpeedAttachment,
+    "answers.schema.json": Answers,
     "leaderboard.schema.json": Leaderboard,
 }
 

@@ -1,0 +1,188 @@
+"""Ready sets of corrupted images on disk: ``corruption/severity/class/image``, or shards in ``corruption/severity``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from dynvit.data.corruptions.catalogue import CORRUPTIONS
+from dynvit.data.corruptions.loading import Variant
+from dynvit.data.datasets import DatasetSpec
+from dynvit.data.manifest import Manifest, Sample
+from dynvit.data.opening import open_split
+from dynvit.data.source import BadSampleError, Example, ImageSource, OnBadSample
+from dynvit.data.splits import ranked
+from dynvit.errors import InputError
+
+_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+_WNIDS = 1000  # classes of ImageNet-1k, whose folders are named by WordNet ids
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """Images in class folders under ``root``; a sample's ``shard`` is its path from there."""
+
+    spec: DatasetSpec
+    split: str
+    manifest: Manifest
+    root: Path
+    on_bad_sample: OnBadSample = "raise"
+    lost: int = 0
+
+    def __len__(self) -> int:
+        return len(self.manifest)
+
+    @property
+    def expected(self) -> int:
+        """Samples that the split should hold."""
+        return len(self.manifest) + self.lost
+
+    def read(self, index: int) -> Example:
+        """Decode one image to RGB. Raises: ``BadSampleError``."""
+        sample = self.manifest.samples[index]
+        try:
+            with Image.open(self.root / sample.shard) as image:
+                return Example(sample.key, sample.label, image.convert("RGB"))
+        except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+            raise BadSampleError(
+                f"{self.root / sample.shard} cannot be decoded: fetch it again, or count and skip such images "
+                "with --on-bad-sample skip"
+            ) from error
+
+    def subset(self, indices: Iterable[int]) -> FolderSource:
+        """The same source with these samples only, in this order."""
+        chosen = Manifest(tuple(self.manifest.samples[i] for i in indices))
+        return dataclasses.replace(self, manifest=chosen, lost=0)
+
+
+def open_ready(
+    folder: Path,
+    spec: DatasetSpec,
+    split: str,
+    variants: Sequence[Variant],
+    measured: ImageSource,
+    limit: int,
+    seed: int,
+) -> dict[Variant, ImageSource]:
+    """The set's images of each variant: those of ``measured`` where the names agree, else a fair draw of ``limit``.
+
+    Raises: ``InputError`` naming the corruptions, severities, classes or images that are missing.
+    """
+    if not folder.is_dir():
+        raise InputError(f"no folder {str(folder)!r}: --corrupted-dir takes one that holds corruption/severity/class")
+    places = {variant: _place(folder, variant) for variant in variants}
+    missing = [f"{variant.corruption}/{variant.severity}" for variant, place in places.items() if place is None]
+    if missing:
+        raise InputError(
+            f"{folder} lacks {_some(missing)}: fetch the whole set, or choose with --corruptions and --severities"
+        )
+    found = {variant: place for variant, place in places.items() if place is not None}
+    classes = _classes(folder, found.values(), spec)
+    sources: dict[Variant, ImageSource] = {}
+    for variant, place in found.items():
+        if _has_shards(place):
+            source = open_split(
+                spec.name, split, data_dir=place, seed=seed, on_bad_sample=measured.on_bad_sample, quiet=True
+            )
+        else:
+            source = _open_classes(place, spec, split, classes, measured.on_bad_sample)
+        sources[variant] = _matched(source, measured, place, limit, seed)
+    return sources
+
+
+def _place(folder: Path, variant: Variant) -> Path | None:
+    """ImageNet-C unpacks with or without the folders of its groups."""
+    name, group = variant.corruption, CORRUPTIONS[variant.corruption].group
+    for place in (folder / name, folder / group / name):
+        if (place / str(variant.severity)).is_dir():
+            return place / str(variant.severity)
+    return None
+
+
+def _has_shards(place: Path) -> bool:
+    return (place / "_info.json").is_file() or next(place.glob("*.tar"), None) is not None
+
+
+def _folders(place: Path) -> set[str]:
+    return {entry.name for entry in place.iterdir() if entry.is_dir()}
+
+
+def _classes(folder: Path, places: Iterable[Path], spec: DatasetSpec) -> list[str]:
+    """The names of the class folders in the order of the labels.
+
+    Raises: ``InputError`` where a place lacks one, or there are too many or too few.
+    """
+    there = {place: _folders(place) for place in places if not _has_shards(place)}
+    expected = _expected_classes(spec) or set().union(*there.values())
+    for place, names in there.items():
+        where = place.relative_to(folder)
+        if lacking := sorted(expected - names):
+            raise InputError(f"{folder} lacks {len(lacking)} of {len(expected)} classes in {where}: {_some(lacking)}")
+        if extra := sorted(names - expected):
+            raise InputError(f"{folder} has folders in {where} that are no class of {spec.name}: {_some(extra)}")
+    if there and len(expected) != spec.num_classes:
+        raise InputError(
+            f"{folder} has {len(expected)} class folders, {spec.name} has {spec.num_classes} classes: "
+            "fetch the whole set, or give the dataset that it was made from"
+        )
+    return list(spec.class_names) if expected == set(spec.class_names) else sorted(expected)
+
+
+def _expected_classes(spec: DatasetSpec) -> set[str]:
+    if spec.name == "imagenet" and spec.num_classes == _WNIDS:
+        from timm.data import ImageNetInfo
+
+        return set(ImageNetInfo("imagenet-1k").label_names())
+    return set(spec.class_names)
+
+
+def _open_classes(
+    place: Path, spec: DatasetSpec, split: str, classes: Sequence[str], on_bad_sample: OnBadSample
+) -> FolderSource:
+    samples = tuple(_samples(place, classes))
+    for name, label in zip(classes, range(len(classes)), strict=True):
+        if not any(sample.label == label for sample in samples):
+            raise InputError(f"class folder {place / name} holds no image: fetch the set again")
+    return FolderSource(spec, split, Manifest(samples).unique_keys(), place, on_bad_sample)
+
+
+def _samples(place: Path, classes: Sequence[str]) -> Iterator[Sample]:
+    for label, name in enumerate(classes):
+        for file in sorted((place / name).iterdir()):
+            if file.suffix.lower() in _SUFFIXES:
+                yield Sample(f"{name}/{file.name}", file.stem, label, 0, file.stat().st_size, "")
+
+
+def _matched(source: ImageSource, measured: ImageSource, place: Path, limit: int, seed: int) -> ImageSource:
+    """The measured images in the set, by the last part of their names."""
+    wanted = [sample.key.rpartition("/")[2] for sample in measured.manifest.samples]
+    there = {sample.key.rpartition("/")[2]: index for index, sample in enumerate(source.manifest.samples)}
+    lacking = [name for name in wanted if name not in there]
+    if len(lacking) == len(wanted):  # other names throughout: these images cannot be told apart from others
+        return source.subset(ranked([s.key for s in source.manifest.samples], seed, "limit")[:limit])
+    if lacking:
+        raise InputError(
+            f"{place} lacks {len(lacking)} of the {len(wanted)} images that are measured: {_some(lacking)}"
+        )
+    for name, sample in zip(wanted, measured.manifest.samples, strict=True):
+        found = source.manifest.samples[there[name]]
+        if found.label != sample.label:
+            raise InputError(
+                f"image {name} has class {found.label} in {place} and class {sample.label} in the split: "
+                "the classes are in another order, or it is another dataset"
+            )
+    matched = source.subset(there[name] for name in wanted)
+    # Under the split's own names, so that answers here and there can be paired.
+    pairs = zip(matched.manifest.samples, measured.manifest.samples, strict=True)
+    named = Manifest(tuple(dataclasses.replace(found, key=sample.key) for found, sample in pairs))
+    renamed: ImageSource = dataclasses.replace(matched, manifest=named)  # type: ignore[type-var]
+    return renamed
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

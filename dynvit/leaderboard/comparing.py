@@ -1,0 +1,104 @@
+"""Records compared image by image: found by name, paired, shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from dynvit.errors import InputError
+from dynvit.leaderboard.answers import Answers, read_answers
+from dynvit.leaderboard.attached import RUNS
+from dynvit.leaderboard.paired import Paired, paired
+from dynvit.leaderboard.record import Record, is_static
+from dynvit.leaderboard.store import RunStore
+
+SHOWN = 8  # digits of an id, enough for one folder
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A record and which images it answered right."""
+
+    record: Record
+    answers: Answers
+
+
+def read_answered(folder: Path) -> list[Answered]:
+    """The reporting records of a bench whose answers were kept.
+
+    Raises: ``InputError`` where there is no bench, or none of its records has its answers.
+    """
+    runs = folder / RUNS if folder.is_dir() else folder
+    if not runs.is_file():
+        raise InputError(f"no bench in {str(folder)!r}: give its output folder, or FOLDER:RECORD")
+    kept = read_answers(runs)
+    reported = [record for record in RunStore(runs).read() if record.role == "report"]
+    found = [Answered(record, kept[record.record_id]) for record in reported if record.record_id in kept]
+    if not found:
+        raise InputError(f"{runs} has no answers kept image by image: run the bench again with --fresh")
+    return found
+
+
+def find(name: str) -> Answered:
+    """The record of ``FOLDER:ID``, by the id's beginning; of ``FOLDER`` alone its static backbone.
+
+    Raises: ``InputError`` where no record is called so, or several are.
+    """
+    folder, _, prefix = (name, "", "") if Path(name).exists() else name.rpartition(":")
+    if not folder:
+        raise InputError(f"{name!r} names no record: write FOLDER:ID; dynvit compare FOLDER lists them")
+    answered = read_answered(Path(folder))
+    found = [one for one in answered if (one.record.record_id.startswith(prefix) if prefix else is_static(one.record))]
+    if not found:
+        what = f"record {prefix!r} with answers kept" if prefix else "record of the static backbone"
+        raise InputError(f"{folder} has no {what}: dynvit compare {folder} lists what there is")
+    if len(found) > 1 and prefix:
+        raise InputError(f"{len(found)} records of {folder} begin with {prefix!r}: give more of the id")
+    return found[0]
+
+
+def compare(first: Answered, second: Answered) -> Paired:
+    """Second minus first. Raises: ``InputError`` where they were not measured on the same images."""
+    if first.answers.images != second.answers.images:
+        raise InputError(
+            f"records {first.record.record_id} and {second.record.record_id} are of other images "
+            f"({first.answers.n:,} and {second.answers.n:,}): measure both on one split, with one --limit and --seed"
+        )
+    return paired(first.answers.bits(), second.answers.bits())
+
+
+def comparison_table(first: Answered, others: list[Answered]) -> Table:
+    """One row for each of the others, as it stands to the first."""
+    base = first.record
+    shown = Table(
+        title=f"against {base.method.name} {base.record_id[:SHOWN]}: {base.accuracy.top1_pct:.2f} % "
+        f"at {base.compute.gmacs_mean:.4g} GMACs, {first.answers.n:,} images",
+        caption="difference in points with its 95 % interval, paired · p of the exact McNemar test, for one comparison "
+        "alone: of twenty rows one falls below 0.05 by chance",
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
+    for heading in ("record", "method"):
+        shown.add_column(heading, no_wrap=True)
+    for heading in ("GMACs", "top-1 %", "gained, lost", "difference", "p"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for other in others:
+        result = compare(first, other)
+        record = other.record
+        shown.add_row(
+            record.record_id[:SHOWN],
+            record.method.name,
+            f"{record.compute.gmacs_mean:.4g}",
+            f"{record.accuracy.top1_pct:.2f}",
+            f"{result.gained}, {result.lost}",
+            rf"{result.difference_points:+.2f} \[{result.ci95_low_points:+.2f}, {result.ci95_high_points:+.2f}]",
+            f"{result.p_value:.2g}",
+        )
+    return shown

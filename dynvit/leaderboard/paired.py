@@ -1,0 +1,80 @@
+"""Two sets of answers to the same images: is one better, and by how much?
+
+Two accuracies with an interval each say less than the images know: where both models fail on the same ones, their
+difference is known far better than either.
+"""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import Field
+
+from dynvit.errors import InputError
+from dynvit.leaderboard.answers import Bools
+from dynvit.leaderboard.interval import Z95, Interval
+from dynvit.leaderboard.record import Count, Frozen
+
+
+class Paired(Frozen):
+    """How a second set of answers stands to a first."""
+
+    n: int = Field(ge=1, description="images that both answered")
+    gained: Count = Field(description="images that only the second answers right")
+    lost: Count = Field(description="images that only the first answers right")
+    difference_points: float = Field(ge=-100, le=100, description="accuracy, second minus first, points of percent")
+    ci95_low_points: float = Field(description="lower end of its 95 % interval, points of percent")
+    ci95_high_points: float = Field(description="upper end of its 95 % interval, points of percent")
+    p_value: float = Field(ge=0, le=1, description="of the exact McNemar test that neither is better")
+
+
+def paired(first: Bools, second: Bools) -> Paired:
+    """Compare answers image by image.
+
+    Shape: both (n,). Raises: ``InputError`` where they are not of equally many images.
+    """
+    if first.shape != second.shape or not len(first):
+        raise InputError(f"answers to {len(first)} and {len(second)} images cannot be paired: measure the same images")
+    n = len(first)
+    gained, lost = int((second & ~first).sum()), int((first & ~second).sum())
+    interval = difference_interval(gained, lost, n)
+    return Paired(
+        n=n,
+        gained=gained,
+        lost=lost,
+        difference_points=100 * (gained - lost) / n,
+        ci95_low_points=interval.low_pct,
+        ci95_high_points=interval.high_pct,
+        p_value=mcnemar(gained, lost),
+    )
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """The p value that so uneven a split of the images where two models differ is chance; exact, two-sided.
+
+    Source: McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
+    1947, with the binomial instead of its approximation.
+
+    >>> round(mcnemar(1, 9), 6)  # 2 (1 + 10) / 2^10
+    0.021484
+    >>> mcnemar(0, 0)
+    1.0
+    """
+    from scipy.stats import binomtest
+
+    return float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
+
+
+def difference_interval(gained: int, lost: int, n: int, z: float = Z95) -> Interval:
+    """The interval of a difference of paired shares, in points; right also where nearly all answers agree.
+
+    Source: Bonett & Price, "Adjusted Wald confidence interval for a difference of binomial proportions based on paired
+    data", 2012, eq. (4): one image more on each side, then Wald.
+
+    >>> low, high = difference_interval(30, 10, 1000)
+    >>> round(low, 2), round(high, 2)
+    (0.73, 3.26)
+    """
+    up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
+    half = z * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
+    return Interval(100 * max(-1.0, up - down - half), 100 * min(1.0, up - down + half))

@@ -1,0 +1,277 @@
+"""A bench under corruptions, end to end on digits; ready sets; records compared image by image."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bench_helpers import SMALL, bench, records
+from PIL import Image
+
+from dynvit.bench.command import run_bench
+from dynvit.cli import main
+from dynvit.data import open_split
+from dynvit.data.corruptions import CORRUPTIONS, corrupt
+from dynvit.errors import InputError
+from dynvit.leaderboard.answers import ANSWERS, read_answers
+from dynvit.leaderboard.attached import RobustnessStore, read_run
+from dynvit.leaderboard.board import read_board
+from dynvit.leaderboard.build import build
+from dynvit.leaderboard.corruption import ALEXNET_ERROR, mean_corruption_error, summarise
+from dynvit.leaderboard.paired import difference_interval, mcnemar, paired
+from dynvit.leaderboard.record import Record, record_id
+from dynvit.leaderboard.spread import seed_spreads
+
+CORRUPTED: dict[str, Any] = {
+    **SMALL,
+    "methods": ("dense", "topk"),
+    "epochs": 1,
+    "points": 2,
+    "corruptions": ("noise", "jpeg_compression"),
+    "severities": (1, 5),
+    "corruptions_limit": 20,
+}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a bench under four corruptions at two severities."""
+    folder = tmp_path_factory.mktemp("corrupted") / "out"
+    bench(folder, **CORRUPTED)
+    return folder
+
+
+def lines(folder: Path) -> list[str]:
+    return (folder / "robustness.jsonl").read_text().splitlines()
+
+
+def test_every_point_is_measured_under_every_corruption_and_severity(done: Path) -> None:
+    stored = RobustnessStore(done / "robustness.jsonl").read()
+    asked = {(line.record_id, line.measured.attack, line.measured.settings["severity"]) for line in stored}
+    assert len(asked) == len(stored) == 3 * 4 * 2
+    for line in stored:
+        assert line.measured.n == 20
+        assert line.measured.accuracy_ci95_low_pct <= line.measured.accuracy_pct <= line.measured.accuracy_ci95_high_pct
+        # Neither arm adapts to its image: no corruption may change what it costs.
+        assert line.measured.gmacs_mean_under_attack == pytest.approx(line.measured.clean_gmacs_mean)
+    assert main(["validate", str(done)]) == 0
+
+
+def test_the_board_says_what_corruptions_come_to(done: Path, capsys: pytest.CaptureFixture) -> None:
+    for entry in read_board(done / "leaderboard.json").entries:
+        assert entry.corruption is not None
+        assert [row.name for row in entry.corruption.corruptions] == [
+            n for n in CORRUPTIONS if "noise" in n or "jpeg" in n
+        ]
+        assert entry.corruption.mce_pct is None  # no AlexNet was measured on digits
+        assert entry.corruption.gmacs_drift_pct == pytest.approx(0, abs=1e-9)
+    assert main(["show", str(done)]) == 0
+    assert "under corruptions" in capsys.readouterr().out
+
+
+def test_what_is_measured_is_not_measured_again_and_a_lost_line_is(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = lines(done)
+    (done / "robustness.jsonl").write_text("\n".join(before[:-2]) + "\n" + before[-2][:40])  # killed while writing
+    with pytest.warns(UserWarning, match="torn"):
+        bench(done, **CORRUPTED)
+    fleeting = ("date_utc", "wall_s", "command", "environment")
+    stripped = [
+        [{k: v for k, v in json.loads(line).items() if k not in fleeting} for line in f] for f in (before, lines(done))
+    ]
+    assert stripped[0] == stripped[1]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("dynvit.bench.corrupting.evaluate", refuse)
+    bench(done, **CORRUPTED)
+
+
+def test_a_finished_bench_may_be_asked_for_more(done: Path) -> None:
+    bench(done, **{**CORRUPTED, "corruptions": ("fog",), "severities": (3,)})
+    assert len(lines(done)) == 3 * 4 * 2 + 3
+
+
+def test_records_are_compared_image_by_image(done: Path, capsys: pytest.CaptureFixture) -> None:
+    answers = read_answers(done / "runs.jsonl")
+    for record in records(done):
+        assert answers[record.record_id].bits().sum() == record.accuracy.n_correct
+    dense, first, *_ = sorted(records(done), key=lambda record: record.method.name)
+    entry = next(e for e in read_board(done / "leaderboard.json").entries if e.record_id == first.record_id)
+    assert entry.against_dense is not None
+    assert entry.against_dense.difference_points == pytest.approx(first.accuracy.top1_pct - dense.accuracy.top1_pct)
+    assert main(["compare", str(done)]) == 0
+    assert first.record_id[:8] in capsys.readouterr().out
+    assert main(["compare", str(done), f"{done}:{first.record_id[:10]}"]) == 0
+    assert main(["compare", f"{done}:zz"]) == 2
+    assert "no record 'zz'" in capsys.readouterr().err
+
+
+def test_other_images_are_not_compared(done: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    other = tmp_path / "other"
+    bench(other, methods=("dense",), epochs=1, limit=30)
+    assert main(["compare", str(done), str(other)]) == 2
+    assert "are of other images (60 and 30)" in capsys.readouterr().err
+    (other / ANSWERS).unlink()
+    assert main(["compare", str(other)]) == 2
+    assert "no answers kept" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--corruptions", "fogg"], "unknown corruption 'fogg': did you mean 'fog'?"),
+        (["--corruptions", "fog", "--severities", "0,6"], "a severity is a number from 1 to 5, not 0"),
+        (["--corruptions", "fog", "--severities", "a"], "--severities takes whole numbers"),
+        (["--corrupted-dir", "nowhere"], "no folder 'nowhere'"),
+    ],
+)
+def test_wrong_input_is_said_in_a_line(
+    arguments: list[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(["bench", "--dry-run", "--output", str(tmp_path / "out"), *arguments]) == 2
+    assert line in capsys.readouterr().err
+
+
+def ready_set(folder: Path, names: tuple[str, ...] = ("fog", "jpeg_compression"), images: int = 60) -> Path:
+    """The measured digits, corrupted by us and stored as ImageNet-C is."""
+    source = open_split("digits", "validation", limit=images)
+    for name in names:
+        for severity in (1, 5):
+            for index, sample in enumerate(source.manifest.samples):
+                place = folder / CORRUPTIONS[name].group / name / str(severity) / str(sample.label)
+                place.mkdir(parents=True, exist_ok=True)
+                pixels = np.asarray(source.read(index).image)
+                Image.fromarray(corrupt(pixels, name, severity, sample.key)).save(place / f"{sample.key}.png")
+    return folder
+
+
+def _take(folder: Path) -> None:
+    for file in (folder / "weather" / "fog" / "5" / "7").iterdir():
+        file.unlink()
+    (folder / "weather" / "fog" / "5" / "7").rmdir()
+
+
+def _mislabel(folder: Path) -> None:
+    place = folder / "weather" / "fog" / "1"
+    file = next((place / "3").iterdir())
+    file.rename(place / "4" / file.name)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "line"),
+    [
+        (_take, r"lacks 1 of 10 classes in weather/fog/5: 7"),
+        (_mislabel, r"has class 4 in .* and class 3 in the split"),
+        (lambda folder: next((folder / "weather" / "fog" / "1" / "3").iterdir()).unlink(), "lacks 1 of the 60 images"),
+        (lambda folder: (folder / "weather" / "fog" / "1" / "moon").mkdir(), "no class of digits: moon"),
+        (lambda folder: (folder / "digital").rename(folder / "other"), r"lacks jpeg_compression/1, jpeg_compression/5"),
+    ],
+)
+def test_a_ready_set_that_is_not_whole_is_refused_by_what_it_lacks(
+    break_it: Callable[[Path], object], line: str, tmp_path: Path
+) -> None:
+    folder = ready_set(tmp_path / "set")
+    break_it(folder)
+    options = {**CORRUPTED, "corruptions": ("fog", "jpeg_compression"), "corruptions_limit": 60}
+    with pytest.raises(InputError, match=line):
+        run_bench(
+            None, {**options, "corrupted_dir": str(folder), "output": str(tmp_path / "o")}, fresh=False, dry_run=True
+        )
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_ready_set_of_our_own_corruptions_gives_our_own_numbers(tmp_path: Path) -> None:
+    options = {**CORRUPTED, "methods": ("dense",), "corruptions": ("fog", "jpeg_compression"), "corruptions_limit": 60}
+    bench(tmp_path / "out", **options)
+    bench(tmp_path / "out", **options, corrupted_dir=str(ready_set(tmp_path / "set")))
+    found: dict[Any, set[Any]] = {}
+    for line in RobustnessStore(tmp_path / "out" / "robustness.jsonl").read():
+        measured = line.measured
+        found.setdefault((measured.attack, measured.settings["severity"]), set()).add((measured.right, measured.images))
+    assert len(lines(tmp_path / "out")) == 8
+    assert all(len(answers) == 1 for answers in found.values())
+
+
+def test_the_paired_test_is_mcnemars() -> None:
+    # 9 against 1 of ten images: 2 (C(10,0) + C(10,1)) / 2^10.
+    assert mcnemar(9, 1) == mcnemar(1, 9) == pytest.approx(2 * (1 + 10) / 2**10)
+    assert mcnemar(5, 5) == 1
+    first = np.array([1, 1, 1, 0, 0, 0, 0, 0], bool)
+    second = np.array([1, 1, 0, 1, 1, 0, 0, 0], bool)
+    result = paired(first, second)
+    assert (result.gained, result.lost, result.difference_points) == (2, 1, 12.5)
+    assert result.p_value == pytest.approx(sum(math.comb(3, k) for k in (0, 1, 2, 3)) / 2**3)
+    with pytest.raises(InputError, match="8 and 7 images cannot be paired"):
+        paired(first, second[1:])
+
+
+def test_the_interval_of_a_difference_holds_the_truth_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    gained, lost, _ = rng.multinomial(200, (0.06, 0.02, 0.92), 4000).T
+    held = [
+        low <= 4 <= high
+        for low, high in (difference_interval(int(g), int(b), 200) for g, b in zip(gained, lost, strict=True))
+    ]
+    assert 0.94 <= np.mean(held) <= 0.975
+
+
+def _seeded(record: Record, seed: int, correct: int) -> Record:
+    seeds = record.seeds.model_copy(update={"training": seed})
+    name = record_id(
+        role=record.role,
+        method=record.method,
+        checkpoint=record.checkpoint,
+        backbone=record.backbone,
+        dataset=record.dataset.name,
+        split=record.dataset.split,
+        manifest_sha256=record.dataset.manifest_sha256,
+        limit=record.dataset.limit,
+        preprocessing=record.preprocessing,
+        knobs=record.point.knobs,
+        rule=record.compute.rule,
+        seeds=seeds,
+    )
+    share = {
+        "n_correct": correct,
+        "top1_pct": 100 * correct / 60,
+        "top1_ci95_low_pct": 0.0,
+        "top1_ci95_high_pct": 100.0,
+    }
+    accuracy = record.accuracy.model_copy(update={**share, "top5_pct": 100.0})
+    return record.model_copy(update={"record_id": name, "seeds": seeds, "accuracy": accuracy})
+
+
+def test_several_training_seeds_are_shown_as_a_spread(done: Path) -> None:
+    one = next(record for record in records(done) if record.method.name == "topk")
+    trainings = [_seeded(one, seed, correct) for seed, correct in ((0, 30), (1, 33), (2, 36))]
+    [spread] = seed_spreads(trainings)
+    assert spread.seeds == (0, 1, 2)
+    assert (spread.top1_mean_pct, spread.top1_sd_pct) == (pytest.approx(55), pytest.approx(5))
+    assert build(trainings).seeds == (spread,)
+    assert seed_spreads(trainings[:1]) == ()
+
+
+def test_mce_is_alexnets_share_and_leaves_out_a_frost_that_is_not_the_published_one(done: Path) -> None:
+    assert mean_corruption_error(ALEXNET_ERROR) == pytest.approx(100)
+    record = next(record for record in read_run(done / "runs.jsonl") if record.robustness)
+    template = record.robustness[0]
+    all_of_it = [
+        template.model_copy(
+            update={"attack": name, "settings": {**template.settings, "severity": s}, "accuracy_pct": 0.0}
+        )
+        for name in CORRUPTIONS
+        for s in (1, 2, 3, 4, 5)
+    ]
+    backbone = record.backbone.model_copy(update={"num_classes": 1000})
+    summary = summarise(record.model_copy(update={"backbone": backbone, "robustness": tuple(all_of_it)}))
+    assert summary is not None
+    assert "frost" not in summary.mce_over
+    assert len(summary.mce_over) == 14
+    assert not summary.mce_published
+    assert summary.mce_pct == pytest.approx(100 * np.mean([1 / ALEXNET_ERROR[name] for name in summary.mce_over]))
