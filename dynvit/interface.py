@@ -239,7 +239,10 @@ class Stage:
     ``loss`` calls the model it is given (which may be wrapped for several processes), never another handle
     on it. ``frozen`` are modules that the loss reads and nobody trains (a teacher): the trainer keeps them on
     the model's device, in eval mode. ``begin`` runs once before the first step (surgery, re-initialisation).
-    ``until`` is asked after each epoch and ends the stage early. Units: ``epochs`` over the training split.
+    ``until`` is asked after each epoch and ends the stage early.
+
+    Units: ``epochs`` over ``share`` of the training split, 1 for all of it: a stage that should ask ``until`` often, or
+    be over before it has seen each image once, has short epochs, each of other images.
     """
 
     name: str
@@ -250,6 +253,7 @@ class Stage:
     begin: Callable[[DynamicModel], None] | None = None
     until: Callable[[DynamicModel], bool] | None = None
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
