@@ -27,6 +27,7 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from dynvit import cost
 from dynvit.backbones.normalize import Normalize
@@ -68,8 +69,9 @@ class Subject:
         """
         import timm
 
+        import dynvit.backbones.levit_small
         import dynvit.backbones.small
-        import dynvit.backbones.t2t  # noqa: F401 - both register our backbones with timm
+        import dynvit.backbones.t2t  # noqa: F401 - all register our backbones with timm
         from dynvit.errors import unknown
 
         method = methods.get(name)()
@@ -113,11 +115,24 @@ class Subject:
 
 
 def _spread(backbone: nn.Module) -> nn.Module:
-    """Weights large enough that logits and attention differ between images: fresh ones are near constant."""
+    """Weights large enough that logits and attention differ between images: fresh ones are near constant.
+
+    A batch norm gets statistics of its own, and a scale that is not zero: LeViT begins with its branches switched off.
+    """
     with torch.no_grad():
         for parameter in backbone.parameters():
             if parameter.ndim > 1:
                 parameter.normal_(std=1.5 * parameter[0].numel() ** -0.5)
+        for norm in backbone.modules():
+            if isinstance(norm, _BatchNorm):
+                for tensor, low, high in (
+                    (norm.weight, 0.5, 1.5),
+                    (norm.running_var, 0.5, 1.5),
+                    (norm.bias, -0.2, 0.2),
+                    (norm.running_mean, -0.2, 0.2),
+                ):
+                    if tensor is not None:
+                        tensor.uniform_(low, high)
     return backbone
 
 
