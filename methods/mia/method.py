@@ -1,0 +1,40 @@
+"""MIA-Former as the core sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import ClassVar
+
+from optuna.distributions import BaseDistribution, FloatDistribution
+from torch import nn
+
+from dynvit.interface import DynamicModel, Method, Recipe
+
+from .deit import DeiTReading
+from .model import MIAModel
+from .options import THRESHOLDS, MIAOptions
+
+
+class MIAFormer(Method[MIAOptions]):
+    """MIA-Former on any backbone that has a reading: plain ViTs with a class token."""
+
+    summary = "blocks, heads and tokens chosen by controllers (Yu et al., 2022)"
+    Options = MIAOptions
+    needs_training = True
+    recipes: ClassVar[Mapping[str, Recipe]] = {}
+
+    def knobs(self, options: MIAOptions) -> Mapping[str, BaseDistribution]:
+        """P(keep) above which a gate is open, for each dimension that is decided; 0 keeps all, 0.5 is the paper's."""
+        return {THRESHOLDS[name]: FloatDistribution(0.0, 1.0) for name in options.dimensions}
+
+    def attach(self, backbone: nn.Module, options: MIAOptions) -> DynamicModel:
+        """A backbone that we know from inside.
+
+        Raises: ``InputError`` that names any other, and the reason.
+        """
+        return MIAModel(backbone, DeiTReading(backbone, options), options)
+
+    def options_for(self, target: float, backbone: nn.Module, options: MIAOptions) -> MIAOptions:
+        """The options with ``target`` in them. Raises: ``InputError`` for one that cannot be reached."""
+        return replace(options, target=target)
