@@ -195,13 +195,22 @@ def relative_bias(attention: Attention | AttentionDownsample) -> Tensor:
 
 
 def attention_parts(
-    shape: LeViTBlockShape, tokens: cost.Count, heads: cost.Count, width: cost.Count | None = None
+    shape: LeViTBlockShape,
+    tokens: cost.Count,
+    heads: cost.Count,
+    width: cost.Count | None = None,
+    keys: cost.Count | None = None,
 ) -> list[Part]:
-    """The attention half of a block on some of its tokens and heads; ``width`` are the channels read and written."""
+    """The attention half of a block on some of its tokens and heads.
+
+    ``width`` are the channels that are read and written, default all; ``keys`` the tokens that each token sees,
+    default as many.
+    """
     name, channels = f"{shape.name}.attn", shape.width if width is None else width
+    seen = tokens if keys is None else keys
     return [
         *_linear(f"{name}.qkv", tokens, channels, heads * (2 * shape.key_dim + shape.value_dim)),
-        cost.Attention(name, tokens, tokens, heads, shape.key_dim, shape.value_dim),
+        cost.Attention(name, tokens, seen, heads, shape.key_dim, shape.value_dim),
         *_linear(f"{name}.proj", tokens, heads * shape.value_dim, channels),
     ]
 

@@ -11,13 +11,13 @@ from torch import nn
 
 from dynvit.interface import DynamicModel, Method, Recipe
 
-from .deit import DeiTReading
 from .model import MIAModel
 from .options import THRESHOLDS, MIAOptions
+from .readings import reading_of
 
 
 class MIAFormer(Method[MIAOptions]):
-    """MIA-Former on any backbone that has a reading: plain ViTs with a class token."""
+    """MIA-Former on any backbone that has a reading: plain ViTs with a class token, and LeViTs."""
 
     summary = "blocks, heads and tokens chosen by controllers (Yu et al., 2022)"
     Options = MIAOptions
@@ -33,7 +33,7 @@ class MIAFormer(Method[MIAOptions]):
 
         Raises: ``InputError`` that names any other, and the reason.
         """
-        return MIAModel(backbone, DeiTReading(backbone, options), options)
+        return MIAModel(backbone, reading_of(backbone, options), options)
 
     def options_for(self, target: float, backbone: nn.Module, options: MIAOptions) -> MIAOptions:
         """The options with ``target`` in them. Raises: ``InputError`` for one that cannot be reached."""
