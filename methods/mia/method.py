@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 from torch import nn
 
-from dynvit.interface import DynamicModel, Method, Recipe
+from dynvit.errors import InputError
+from dynvit.interface import DynamicModel, Method, Recipe, Stage
 
 from .model import MIAModel
 from .options import THRESHOLDS, MIAOptions
 from .readings import reading_of
+from .recipes import RECIPES, MIARecipe
+from .stages import stages
 
 
 class MIAFormer(Method[MIAOptions]):
@@ -22,7 +25,7 @@ class MIAFormer(Method[MIAOptions]):
     summary = "blocks, heads and tokens chosen by controllers (Yu et al., 2022)"
     Options = MIAOptions
     needs_training = True
-    recipes: ClassVar[Mapping[str, Recipe]] = {}
+    recipes: ClassVar[Mapping[str, Recipe]] = RECIPES
 
     def knobs(self, options: MIAOptions) -> Mapping[str, BaseDistribution]:
         """P(keep) above which a gate is open, for each dimension that is decided; 0 keeps all, 0.5 is the paper's."""
@@ -34,6 +37,15 @@ class MIAFormer(Method[MIAOptions]):
         Raises: ``InputError`` that names any other, and the reason.
         """
         return MIAModel(backbone, reading_of(backbone, options), options)
+
+    def stages(self, model: DynamicModel, recipe: Recipe) -> Sequence[Stage]:
+        """Keep everything, co-train, agents alone, all together.
+
+        Raises: ``InputError`` for a recipe of another method.
+        """
+        if not isinstance(model, MIAModel) or not isinstance(recipe, MIARecipe):
+            raise InputError(f"method mia trains with its own recipes: {', '.join(self.recipes)}")
+        return stages(model, recipe)
 
     def options_for(self, target: float, backbone: nn.Module, options: MIAOptions) -> MIAOptions:
         """The options with ``target`` in them. Raises: ``InputError`` for one that cannot be reached."""

@@ -101,11 +101,18 @@ class MIAModel(DynamicModel):
         return self.masked(images, replayed(masks), asked=_asked(self.thresholds(point)))
 
     def masked(
-        self, images: Tensor, decide: Decide, *, asked: Sequence[str] = DIMENSIONS, values: bool = False
+        self,
+        images: Tensor,
+        decide: Decide,
+        *,
+        asked: Sequence[str] = DIMENSIONS,
+        values: bool = False,
+        apart: bool = False,
     ) -> MIAPrediction:
         """The differentiable form under any rule of what is kept.
 
-        ``asked`` are the dimensions whose branches run; ``values`` runs the critics beside the actors.
+        ``asked`` are the dimensions whose branches run; ``values`` runs the critics beside the actors; ``apart`` lets no
+        gradient from the controllers into the backbone.
 
         Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
         """
@@ -113,7 +120,7 @@ class MIAModel(DynamicModel):
         tokens = self.reading.embed(images)
         for index in range(len(self.reading.gates)):
             tokens = self.reading.enter(index, tokens)
-            found = self._ask(index, tokens, asked, values)
+            found = self._ask(index, tokens.detach() if apart else tokens, asked, values)
             kept = self._not_empty(index, decide(index, found), found)
             tokens = self.reading.masked(index, tokens, kept)
             gates.append(found)
@@ -211,10 +218,10 @@ class MIAModel(DynamicModel):
         head_mask, token_mask = everything.heads & runs[:, None], everything.tokens & runs[:, None]
         live = runs.nonzero().flatten()
         whole = len(live) == len(tokens)
-        if "heads" in asked and summary is not None and len(live):
+        if "heads" in asked and summary is not None:
             logits = controller.heads(controller.head_features(summary if whole else summary[live]))
             heads, head_mask = _place(logits, keep.heads, live, thresholds.heads)
-        if "tokens" in asked and len(live):
+        if "tokens" in asked:
             logits = controller.tokens(controller.token_features(grid if whole else grid[live]))
             wanted, token_mask = _place(logits, keep.tokens, live, thresholds.tokens)
         found = GateLogits(depth, heads, wanted, keep)
@@ -261,7 +268,7 @@ def _asked(thresholds: Thresholds) -> tuple[str, ...]:
 
 
 def _place(logits: Tensor, keep: Tensor, live: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-    """Logits and masks of some images among those of all. Shape: logits (b, n), keep (B, n), live (b,) → (B, n) both."""
+    """Logits and masks of some images among all. Shape: logits (b, n), keep (B, n), live (b,) → (B, n) both."""
     placed = torch.full_like(keep, torch.nan).index_copy(0, live, logits.to(keep.dtype))
     return placed, open_above(placed, threshold)
 

@@ -7,6 +7,8 @@ from typing import Literal
 
 from dynvit.errors import InputError, unknown
 
+from .learning import LearningOptions
+
 Dimension = Literal["depth", "heads", "tokens"]
 DIMENSIONS: tuple[Dimension, ...] = ("depth", "heads", "tokens")
 THRESHOLDS: dict[str, str] = {"depth": "depth_threshold", "heads": "head_threshold", "tokens": "token_threshold"}
@@ -16,11 +18,11 @@ AttentionChannels = Literal["all", "kept"]
 
 
 @dataclass(frozen=True)
-class MIAOptions:
+class MIAOptions(LearningOptions):
     """MIA-Former as it is built and trained. Sections and equations are those of arXiv 2112.11542.
 
     The authors published no code, so each choice that the text leaves open stands here, with why the default is what
-    it is.
+    it is. What is left open about the training itself is inherited: ``LearningOptions``.
 
     Raises: ``InputError`` for a value out of its range.
     """
@@ -53,8 +55,8 @@ class MIAOptions:
     """FC_h2 : R^(H×E') → R^H (Eq. 2). Joint reads all heads' features for each head. Shared is one E' → 1 for every
     head: 6 times cheaper where that is next to nothing, and blind to what the other heads do."""
     class_token: Literal["apart", "read"] = "apart"
-    """The class token is always kept: it carries the answer and is none of the N = N_h·N_w that Eq. 3 decides on. Apart,
-    the controller sees the grid alone, as its shapes say; read, the class token is added to what CNN_b sees."""
+    """The class token is always kept: it carries the answer and is none of the N = N_h·N_w that Eq. 3 decides on.
+    Apart, the controller sees the grid alone, as its shapes say; read, the class token is added to what CNN_b sees."""
     static_blocks: int = 0
     """First blocks that have no controller and always run whole. The paper has a controller "ahead of each block";
     AdaViT's public code leaves its first block alone. From 0 to the depth less one."""
@@ -86,9 +88,8 @@ class MIAOptions:
     what the masks say. ``best``: its most wanted head (or token) is kept. No patch token is no such case where there
     is a class token: the block then runs on it alone."""
 
-    # The training of the three stages (recipes have lengths and learning rates)
-
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "dimensions", _ordered(self.dimensions))
         if not 0 < self.target <= 1:
             raise InputError(f"option target={self.target:g} is out of range: above 0 and at most 1 of the dense MACs")
