@@ -38,15 +38,10 @@ def masked_block(block: Block, tokens: Tensor, masks: Masks, form: BlockForm) ->
 
     Shape: tokens (B, 1 + N, C), masks of B images, H heads and N tokens → (B, 1 + N, C).
     """
-    attention, batch = block.attn, len(tokens)
+    attention, batch, runs = block.attn, len(tokens), masks.runs(class_token=True)[:, None, None]
     policy = F.pad(masks.tokens, (1, 0), value=1.0)
     channels = spread(masks.heads, tokens.shape[-1]) if form.heads else None
     seen = channels if form.channels == "kept" else None
-    written = (
-        (masks.runs(class_token=True)[:, None] * policy).unsqueeze(-1)
-        if form.tokens
-        else masks.runs(True)[:, None, None]
-    )
 
     normed = masked_norm(block.norm1, tokens, seen, form.norm)
     qkv = attention.qkv(normed).reshape(batch, -1, 3, attention.num_heads, attention.head_dim)
@@ -56,17 +51,32 @@ def masked_block(block: Block, tokens: Tensor, masks: Masks, form: BlockForm) ->
         mixed = masked_attention(queries, keys, values, policy, attention.scale)
     else:
         mixed = F.scaled_dot_product_attention(queries, keys, values, scale=attention.scale)
-    if form.heads:
-        mixed = mixed * masks.heads[:, :, None, None]
-    made = block.ls1(attention.proj_drop(attention.proj(mixed.transpose(1, 2).flatten(2))))
-    tokens = tokens + block.drop_path1(made) * (written if seen is None else written * seen)
+    made = F.linear((mixed * kept_heads(masks)).transpose(1, 2).flatten(2), attention.proj.weight)
+    if attention.proj.bias is not None:
+        made = made + runs * attention.proj.bias
+    made = block.drop_path1(block.ls1(attention.proj_drop(made)))
+    made = made if seen is None else made * seen
+    tokens = tokens + (made * policy.unsqueeze(-1) if form.tokens else made)
 
+    written = runs * policy.unsqueeze(-1) if form.tokens else runs
     mlp = block.mlp
     hidden = mlp.act(mlp.fc1(masked_norm(block.norm2, tokens, channels, form.norm)))
     if form.heads:
         hidden = hidden * spread(masks.heads, hidden.shape[-1])
     made = block.ls2(mlp.drop2(mlp.fc2(mlp.drop1(hidden))))
     return tokens + block.drop_path2(made) * (written if channels is None else written * channels)
+
+
+def kept_heads(masks: Masks) -> Tensor:
+    """The factor of each head's attention, D_b · D_h.
+
+    The block's own mask stays out of it: a head that was dropped would then learn nothing from a block that is skipped
+    for want of heads. And a block that is skipped, and would keep no head, is to depth's gradient the whole block.
+
+    Shape: (B, H, 1, 1).
+    """
+    empty = (1 - masks.depth.detach()) * (1 - masks.heads.detach()).prod(1)
+    return (masks.depth[:, None] * (masks.heads + empty[:, None]))[:, :, None, None]
 
 
 def spread(heads: Tensor, width: int) -> Tensor:

@@ -43,9 +43,9 @@ class GridLayer(nn.Module):
         self.d_in, self.d_out, self.kernel, self.stride = d_in, d_out, options.kernel, stride
         self.separable = options.convolution == "separable" and self.kernel > 1
         channels = d_in if self.separable else d_out
-        settings = {"stride": stride, "padding": self.kernel // 2, "groups": d_in if self.separable else 1}
-        plain = self.kernel == 1 and stride == 1
-        self.convolution = None if plain else nn.Conv2d(d_in, channels, self.kernel, **settings)
+        plain, groups, padding = self.kernel == 1 and stride == 1, d_in if self.separable else 1, self.kernel // 2
+        convolution = None if plain else nn.Conv2d(d_in, channels, self.kernel, stride, padding, groups=groups)
+        self.convolution = convolution
         self.pointwise = nn.Linear(d_in, d_out) if plain or self.separable else None
         self.act = ACTIVATIONS[options.activation]()
 

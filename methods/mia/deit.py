@@ -12,7 +12,7 @@ from dynvit.interface import Part
 
 from .blocks import BlockForm, masked_block
 from .controller import GateShape
-from .executed import looped_block
+from .executed import packed_block
 from .gates import Masks
 from .options import MIAOptions
 
@@ -53,7 +53,7 @@ class DeiTReading:
 
     def executed(self, index: int, tokens: Tensor, masks: Masks) -> Tensor:
         """Shape: (B, 1 + N, C) → the same."""
-        return looped_block(self.vit.blocks[index], tokens, masks, self.form)
+        return packed_block(self.vit.blocks[index], tokens, masks, self.form)
 
     def classify(self, tokens: Tensor) -> Tensor:
         """Shape: tokens (B, 1 + N, C) → logits (B, classes)."""

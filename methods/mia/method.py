@@ -48,5 +48,18 @@ class MIAFormer(Method[MIAOptions]):
         return stages(model, recipe)
 
     def options_for(self, target: float, backbone: nn.Module, options: MIAOptions) -> MIAOptions:
-        """The options with ``target`` in them. Raises: ``InputError`` for one that cannot be reached."""
+        """The options with ``target`` in them.
+
+        Raises: ``InputError`` for one over the dense cost, or under what runs even where everything is dropped.
+        """
+        if target > 1:
+            raise InputError(f"target {target:g} is over the dense cost: give a fraction of it, 1 at most")
+        model = MIAModel(backbone, reading_of(backbone, options), options)
+        dense, (floor, controllers) = model.dense_macs(), model.floor_macs()
+        if target * dense <= floor:
+            raise InputError(
+                f"target {target:g} is out of method mia's reach on this backbone: with all of "
+                f"{', '.join(options.dimensions)} dropped, {floor / dense:.3f} of the dense MACs still run, "
+                f"{controllers / dense:.3f} of them the controllers' own; give one above that and up to 1"
+            )
         return replace(options, target=target)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from dynvit.cost import Count
+from dynvit.cost import Count, macs
 from dynvit.errors import InputError
-from dynvit.interface import DynamicModel, OperatingPoint, Part, Prediction, Usage
+from dynvit.interface import Batch, DynamicModel, OperatingPoint, Part, Prediction, Usage
 
+from .budget import IMAGES, Pushed, climb
 from .controller import Controller, mean_value
 from .gates import Decide, GateLogits, Masks, Thresholds, Values, noise_free, open_above, replayed, sampled
 from .options import DIMENSIONS, THRESHOLDS, MIAOptions
@@ -111,8 +112,8 @@ class MIAModel(DynamicModel):
     ) -> MIAPrediction:
         """The differentiable form under any rule of what is kept.
 
-        ``asked`` are the dimensions whose branches run; ``values`` runs the critics beside the actors; ``apart`` lets no
-        gradient from the controllers into the backbone.
+        ``asked`` are the dimensions whose branches run; ``values`` runs the critics beside the actors; ``apart`` lets
+        no gradient from the controllers into the backbone.
 
         Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
         """
@@ -150,6 +151,53 @@ class MIAModel(DynamicModel):
             gates=tuple(gates),
             masks=tuple(masks),
         )
+
+    def reach(self, calibration: Sequence[Batch]) -> tuple[float, float]:
+        """The least and the most that thresholds can make an image cost. Units: mean MACs per image."""
+        batches = _some(calibration)
+        return self._spent(Thresholds(1.0, 1.0, 1.0), batches), self._spent(Thresholds(0.0, 0.0, 0.0), batches)
+
+    def solve(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> list[OperatingPoint]:
+        """Thresholds along ``Pushed``, for each budget the dearest within it on some hundred calibration images.
+
+        Units: budgets in MACs per image. Raises: ``InputError`` for a budget out of range, naming the range.
+        """
+        batches = _some(calibration)
+        low, high = self.reach(batches)
+        for budget in budgets:
+            if budget < low * (1 - 1e-9):
+                raise InputError(
+                    f"a budget of {budget / 1e9:.4g} GMACs is out of reach: method mia goes from {low / 1e9:.4g} to "
+                    f"{high / 1e9:.4g} GMACs per image; give --budgets within that"
+                )
+        self.eval()
+        with torch.no_grad():
+            pushed = Pushed.of(self(batch.images, self.trained_point).gates for batch in batches)
+        chosen = climb(lambda push: self._spent(pushed.thresholds(push), batches), budgets)
+        return [self.point(pushed.thresholds(push)) for push in chosen]
+
+    def floor_macs(self) -> tuple[int, int]:
+        """What one image costs where all that can be dropped is, and the controllers' share of that. Units: MACs."""
+        masks = []
+        for index, gate in enumerate(self.reading.gates):
+            keep = Masks.keep_all(1, gate.heads, gate.tokens, like=torch.ones(1)).to(torch.bool)
+            if self._controller(index) is not None:
+                dropped = {name: torch.zeros_like(getattr(keep, name)) for name in self.options.dimensions}
+                keep = replace(keep, **dropped)
+            masks.append(keep)
+        return int(macs(self.usage(masks))), int(macs(self.usage(masks)) - macs(self.usage(masks, asked=())))
+
+    def dense_macs(self) -> int:
+        """What one image costs where nothing is dropped and no controller asked: the backbone. Units: MACs."""
+        gates = self.reading.gates
+        keep = [Masks.keep_all(1, gate.heads, gate.tokens, like=torch.ones(1)).to(torch.bool) for gate in gates]
+        return int(macs(self.usage(keep, asked=())))
+
+    def _spent(self, thresholds: Thresholds, batches: Sequence[Batch]) -> float:
+        """Mean MACs per image."""
+        self.eval()
+        point = self.point(thresholds)
+        return float(torch.cat([macs(self.predict(batch.images, point).usage).double() for batch in batches]).mean())
 
     def usage(self, masks: Sequence[Masks], asked: Sequence[str] = DIMENSIONS) -> Usage:
         """What runs under the masks, one a block. Counts have the masks' gradients; of bool masks they are integers.
@@ -260,6 +308,17 @@ class MIAModel(DynamicModel):
         if "tokens" in asked:
             parts += controller.token_parts(name, depth)
         return parts
+
+
+def _some(calibration: Sequence[Batch]) -> list[Batch]:
+    """The first batches, as many as make up enough images."""
+    found, count = list[Batch](), 0
+    for batch in calibration:
+        found.append(batch)
+        count += len(batch.images)
+        if count >= IMAGES:
+            break
+    return found
 
 
 def _asked(thresholds: Thresholds) -> tuple[str, ...]:

@@ -62,7 +62,8 @@ class Reading(Protocol):
         ...
 
     def block_parts(self, index: int, runs: Count, heads: Count, tokens: Count) -> list[Part]:
-        """The work of a block on ``heads`` heads and ``tokens`` tokens, the class token among them; 0 where ``runs`` is.
+        """The work of a block on ``heads`` heads and ``tokens`` tokens, the class token among them; none where it does
+        not run.
 
         Shape: numbers, or (B,) each.
         """
