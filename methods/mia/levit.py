@@ -11,7 +11,7 @@ from dynvit.interface import Part
 from .blocks import BlockForm
 from .controller import GateShape
 from .gates import Masks
-from .levit_block import kept_levit_block, masked_levit_block
+from .levit_block import masked_levit_block, packed_levit_block
 from .options import MIAOptions
 
 
@@ -59,11 +59,7 @@ class LeViTReading:
         """Shape: (B, N, C) → the same."""
         if all(bool(mask.all()) for mask in (masks.depth, masks.heads, masks.tokens)):
             return self.view.blocks[self.places[index]](tokens)
-        tokens = tokens.clone()
-        for image in masks.runs(class_token=False).nonzero().flatten().tolist():
-            rows, heads = masks.tokens[image].nonzero().flatten(), masks.heads[image].nonzero().flatten()
-            tokens[image, rows] = kept_levit_block(self._block(index), tokens[image, rows], rows, heads, self.form)
-        return tokens
+        return packed_levit_block(self._block(index), tokens, masks, self.form)
 
     def classify(self, tokens: Tensor) -> Tensor:
         """Shape: tokens (B, N, C) → logits (B, classes)."""

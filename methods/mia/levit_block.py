@@ -18,6 +18,7 @@ from dynvit.ops.attention import masked_attention
 
 from .blocks import BlockForm
 from .gates import Masks
+from .packing import Pack, packs
 
 
 def masked_levit_block(block: LevitBlock, tokens: Tensor, masks: Masks, form: BlockForm) -> Tensor:
@@ -42,29 +43,50 @@ def masked_levit_block(block: LevitBlock, tokens: Tensor, masks: Masks, form: Bl
     return tokens + block.drop_path2(mlp.ln2(hidden)) * (written * channels)
 
 
-def kept_levit_block(block: LevitBlock, tokens: Tensor, rows: Tensor, heads: Tensor, form: BlockForm) -> Tensor:
-    """A block on the tokens that are left of one image, at ``rows`` of its grid, with the heads that are left.
+def packed_levit_block(block: LevitBlock, tokens: Tensor, masks: Masks, form: BlockForm) -> Tensor:
+    """The same with what is masked left out; images of one head set share their products. Writes to ``tokens``.
 
-    Shape: tokens (n, C), rows (n,) and heads (k,) indices → (n, C).
+    Shape: tokens (B, N, C), masks bool → (B, N, C).
     """
-    attention, mlp, width = block.attn, block.mlp, tokens.shape[-1]
-    groups, channels = attention.num_heads, owned(heads, attention.num_heads, width)
-    seen = channels if form.channels == "kept" else torch.arange(width, device=tokens.device)
-    inner = members(heads, attention.val_dim)
-    units = owned(heads, groups, mlp.ln1.linear.out_features)
+    tokens = tokens.contiguous()
+    stream = tokens.view(-1, tokens.shape[-1])
+    for pack in packs(masks.runs(class_token=False), masks.heads, masks.tokens):
+        places = pack.rows % tokens.shape[1]
+        stream.index_copy_(0, pack.rows, _kept_rows(block, stream.index_select(0, pack.rows), places, pack, form))
+    return tokens
 
-    three = part_of(attention.qkv, members(heads, 2 * attention.key_dim + attention.val_dim), seen, tokens[:, seen])
-    queries, keys, values = (
-        three.unflatten(-1, (len(heads), -1))
-        .transpose(0, 1)
-        .split([attention.key_dim, attention.key_dim, attention.val_dim], dim=-1)
-    )
-    logits = queries * attention.scale @ keys.transpose(-2, -1) + bias_of(attention, rows, heads)
-    mixed = attention.proj.act((logits.softmax(-1) @ values).transpose(0, 1).flatten(1))
-    tokens = tokens.index_add(1, seen, part_of(attention.proj.ln, seen, inner, mixed))
 
-    hidden = mlp.act(part_of(mlp.ln1, units, channels, tokens[:, channels]))
-    return tokens.index_add(1, channels, part_of(mlp.ln2, channels, units, hidden))
+def _kept_rows(block: LevitBlock, rows: Tensor, places: Tensor, pack: Pack, form: BlockForm) -> Tensor:
+    """A block on the kept tokens, at ``places`` of the grid, of images that keep the same heads.
+
+    Shape: rows (n, C), places (n,) → (n, C).
+    """
+    attention, mlp, width = block.attn, block.mlp, rows.shape[1]
+    heads, groups = torch.tensor(pack.heads, device=rows.device), attention.num_heads
+    channels, units = owned(heads, groups, width), owned(heads, groups, mlp.ln1.linear.out_features)
+    seen = channels if form.channels == "kept" else torch.arange(width, device=rows.device)
+
+    three = _cut(attention.qkv, members(heads, 2 * attention.key_dim + attention.val_dim), seen, rows)
+    mixed = attention.proj.act(_attend(attention, three, places, heads, pack))
+    rows = _added(rows, seen, _cut(attention.proj.ln, seen, members(heads, attention.val_dim), mixed, whole=False))
+    hidden = mlp.act(_cut(mlp.ln1, units, channels, rows))
+    return _added(rows, channels, _cut(mlp.ln2, channels, units, hidden, whole=False))
+
+
+def _attend(attention: Attention, three: Tensor, places: Tensor, heads: Tensor, pack: Pack) -> Tensor:
+    """Attention of each image among its own tokens; images of as many tokens at once. Shape: (n, k·…) → (n, k·V)."""
+    sizes, biases = [attention.key_dim, attention.key_dim, attention.val_dim], attention.attention_biases[heads]
+    mixed, start = list[Tensor](), 0
+    for images, count in pack.buckets:
+        end = start + images * count
+        cut = three[start:end].view(images, count, len(heads), -1).transpose(1, 2)
+        queries, keys, values = cut.split(sizes, dim=-1)
+        at = places[start:end].view(images, count)
+        offsets = attention.attention_bias_idxs[at.unsqueeze(2), at.unsqueeze(1)]
+        logits = queries * attention.scale @ keys.transpose(-2, -1) + biases[:, offsets].transpose(0, 1)
+        mixed.append((logits.softmax(-1) @ values).transpose(1, 2).reshape(images * count, -1))
+        start = end
+    return torch.cat(mixed)
 
 
 def shared_out(heads: Tensor, width: int) -> Tensor:
@@ -88,18 +110,21 @@ def members(heads: Tensor, width: int) -> Tensor:
     return (heads[:, None] * width + torch.arange(width, device=heads.device)).flatten()
 
 
-def part_of(layer: LinearNorm, out: Tensor, into: Tensor, values: Tensor) -> Tensor:
+def _cut(layer: LinearNorm, out: Tensor, into: Tensor, values: Tensor, whole: bool = True) -> Tensor:
     """Some outputs of a linear layer and its batch norm, from some inputs; the others count as 0.
 
-    Shape: out (o,) and into (i,) indices, values (n, i) → (n, o).
+    ``values`` are all of the layer's inputs, or where not ``whole`` those of ``into`` alone.
+
+    Shape: out (o,) and into (i,) ascending indices, values (n, d) or (n, i) → (n, o).
     """
-    norm = layer.bn
-    made = F.linear(values, layer.linear.weight[out][:, into])
+    weight, norm = layer.linear.weight, layer.bn
+    if len(out) == weight.shape[0] and len(into) == weight.shape[1]:
+        return norm(F.linear(values, weight))
+    made = F.linear(values[:, into] if whole else values, weight[out][:, into])
     return F.batch_norm(
         made, norm.running_mean[out], norm.running_var[out], norm.weight[out], norm.bias[out], eps=norm.eps
     )
 
 
-def bias_of(attention: Attention, rows: Tensor, heads: Tensor) -> Tensor:
-    """``relative_bias`` between some tokens for some heads. Shape: rows (n,), heads (k,) → (k, n, n)."""
-    return attention.attention_biases[heads][:, attention.attention_bias_idxs[rows][:, rows]]
+def _added(rows: Tensor, channels: Tensor, made: Tensor) -> Tensor:
+    return rows + made if len(channels) == rows.shape[1] else rows.index_add(1, channels, made)
