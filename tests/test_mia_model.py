@@ -152,7 +152,8 @@ def test_keeping_more_never_costs_less_to_the_gradient() -> None:
     drawn = [kept.to(torch.float64) for kept in model.predict(images(), model.trained_point).masks]
     leaves = [getattr(kept, name).requires_grad_() for kept in drawn for name in DIMENSIONS]
     grads = torch.autograd.grad(cost.macs(model.usage(drawn)).sum(), leaves)
-    assert all(bool((grad >= 0).all()) and bool(grad.any()) for grad in grads)
+    assert all(bool((grad >= 0).all()) for grad in grads)
+    assert all(any(bool(grad.any()) for grad in grads[start::3]) for start in range(3))
 
 
 def test_an_image_whose_every_head_is_dropped_still_teaches_its_gates() -> None:
