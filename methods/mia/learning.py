@@ -25,12 +25,12 @@ class LearningOptions:
     """Whether Eq. 5 adds up a block's heads and tokens, as it is written, or takes their means. Masks are hard, with
     straight-through gradients: so the loss can be 0, as the paper wants it. Adam cares little for the difference."""
     noise: float | None = None
-    """Scale of the logistic noise on a gate's logit in co-training; a gate is open with P = sigmoid(logit / noise). 1 is
-    the Gumbel-softmax that the paper names; 0 rounds without noise. None: the recipe's, 1 unless it says otherwise."""
+    """Scale of the logistic noise on a logit in co-training: a gate is open with P = sigmoid(logit / noise). 1 is the
+    Gumbel-softmax that the paper names; 0 rounds without noise. None: the recipe's, 1 unless it says otherwise."""
     cost_scale: float | None = None
     """|α| · L_cost / L_task of Eq. 6. None: the recipe's; the paper's is 0.1."""
     measured: Measured = "decided"
-    """FLOPs_exec (Eq. 7): what the sampled gates cost, or what gates without noise, on the same features, would: that is
+    """FLOPs_exec (Eq. 7): what the sampled gates cost, or what gates without noise would on the same features, which is
     what the model will execute. The two are far apart while logits are small: tokens each kept with P = 0.6 cost 60 %
     in training and 100 % afterwards."""
     reinforce: bool = True

@@ -22,16 +22,19 @@ def noisy(noise: float, temperature: float) -> Decide:
     """
 
     def gate(logits: Tensor) -> Tensor:
-        uniform = torch.rand_like(logits).clamp(min=torch.finfo(logits.dtype).tiny, max=1 - 2**-24)
-        moved = logits + noise * (torch.log(uniform) - torch.log1p(-uniform))
-        return straight_through((moved > 0).to(logits.dtype), torch.sigmoid(moved / temperature))
+        wide = at_least_float32(logits)  # in half precision noise has a few hundred values, infinity among them
+        uniform = torch.rand_like(wide).clamp(min=torch.finfo(wide.dtype).tiny, max=1 - 2**-24)
+        moved = wide + noise * (torch.log(uniform) - torch.log1p(-uniform))
+        return straight_through((moved > 0).to(wide.dtype), torch.sigmoid(moved / temperature))
 
     return lambda block, logits: logits.decide(gate)
 
 
 def acting(noise: float) -> Decide:
     """The policy of the third stage: a draw with P = sigmoid(logit / noise), without gradient."""
-    return lambda block, logits: logits.decide(lambda found: torch.bernoulli(torch.sigmoid(found.detach() / noise)))
+    return lambda block, logits: logits.decide(
+        lambda found: torch.bernoulli(torch.sigmoid(at_least_float32(found.detach()) / noise))
+    )
 
 
 def decided(prediction: MIAPrediction, temperature: float = 1.0) -> list[Masks]:
@@ -40,12 +43,12 @@ def decided(prediction: MIAPrediction, temperature: float = 1.0) -> list[Masks]:
     return [rule(block, logits) for block, logits in enumerate(prediction.gates)]
 
 
-def spent(model: MIAModel, masks: Sequence[Masks]) -> Tensor:
+def spent(model: MIAModel, masks: Sequence[Masks], dense: int) -> Tensor:
     """The cost of each image under the masks, controllers counted, with their gradient.
 
-    Shape: (B,), float64. Units: fractions of the dense backbone's MACs.
+    Shape: (B,), float32. Units: ``dense`` in MACs → fractions of it.
     """
-    return cost.macs(model.usage(masks)).double() / dense_macs(model)
+    return (cost.macs(model.usage(masks)).double() / dense).float()
 
 
 def dense_macs(model: MIAModel) -> int:
@@ -79,9 +82,15 @@ def steps(prediction: MIAPrediction, noise: float) -> list[Step]:
                 continue
             if logits.values is None:
                 raise ValueError("the critics were not asked: masked(..., values=True)")
-            rows = branch.reshape(len(runs), -1) / noise
-            found.append(Step(rows, getattr(masks, name).reshape(rows.shape), getattr(logits.values, name), live))
+            rows = at_least_float32(branch).reshape(len(runs), -1) / noise
+            value: Tensor = getattr(logits.values, name)
+            found.append(Step(rows, getattr(masks, name).reshape(rows.shape), at_least_float32(value), live))
     return found
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """The tensor, wider where it was half. Shape: any → the same."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def _asks(logits: GateLogits) -> bool:

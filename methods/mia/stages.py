@@ -1,9 +1,9 @@
-"""MIA-Former's training (arXiv 2112.11542, §3.3): keep everything, co-train, then agents alone, and all by hybrid RL."""
+"""MIA-Former's training (arXiv 2112.11542, §3.3): keep everything, co-train, agents alone, all by hybrid RL."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -15,14 +15,15 @@ from dynvit.interface import Batch, DynamicModel, Losses, ParamGroup, Schedule, 
 from dynvit.schedules import cosine
 
 from .agents import become_agents
+from .gates import Masks
+from .learning import Measured
 from .losses import cost_weight, keep_loss
 from .model import MIAModel, MIAPrediction
 from .options import DIMENSIONS
 from .recipes import MIARecipe
 from .reinforce import actor_critic, reward
-from .sampling import acting, decided, dense_macs, noisy, skip_rates, spent, steps
+from .sampling import acting, at_least_float32, decided, dense_macs, noisy, skip_rates, spent, steps
 
-GIGA = 1e9
 EMBEDDINGS = ("pos_embed", "cls_token")
 LossOf = Callable[[MIAModel, Batch], Losses]
 
@@ -58,7 +59,7 @@ def keep_everything(model: MIAModel, recipe: MIARecipe) -> Stage:
 
 def cotraining(model: MIAModel, recipe: MIARecipe) -> Stage:
     """Controllers and backbone, by the task and the cost (Eq. 6, 7)."""
-    options, choices, clock = model.options, recipe.choices(model.options), _Clock()
+    options, choices, dense, clock = model.options, recipe.choices(model.options), dense_macs(model), _Clock()
     law = clock.overhear(cosine(recipe.warmup_epochs / recipe.share, recipe.min_lr / recipe.lr))
 
     def loss(model: MIAModel, batch: Batch) -> Losses:
@@ -66,12 +67,11 @@ def cotraining(model: MIAModel, recipe: MIARecipe) -> Stage:
         end = choices.noise if choices.final_noise is None else choices.final_noise
         noise = choices.noise + (end - choices.noise) * clock.done
         prediction = model.masked(batch.images, noisy(noise, temperature))
-        sure = decided(prediction, temperature)
-        cost = spent(model, sure if options.measured == "decided" else prediction.masks).mean().float()
-        task = F.cross_entropy(_at_least_float32(prediction.logits), batch.targets)
+        compute = _Compute.of(model, prediction, dense, temperature)
+        cost = compute.measured(options.measured).mean()
+        task = F.cross_entropy(at_least_float32(prediction.logits), batch.targets)
         alpha = cost_weight(task, cost, cost, options.target, choices.cost_scale)
-        parts = {"cls": task, "alpha": alpha} | _compute(model, prediction)
-        return Losses(task + alpha * cost, parts)
+        return Losses(task + alpha * cost, {"cls": task, "alpha": alpha, **compute.parts(model)})
 
     return Stage(
         name="co-train",
@@ -86,10 +86,10 @@ def cotraining(model: MIAModel, recipe: MIARecipe) -> Stage:
 
 def agents_alone(model: MIAModel, recipe: MIARecipe) -> Stage:
     """Actors and critics, everything else as it is: they learn to read features that are in part new (§3.3)."""
-    choices = recipe.choices(model.options)
+    choices, dense = recipe.choices(model.options), dense_macs(model)
 
     def loss(model: MIAModel, batch: Batch) -> Losses:
-        return reinforced(model, batch, recipe)[0]
+        return reinforced(model, batch, recipe, dense)[0]
 
     return Stage(
         name="agents",
@@ -104,9 +104,11 @@ def agents_alone(model: MIAModel, recipe: MIARecipe) -> Stage:
 def hybrid(model: MIAModel, recipe: MIARecipe) -> Stage:
     """All of it: the controllers by A2C, the backbone by the task under what they sample (Eq. 9)."""
 
+    dense = dense_macs(model)
+
     def loss(model: MIAModel, batch: Batch) -> Losses:
-        learned, prediction = reinforced(model, batch, recipe)
-        task = F.cross_entropy(_at_least_float32(prediction.logits), batch.targets)
+        learned, prediction = reinforced(model, batch, recipe, dense)
+        task = F.cross_entropy(at_least_float32(prediction.logits), batch.targets)
         return Losses(task + learned.total, {"cls": task, **learned.parts})
 
     rate = recipe.lr * recipe.hybrid_lr
@@ -126,21 +128,24 @@ def hybrid(model: MIAModel, recipe: MIARecipe) -> Stage:
     )
 
 
-def reinforced(model: MIAModel, batch: Batch, recipe: MIARecipe) -> tuple[Losses, MIAPrediction]:
-    """The A2C objective of a batch under sampled actions, and the pass that they were sampled in."""
+def reinforced(model: MIAModel, batch: Batch, recipe: MIARecipe, dense: int) -> tuple[Losses, MIAPrediction]:
+    """The A2C objective of a batch under sampled actions, and the pass that they were sampled in.
+
+    Units: ``dense`` in MACs an image.
+    """
     options, choices = model.options, recipe.choices(model.options)
     apart = options.policy_gradient == "controllers"
     prediction = model.masked(batch.images, acting(recipe.policy_noise), values=True, apart=apart)
     with torch.no_grad():
         # Of a mixed image, the class that it shows most of.
         correct = (prediction.logits.argmax(1) == batch.targets.argmax(1)).float()
-        executed = spent(model, prediction.masks).float()
-        sure = executed if options.measured == "sampled" else spent(model, decided(prediction)).float()
-        returns = reward(correct, executed, options.target, choices.beta, choices.reward, sure.mean())
+        compute = _Compute.of(model, prediction, dense)
+        measured = compute.measured(options.measured).mean()
+        returns = reward(correct, compute.sampled, options.target, choices.beta, choices.reward, measured)
     terms = actor_critic(steps(prediction, recipe.policy_noise), returns, options.advantage)
     total = terms.policy + options.value_weight * terms.value - options.entropy_weight * terms.entropy
     parts = {"reward": returns.mean(), "value": terms.value, "policy": terms.policy, "entropy": terms.entropy}
-    return Losses(total, parts | _compute(model, prediction)), prediction
+    return Losses(total, {**parts, **compute.parts(model)}), prediction
 
 
 @torch.no_grad()
@@ -153,6 +158,38 @@ def skips_nothing(model: MIAModel, images: Tensor) -> bool:
     kept = all(bool(part.all()) for mask in masks for part in (mask.depth, mask.heads, mask.tokens))
     agreed: Tensor = reduce(torch.tensor(float(kept), device=images.device), reduction="mean")
     return float(agreed) == 1.0
+
+
+@dataclass(frozen=True)
+class _Compute:
+    """What a pass spent, and what its gates would without noise, with the gradient of the masks.
+
+    Shape: ``sampled`` and ``sure`` (B,). Units: fractions of ``dense`` MACs.
+    """
+
+    prediction: MIAPrediction
+    masks: Sequence[Masks]
+    sampled: Tensor
+    sure: Tensor
+    dense: int
+
+    @classmethod
+    def of(cls, model: MIAModel, prediction: MIAPrediction, dense: int, temperature: float = 1.0) -> _Compute:
+        masks = decided(prediction, temperature)
+        return cls(prediction, masks, spent(model, prediction.masks, dense), spent(model, masks, dense), dense)
+
+    def measured(self, how: Measured) -> Tensor:
+        return self.sampled if how == "sampled" else self.sure
+
+    def parts(self, model: MIAModel) -> Mapping[str, Tensor]:
+        """For the log."""
+        giga, sure = self.dense / 1e9, self.sure.detach().mean()
+        return {
+            "gmacs": sure * giga,
+            "target_gmacs": torch.full_like(sure, model.options.target * giga),
+            "sampled_gmacs": self.sampled.detach().mean() * giga,
+            **skip_rates(model, self.prediction, self.masks),
+        }
 
 
 @dataclass
@@ -187,8 +224,10 @@ def _groups(
     decay: float = 0.0,
     law: Schedule = constant,
 ) -> Sequence[ParamGroup]:
-    """Parts at their rates, one at 0 left out; vectors and embeddings without decay. Without ``agents`` the actors learn
-    as controllers do, and critics, which nobody asks, do not."""
+    """Parts at their rates, one at 0 left out; vectors and embeddings without decay.
+
+    Without ``agents`` the actors learn as controllers do, and critics, which nobody asks, do not.
+    """
     parts: dict[str, list[tuple[str, nn.Parameter]]] = {"controllers": [], "agents": [], "critics": []}
     for name, parameter in model.controllers.named_parameters():
         is_critic, is_actor = "_critic." in name, "_actor." in name
@@ -205,16 +244,6 @@ def _groups(
     return found
 
 
-def _compute(model: MIAModel, prediction: MIAPrediction) -> dict[str, Tensor]:
-    """For the log: what gates without noise would spend, the target, what was sampled, and what is skipped."""
-    with torch.no_grad():
-        sure, dense = decided(prediction), dense_macs(model) / GIGA
-        gmacs = spent(model, sure).mean() * dense
-        target = torch.full_like(gmacs, model.options.target * dense)
-        sampled = spent(model, prediction.masks).mean() * dense
-        return {"gmacs": gmacs, "target_gmacs": target, "sampled_gmacs": sampled, **skip_rates(model, prediction, sure)}
-
-
 def _asked_masks(prediction: MIAPrediction) -> list[Tensor]:
     pairs = zip(prediction.masks, prediction.gates, strict=True)
     return [getattr(kept, name) for kept, said in pairs for name in DIMENSIONS if getattr(said, name) is not None]
@@ -227,7 +256,3 @@ def _of_mia(loss: LossOf) -> Callable[[nn.Module, Batch], Losses]:
 def _mia(model: nn.Module | DynamicModel) -> MIAModel:
     assert isinstance(model, MIAModel)
     return model
-
-
-def _at_least_float32(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
