@@ -177,16 +177,33 @@ class SolvesBudgets(Protocol):
 
 
 @dataclass(frozen=True)
+class BlockWork:
+    """What one block did for one image: whether it ran, on how many heads and on which patches.
+
+    Shape: ``kept`` (rows, columns) of the grid, bool; nothing is kept where the block was skipped.
+    """
+
+    ran: bool
+    heads: int
+    all_heads: int
+    kept: Tensor
+
+
+@dataclass(frozen=True)
 class Explanation:
     """Why one image was answered as it was.
 
     ``answer`` is the class; ``text`` one line on how it came about; ``steps`` the numbers behind it by name, one for
-    each step that ran, in order.
+    each step that ran, in order; ``blocks`` what each block did, for a method that decides that, else nothing.
+
+    Units: ``macs`` of this image.
     """
 
     answer: int
     text: str
+    macs: int
     steps: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    blocks: Sequence[BlockWork] = ()
 
 
 @runtime_checkable

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import ClassVar
 
 from optuna.distributions import BaseDistribution, FloatDistribution
-from torch import nn
+from torch import Tensor, nn
 
 from dynvit.errors import InputError
-from dynvit.interface import DynamicModel, Method, Recipe, Stage
+from dynvit.interface import DynamicModel, Explanation, Method, OperatingPoint, Recipe, Stage
 
+from .explain import explain
 from .model import MIAModel
 from .options import THRESHOLDS, MIAOptions
 from .readings import reading_of
@@ -46,6 +47,10 @@ class MIAFormer(Method[MIAOptions]):
         if not isinstance(model, MIAModel) or not isinstance(recipe, MIARecipe):
             raise InputError(f"method mia trains with its own recipes: {', '.join(self.recipes)}")
         return stages(model, recipe)
+
+    def explain(self, model: DynamicModel, images: Tensor, point: OperatingPoint) -> Sequence[Explanation]:
+        """Which blocks ran, on how many heads and on which tokens."""
+        return explain(model, images, point)
 
     def options_for(self, target: float, backbone: nn.Module, options: MIAOptions) -> MIAOptions:
         """The options with ``target`` in them.
