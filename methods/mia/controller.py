@@ -94,15 +94,13 @@ class Summary(nn.Module):
         grid = self.first(self.norm(grid))
         if self.order == "between":
             grid = self._pool(grid)
-        return self.second(grid).mean((1, 2))
+        return self.second(grid).flatten(1, 2).mean(1)
 
     def _pool(self, grid: Tensor) -> Tensor:
-        if grid.shape[1] % self.cells[0] == 0 and grid.shape[2] % self.cells[1] == 0:
-            batch, rows, columns, width = grid.shape
-            cut = grid.reshape(
-                batch, self.cells[0], rows // self.cells[0], self.cells[1], columns // self.cells[1], width
-            )
-            return cut.mean((2, 4))
+        rows, columns = self.cells
+        if grid.shape[1] % rows == 0 and grid.shape[2] % columns == 0:
+            # One dimension after the other: both at once, torch 2.15 takes fifteen times as long on a CPU.
+            return grid.unflatten(2, (columns, -1)).mean(3).unflatten(1, (rows, -1)).mean(2)
         return F.adaptive_avg_pool2d(grid.permute(0, 3, 1, 2), self.cells).permute(0, 2, 3, 1)
 
     def parts(self, name: str, images: cost.Count) -> list[Part]:
