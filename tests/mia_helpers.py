@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch
 from torch import nn
@@ -22,7 +24,7 @@ def spread(model: MIAModel, scale: float = 1.0, shift: float = 0.8, seed: int = 
     return model
 
 
-def drawn_backbone(name: str = "vit_digits", **settings: object) -> nn.Module:
+def drawn_backbone(name: str = "vit_digits", **settings: Any) -> nn.Module:
     """A backbone whose blocks do something: fresh ones hardly touch the residual stream."""
     torch.manual_seed(0)
     backbone = timm.create_model(name, **settings)
@@ -35,10 +37,10 @@ def drawn_backbone(name: str = "vit_digits", **settings: object) -> nn.Module:
     return backbone
 
 
-def mixed(name: str = "vit_digits", **options: object) -> MIAModel:
+def mixed(name: str = "vit_digits", **options: Any) -> MIAModel:
     """A model in float64 and eval mode that drops something of everything."""
     torch.manual_seed(1)
-    model = MIAFormer().attach(drawn_backbone(name), MIAOptions(**options))  # type: ignore[arg-type]
+    model = MIAFormer().attach(drawn_backbone(name), MIAOptions(**options))
     assert isinstance(model, MIAModel)
     return spread(model.double().eval())
 

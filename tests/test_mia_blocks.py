@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import pytest
 import timm
@@ -41,8 +42,13 @@ def masks_of(found: list[tuple[bool, Bits, Bits]]) -> Masks:
 
 @cache
 def block(kind: str) -> nn.Module:
-    given = {"plain": {}, "scaled": {"init_values": 0.5}, "bare": {"qkv_bias": False, "qk_norm": True}}[kind]
-    return drawn_backbone(**given).double().eval().blocks[1]  # type: ignore[union-attr,index,return-value]
+    settings: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "scaled": {"init_values": 0.5},
+        "bare": {"qkv_bias": False, "qk_norm": True},
+    }
+    found: nn.Module = drawn_backbone(**settings[kind]).double().eval().get_submodule("blocks.1")
+    return found
 
 
 def stream(dtype: torch.dtype = torch.float64) -> Tensor:
@@ -56,14 +62,14 @@ def stream(dtype: torch.dtype = torch.float64) -> Tensor:
 def test_the_two_forms_agree_for_any_masks(form: BlockForm, kind: str, found: list[tuple[bool, Bits, Bits]]) -> None:
     masks = masks_of(found)
     with torch.no_grad():
-        soft = masked_block(block(kind), stream(), masks.to(torch.float64), form)  # type: ignore[arg-type]
-        hard = packed_block(block(kind), stream(), masks, form)  # type: ignore[arg-type]
+        soft = masked_block(block(kind), stream(), masks.to(torch.float64), form)
+        hard = packed_block(block(kind), stream(), masks, form)
     assert (soft - hard).abs().max() <= 1e-9 * max(1.0, float(soft.abs().max()))
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: f"{form.norm}-{form.channels}")
 def test_they_agree_in_float32(form: BlockForm) -> None:
-    single = drawn_backbone().eval().blocks[1]  # type: ignore[union-attr,index]
+    single = drawn_backbone().eval().get_submodule("blocks.1")
     generator = torch.Generator().manual_seed(0)
     drawn = [torch.rand(*shape, generator=generator) for shape in ((IMAGES,), (IMAGES, HEADS), (IMAGES, TOKENS))]
     masks = Masks(drawn[0] < 0.9, drawn[1] < 0.6, drawn[2] < 0.5)
@@ -79,7 +85,7 @@ def test_what_is_dropped_passes_by_unchanged(found: list[tuple[bool, Bits, Bits]
     """Dropped tokens, skipped blocks; and where attention writes kept channels alone, those of dropped heads."""
     masks, before = masks_of(found), stream()
     with torch.no_grad():
-        after = packed_block(block("plain"), stream(), masks, BlockForm(channels="kept"))  # type: ignore[arg-type]
+        after = packed_block(block("plain"), stream(), masks, BlockForm(channels="kept"))
     kept = torch.cat([torch.ones(IMAGES, 1, dtype=torch.bool), masks.tokens], dim=1) & masks.runs(True)[:, None]
     channels = masks.heads.repeat_interleave(48 // HEADS, dim=1)
     touched = kept[:, :, None] & channels[:, None]
@@ -93,8 +99,8 @@ def test_everything_kept_is_the_backbones_block_and_nothing_kept_is_nothing() ->
     with torch.no_grad():
         whole = block("plain")(stream())
         for form in FORMS:
-            torch.testing.assert_close(masked_block(block("plain"), stream(), everything, form), whole)  # type: ignore[arg-type]
-            assert torch.equal(packed_block(block("plain"), stream(), nothing.to(torch.bool), form), stream())  # type: ignore[arg-type]
+            torch.testing.assert_close(masked_block(block("plain"), stream(), everything, form), whole)
+            assert torch.equal(packed_block(block("plain"), stream(), nothing.to(torch.bool), form), stream())
 
 
 def small() -> tuple[DeiTReading, DeiTReading]:

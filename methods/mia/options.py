@@ -37,7 +37,8 @@ class MIAOptions(LearningOptions):
     pool: int = 4
     """CNN_b's pooling: to this many rows and columns, and to no more than half of the grid's. "A two-layer CNN with
     pooling" leaves its place and size open; on the whole 14×14 grid CNN_b would cost 2 % of a DeiT-S with kernel 1
-    and 21 % with kernel 3; on 4×4 cells it costs 0.2 %. A depth decision is about the image, not about a place in it. At least 1."""
+    and 21 % with kernel 3; on 4×4 cells it costs 0.2 %. A depth decision is about the image, not about a place in it.
+    At least 1."""
     pool_order: Literal["first", "between", "last"] = "first"
     """Whether that pooling comes before CNN_b's two layers, between or after them. First is what keeps it cheap."""
     kernel: int = 1
