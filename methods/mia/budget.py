@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
@@ -13,12 +14,12 @@ from .options import DIMENSIONS
 
 IMAGES = 256
 """Calibration images that are looked at: enough for a mean cost within a percent."""
-LEAST_DROP = 0.02
-"""A dimension that drops less than this is pushed as if it dropped as much: the push must lead somewhere."""
+LEAST_SHARE = 0.02
+"""A dimension that drops less than this, or keeps less, is pushed as if it did: a push must lead somewhere."""
 LOGIT_RANGE = 30.0
 """Log-odds beyond which float64 no longer tells a probability from 1."""
-PUSHES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.5, 7.0, 11.0, 20.0, 60.0, 400.0)
-"""Where the cost is measured first; 1 is the trained policy."""
+PUSHES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.5, 7.0, 11.0, 20.0, 60.0, math.inf)
+"""Where the cost is measured first; 1 is the trained policy, infinity drops everything."""
 REFINEMENTS = 5
 
 
@@ -53,6 +54,8 @@ class Pushed:
         """The thresholds of one push; 0.5 each at 1."""
         if push == 0:
             return Thresholds(0.0, 0.0, 0.0)
+        if push == math.inf:
+            return Thresholds(1.0, 1.0, 1.0)
         if push == 1:
             return Thresholds()
         return Thresholds(**{name: self._threshold(rising, push) for name, rising in self._sorted.items()})
@@ -60,7 +63,7 @@ class Pushed:
     def _threshold(self, rising: Tensor, push: float) -> float:
         """Half way between the last logit that is dropped and the first that is kept."""
         count = len(rising)
-        kept = min(float((rising > 0).double().mean()), 1 - LEAST_DROP)
+        kept = min(max(float((rising > 0).double().mean()), LEAST_SHARE), 1 - LEAST_SHARE)
         dropped = count - round(count * kept**push)
         if dropped >= count:
             return 1.0
@@ -87,7 +90,7 @@ def climb(macs_at: Callable[[float], float], budgets: Sequence[float]) -> list[f
             nearest = max((push for push in tried if push < best), default=None)
             if nearest is None or tried[nearest] <= budget:
                 break
-            middle = (best + nearest) / 2
+            middle = (best + nearest) / 2 if math.isfinite(best) else 4 * nearest
             tried[middle] = known(middle)
         within = [push for push, macs in tried.items() if macs <= budget * (1 + 1e-9)]
         best = max(within, key=lambda push: tried[push]) if within else min(tried, key=lambda push: tried[push])
