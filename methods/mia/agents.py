@@ -7,14 +7,13 @@ import math
 import torch
 from torch import nn
 
-from dynvit import cost
-
 from .controller import Controller
 from .gates import Masks
 from .inherit import mixed
 from .learning import ActorStart
 from .model import MIAModel
-from .sampling import dense_macs
+from .options import DIMENSIONS
+from .sampling import dense_macs, spent
 
 LEAST, MOST = 0.01, 0.999
 
@@ -47,31 +46,26 @@ def _become_agent(controller: Controller, actor: ActorStart, bias: float) -> Non
 
 
 @torch.no_grad()
-def keep_share(model: MIAModel) -> float:
+def keep_share(model: MIAModel, draws: int = 256) -> float:
     """P at which independent gates of all dimensions, each kept with P, cost the target: where co-training ended.
 
-    From the closed form of the cost; no image is looked at. From 0.01 to 0.999.
+    The mean over ``draws`` images' masks, drawn from a generator of its own; no image is looked at. From 0.01 to 0.999.
     """
-    low, high = LEAST, MOST
-    while high - low > 1e-4:
-        middle = (low + high) / 2
-        low, high = (middle, high) if _share_at(model, middle) <= model.options.target else (low, middle)
-    return (low + high) / 2
-
-
-def _share_at(model: MIAModel, keep: float) -> float:
-    masks = []
+    generator, uniform = torch.Generator().manual_seed(0), list[Masks]()
     for gate in model.reading.gates:
-        whole = Masks.keep_all(1, gate.heads, gate.tokens, like=torch.empty(0, dtype=torch.float64))
-        masks.append(
-            Masks(
-                **{
-                    name: getattr(whole, name) * (keep if name in model.options.dimensions else 1.0)
-                    for name in ("depth", "heads", "tokens")
-                }
-            )
+        shapes = (draws,), (draws, gate.heads), (draws, gate.tokens)
+        uniform.append(Masks(*(torch.rand(shape, generator=generator) for shape in shapes)))
+    dense, low, high = dense_macs(model), LEAST, MOST
+    while high - low > 1e-3:
+        middle = (low + high) / 2
+        masks = [
+            Masks(*(getattr(u, name) < (middle if name in model.options.dimensions else 2) for name in DIMENSIONS))
+            for u in uniform
+        ]
+        low, high = (
+            (middle, high) if float(spent(model, masks, dense).mean()) <= model.options.target else (low, middle)
         )
-    return float(cost.macs(model.usage(masks))) / dense_macs(model)
+    return (low + high) / 2
 
 
 def _log_odds(probability: float) -> float:
