@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,8 @@ MEANS = {
     "tokens": "tokens: dropped where it runs",
 }
 VEIL, CLEAR = 0.86, 0.12  # grey of what was dropped, and how much of the image still shows through it
-EDGE, CELL, LINE = 0.84, 0.9, 1.32  # of a tile, with the gap beside it, with name and numbers; inches
-LEFT, TOP = 0.15, 0.35
+EDGE, CELL, LINE = 0.84, 0.9, 1.36  # of a tile, with the gap beside it, with name and numbers; inches
+LEFT, HEAD, NAME = 0.15, 0.2, 0.22  # margin, a line of a title, room for a row's name; inches
 
 
 def draw_skip_ratios(ratios: Mapping[str, NDArray[np.float64]], title: str) -> Figure:
@@ -68,25 +68,29 @@ def draw_kept(
     Shape: images (H, W, 3), as the model saw them.
     """
     most = max(len(explanation.blocks) for explanation in found)
-    top = TOP + 0.3 * bool(title)
+    heads = title.splitlines()
+    top = HEAD * (len(heads) + 1) + 0.1
     width, height = 2 * LEFT + (most + 1) * CELL, top + len(images) * LINE
     with canvas(width, height, layout=None) as figure:
+
+        def write(text: str, left: float, above: float, **look: Any) -> None:
+            figure.text(left / width, 1 - above / height, text, va="bottom", **look)
+
+        for line, head in enumerate(heads, 1):
+            write(head, LEFT, HEAD * line, fontsize="x-small", color=FAINT)
+        for column in range(1, most + 1):
+            write(f"block {column}", LEFT + column * CELL + EDGE / 2, top, fontsize=7, color=FAINT, ha="center")
         for line, (image, explanation, name) in enumerate(zip(images, found, names, strict=True)):
-            below = (height - top - line * LINE - EDGE) / height
-            for column in range(1 + len(explanation.blocks)):
-                left = (LEFT + column * CELL) / width
+            above = top + line * LINE + NAME
+            write(name, LEFT, above - 0.04, fontsize="x-small", fontweight="bold")
+            for column, block in enumerate((None, *explanation.blocks)):
+                left, below = (LEFT + column * CELL) / width, 1 - (above + EDGE) / height
                 axes = figure.add_axes((left, below, EDGE / width, EDGE / height))
                 bare(axes)
-                if column == 0:
+                if block is None:
                     axes.imshow(image, interpolation="nearest")
-                    continue
-                _tile(axes, image, explanation.blocks[column - 1])
-                if line == 0:
-                    axes.set_title(f"block {column}", fontsize=7, pad=3, color=FAINT)
-            text = below - (LINE - EDGE - 0.06) / height
-            figure.text(LEFT / width, text, name, fontsize="x-small", fontweight="bold", va="bottom")
-        if title:
-            figure.text(LEFT / width, 1 - 0.22 / height, title, fontsize="small", color=FAINT)
+                else:
+                    _tile(axes, image, block)
     return figure
 
 

@@ -130,7 +130,7 @@ class _Split:
         alike = found.macs.min() == found.macs.max()
         which = "images of one cost" if alike else "the cheapest images, then the dearest"
         seen = [as_seen(trained, image) for image in images]
-        sheet = draw_kept(seen, explained, names, f"{self.title} · {spent} · {which}")
+        sheet = draw_kept(seen, explained, names, f"{self.title}\n{spent}; {which}")
         return write_png(sheet, self.output / "kept_tokens.png")
 
 
