@@ -37,17 +37,17 @@ def _work(masks: Masks, gate: GateShape, image: int) -> BlockWork:
 
 def _explain(answer: int, macs: int, dense: int, blocks: list[BlockWork]) -> Explanation:
     ran = [block for block in blocks if block.ran]
-    heads = sum(block.heads for block in ran), sum(block.all_heads for block in ran)
-    tokens = sum(int(block.kept.sum()) for block in ran), sum(block.kept.numel() for block in ran)
     skipped = [str(index) for index, block in enumerate(blocks, 1) if not block.ran]
-    without = f", all but {', '.join(skipped)}" if skipped else ""
+    said = f"{len(ran)} of {len(blocks)} blocks"
+    if skipped:
+        said += f", skipping {', '.join(skipped)}"
+    if ran:
+        heads = _percent(sum(block.heads for block in ran), sum(block.all_heads for block in ran))
+        tokens = _percent(sum(int(block.kept.sum()) for block in ran), sum(block.kept.numel() for block in ran))
+        said += f"; where they run {heads} of the heads and {tokens} of the tokens"
     return Explanation(
         answer=answer,
-        text=(
-            f"{len(ran)} of {len(blocks)} blocks{without}; "
-            f"in these {_percent(*heads)} of the heads and {_percent(*tokens)} of the tokens; "
-            f"{macs / GIGA:.4g} of {dense / GIGA:.4g} GMACs"
-        ),
+        text=f"{said}; {macs / GIGA:.4g} of {dense / GIGA:.4g} GMACs",
         macs=macs,
         steps={
             "tokens": [int(block.kept.sum()) for block in blocks],
@@ -58,4 +58,4 @@ def _explain(answer: int, macs: int, dense: int, blocks: list[BlockWork]) -> Exp
 
 
 def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / max(whole, 1):.0f} %"
+    return f"{100 * part / whole:.0f} %"
