@@ -102,9 +102,9 @@ RECIPES: Mapping[str, Recipe] = {
         source=f"{_PAPER}; weight decay and clipping are LeViT's (README of facebookresearch/LeViT)",
     ),
     # At |α| = 0.1 · L_cls / L_cost no gate shuts within a few hundred steps, and L_cls falls with them: on digits at
-    # target 0.7 the cost was 1.04 of the dense one after eight epochs; at ten times that it stalls at 0.86. β is such that the cost of what is sampled for an
-    # image, which scatters by some 0.05, weighs about as much as right and wrong answers. Less noise at the end, and in
-    # the policy, brings what is sampled near what is decided.
+    # target 0.7 the cost was 1.04 of the dense one after eight epochs; at ten times that it stalls at 0.86. β is such
+    # that the cost of what is sampled for an image, which scatters by some 0.05, weighs as much as right and wrong
+    # answers. Less noise at the end, and in the policy, brings what is sampled near what is decided.
     "digits": MIARecipe(
         epochs=20,
         batch_size=64,

@@ -51,6 +51,16 @@ def spent(model: MIAModel, masks: Sequence[Masks], dense: int) -> Tensor:
     return (cost.macs(model.usage(masks)).double() / dense).float()
 
 
+@torch.no_grad()
+def executed(model: MIAModel, images: Tensor, dense: int) -> Tensor:
+    """What the model spends on the images without noise, a mean; its controllers' inputs are then without noise too.
+
+    Shape: images (B, 3, H, W) → scalar. Units: ``dense`` in MACs → a fraction of it.
+    """
+    prediction = model.masked(images, noise_free(Thresholds(), 1.0))
+    return spent(model, prediction.masks, dense).mean()
+
+
 def dense_macs(model: MIAModel) -> int:
     """What the backbone costs, from the closed forms of its blocks. Units: MACs an image."""
     whole = [Masks.keep_all(1, g.heads, g.tokens, like=torch.empty(0)).to(torch.bool) for g in model.reading.gates]

@@ -22,9 +22,11 @@ from .model import MIAModel, MIAPrediction
 from .options import DIMENSIONS
 from .recipes import MIARecipe
 from .reinforce import actor_critic, reward
-from .sampling import acting, at_least_float32, decided, dense_macs, noisy, skip_rates, spent, steps
+from .sampling import acting, at_least_float32, decided, dense_macs, executed, noisy, skip_rates, spent, steps
 
 EMBEDDINGS = ("pos_embed", "cls_token")
+EVERY = 4
+"""Of a batch, every so many images are enough to see on which side of the target it is."""
 LossOf = Callable[[MIAModel, Batch], Losses]
 
 
@@ -68,10 +70,10 @@ def cotraining(model: MIAModel, recipe: MIARecipe) -> Stage:
         noise = choices.noise + (end - choices.noise) * clock.done
         prediction = model.masked(batch.images, noisy(noise, temperature))
         compute = _Compute.of(model, prediction, dense, temperature)
-        cost = compute.measured(options.measured).mean()
+        cost, measured = compute.cost(options.measured), compute.measured(options.measured, model, batch.images)
         task = F.cross_entropy(at_least_float32(prediction.logits), batch.targets)
-        alpha = cost_weight(task, cost, cost, options.target, choices.cost_scale)
-        return Losses(task + alpha * cost, {"cls": task, "alpha": alpha, **compute.parts(model)})
+        alpha = cost_weight(task, cost, measured, options.target, choices.cost_scale)
+        return Losses(task + alpha * cost, {"cls": task, "alpha": alpha, **compute.parts(model, measured)})
 
     return Stage(
         name="co-train",
@@ -140,12 +142,12 @@ def reinforced(model: MIAModel, batch: Batch, recipe: MIARecipe, dense: int) -> 
         # Of a mixed image, the class that it shows most of.
         correct = (prediction.logits.argmax(1) == batch.targets.argmax(1)).float()
         compute = _Compute.of(model, prediction, dense)
-        measured = compute.measured(options.measured).mean()
+        measured = compute.measured(options.measured, model, batch.images)
         returns = reward(correct, compute.sampled, options.target, choices.beta, choices.reward, measured)
     terms = actor_critic(steps(prediction, recipe.policy_noise), returns, options.advantage)
     total = terms.policy + options.value_weight * terms.value - options.entropy_weight * terms.entropy
     parts = {"reward": returns.mean(), "value": terms.value, "policy": terms.policy, "entropy": terms.entropy}
-    return Losses(total, {**parts, **compute.parts(model)}), prediction
+    return Losses(total, {**parts, **compute.parts(model, measured)}), prediction
 
 
 @torch.no_grad()
@@ -178,15 +180,20 @@ class _Compute:
         masks = decided(prediction, temperature)
         return cls(prediction, masks, spent(model, prediction.masks, dense), spent(model, masks, dense), dense)
 
-    def measured(self, how: Measured) -> Tensor:
-        return self.sampled if how == "sampled" else self.sure
+    def cost(self, how: Measured) -> Tensor:
+        """L_cost of Eq. 7: the mean that gradients go through."""
+        return (self.sampled if how == "sampled" else self.sure).mean()
 
-    def parts(self, model: MIAModel) -> Mapping[str, Tensor]:
+    def measured(self, how: Measured, model: MIAModel, images: Tensor) -> Tensor:
+        """The mean that is compared with the target."""
+        return executed(model, images[::EVERY], self.dense) if how == "executed" else self.cost(how).detach()
+
+    def parts(self, model: MIAModel, measured: Tensor) -> Mapping[str, Tensor]:
         """For the log."""
-        giga, sure = self.dense / 1e9, self.sure.detach().mean()
+        giga = self.dense / 1e9
         return {
-            "gmacs": sure * giga,
-            "target_gmacs": torch.full_like(sure, model.options.target * giga),
+            "gmacs": measured * giga,
+            "target_gmacs": torch.full_like(measured, model.options.target * giga),
             "sampled_gmacs": self.sampled.detach().mean() * giga,
             **skip_rates(model, self.prediction, self.masks),
         }
