@@ -75,15 +75,16 @@ def _kept_rows(block: LevitBlock, rows: Tensor, places: Tensor, pack: Pack, form
 
 def _attend(attention: Attention, three: Tensor, places: Tensor, heads: Tensor, pack: Pack) -> Tensor:
     """Attention of each image among its own tokens; images of as many tokens at once. Shape: (n, k·…) → (n, k·V)."""
-    sizes, biases = [attention.key_dim, attention.key_dim, attention.val_dim], attention.attention_biases[heads]
+    sizes, biases = [attention.key_dim, attention.key_dim, attention.val_dim], relative_bias(attention)[heads]
     mixed, start = list[Tensor](), 0
     for images, count in pack.buckets:
         end = start + images * count
         cut = three[start:end].view(images, count, len(heads), -1).transpose(1, 2)
         queries, keys, values = cut.split(sizes, dim=-1)
         at = places[start:end].view(images, count)
-        offsets = attention.attention_bias_idxs[at.unsqueeze(2), at.unsqueeze(1)]
-        logits = queries * attention.scale @ keys.transpose(-2, -1) + biases[:, offsets].transpose(0, 1)
+        # Selecting rows, then columns, copies; an index of both looks each pair up, and takes longer than the products.
+        between = [biases.index_select(1, kept).index_select(2, kept) for kept in at]
+        logits = queries * attention.scale @ keys.transpose(-2, -1) + torch.stack(between)
         mixed.append((logits.softmax(-1) @ values).transpose(1, 2).reshape(images * count, -1))
         start = end
     return torch.cat(mixed)
@@ -120,7 +121,10 @@ def _cut(layer: LinearNorm, out: Tensor, into: Tensor, values: Tensor, whole: bo
     weight, norm = layer.linear.weight, layer.bn
     if len(out) == weight.shape[0] and len(into) == weight.shape[1]:
         return norm(F.linear(values, weight))
-    made = F.linear(values[:, into] if whole else values, weight[out][:, into])
+    if len(into) < weight.shape[1]:
+        weight = weight.index_select(1, into)
+        values = values.index_select(1, into) if whole else values
+    made = F.linear(values, weight.index_select(0, out))
     return F.batch_norm(
         made, norm.running_mean[out], norm.running_var[out], norm.weight[out], norm.bias[out], eps=norm.eps
     )
