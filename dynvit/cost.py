@@ -3,8 +3,9 @@
 MACs are the multiply-adds of matrix products and convolutions. The rule ``matmul+conv`` counts those alone,
 patch embedding, head, controllers and predictors too; normalisation, softmax, GELU, sorting, pooling and
 up-sampling count nothing, however they are computed. The rule ``fvcore`` (what the DVT paper used, and what
-DynamicViT's script prints) adds 5 per normalised element, 1 per output element of a nearest up-sampling and
-1 per input element of an average pooling; it stands beside the papers' numbers and is never mixed with ours.
+DynamicViT's script prints) adds 5 per normalised element (2 of a batch norm with fixed statistics), 1 per output
+element of a nearest up-sampling and 1 per input element of an average pooling; it stands beside the papers' numbers
+and is never mixed with ours.
 
 Counts are integers where every image does the same work and ``(B,)`` tensors where images differ; gradients
 flow through counts that have them, so a cost loss reads the same closed form as the leaderboard.
@@ -77,14 +78,18 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Normalization:
-    """A normalisation of ``elements`` numbers: nothing but under fvcore's rule, 5 each."""
+    """A normalisation of ``elements`` numbers: nothing but under fvcore's rule, 5 each.
+
+    ``per_element`` is 2 for a batch norm in eval mode, which is a scale and a shift.
+    """
 
     name: str
     elements: Count
+    per_element: int = 5
 
     def macs(self, rule: Rule) -> Count:
         """Units: MACs."""
-        return self.elements * (5 if rule == "fvcore" else 0)
+        return self.elements * (self.per_element if rule == "fvcore" else 0)
 
 
 @dataclass(frozen=True)

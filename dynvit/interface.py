@@ -177,16 +177,33 @@ class SolvesBudgets(Protocol):
 
 
 @dataclass(frozen=True)
+class BlockWork:
+    """What one block did for one image: whether it ran, on how many heads and on which patches.
+
+    Shape: ``kept`` (rows, columns) of the grid, bool; nothing is kept where the block was skipped.
+    """
+
+    ran: bool
+    heads: int
+    all_heads: int
+    kept: Tensor
+
+
+@dataclass(frozen=True)
 class Explanation:
     """Why one image was answered as it was.
 
     ``answer`` is the class; ``text`` one line on how it came about; ``steps`` the numbers behind it by name, one for
-    each step that ran, in order.
+    each step that ran, in order; ``blocks`` what each block did, for a method that decides that, else nothing.
+
+    Units: ``macs`` of this image.
     """
 
     answer: int
     text: str
+    macs: int
     steps: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    blocks: Sequence[BlockWork] = ()
 
 
 @runtime_checkable
@@ -239,7 +256,10 @@ class Stage:
     ``loss`` calls the model it is given (which may be wrapped for several processes), never another handle
     on it. ``frozen`` are modules that the loss reads and nobody trains (a teacher): the trainer keeps them on
     the model's device, in eval mode. ``begin`` runs once before the first step (surgery, re-initialisation).
-    ``until`` is asked after each epoch and ends the stage early. Units: ``epochs`` over the training split.
+    ``until`` is asked after each epoch and ends the stage early.
+
+    Units: ``epochs`` over ``share`` of the training split, 1 for all of it: a stage that should ask ``until`` often, or
+    be over before it has seen each image once, has short epochs, each of other images.
     """
 
     name: str
@@ -250,6 +270,7 @@ class Stage:
     begin: Callable[[DynamicModel], None] | None = None
     until: Callable[[DynamicModel], bool] | None = None
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    share: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from dynvit import cost
 from dynvit.backbones.normalize import Normalize
@@ -68,8 +69,9 @@ class Subject:
         """
         import timm
 
+        import dynvit.backbones.levit_small
         import dynvit.backbones.small
-        import dynvit.backbones.t2t  # noqa: F401 - both register our backbones with timm
+        import dynvit.backbones.t2t  # noqa: F401 - all register our backbones with timm
         from dynvit.errors import unknown
 
         method = methods.get(name)()
@@ -113,11 +115,25 @@ class Subject:
 
 
 def _spread(backbone: nn.Module) -> nn.Module:
-    """Weights large enough that logits and attention differ between images: fresh ones are near constant."""
+    """Weights large enough that logits and attention differ between images: fresh ones are near constant.
+
+    A batch norm gets a scale that is not zero, for LeViT begins with its branches switched off, and the statistics of
+    a few random images: without them numbers grow from layer to layer, until attention is all on one token.
+    """
     with torch.no_grad():
         for parameter in backbone.parameters():
             if parameter.ndim > 1:
                 parameter.normal_(std=1.5 * parameter[0].numel() ** -0.5)
+        norms = [module for module in backbone.modules() if isinstance(module, _BatchNorm)]
+        if norms:
+            for norm in norms:
+                norm.momentum = 1.0
+                for tensor, low, high in ((norm.weight, 0.5, 1.5), (norm.bias, -0.2, 0.2)):
+                    if tensor is not None:
+                        tensor.uniform_(low, high)
+            size = backbone.pretrained_cfg["input_size"]  # type: ignore[index]
+            # Noise alone is the same to a pooled head, whose norm would then magnify rounding.
+            backbone.train()(torch.randn(32, 3, 1, 1) + torch.randn(32, 1, 1, 1) * torch.randn(32, *size))
     return backbone
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from optuna.distributions import BaseDistribution
 from torch import Tensor, nn
 
-from dynvit.backbones.vit import PlainViT
+from dynvit.backbones.views import view_of
 from dynvit.interface import (
     Augment,
     Batch,
@@ -34,32 +34,24 @@ class DenseOptions:
 
 
 class DenseModel(DynamicModel):
-    """A plain ViT that runs whole."""
+    """A plain ViT or LeViT that runs whole."""
 
     neutral = OperatingPoint()
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
-        self.vit = PlainViT(backbone, needed_by="method dense")
+        self.view = view_of(backbone, needed_by="method dense")
 
     def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
         """Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1]."""
-        tokens = self.vit.embed(images)
-        for block in self.vit.blocks:
+        tokens = self.view.embed(images)
+        for block in self.view.blocks:
             tokens = block(tokens)
-        return Prediction(self.vit.classify(tokens), self._usage(len(images), tokens))
+        ran = torch.tensor(self.view.block_tokens, device=images.device).expand(len(images), -1)
+        return Prediction(self.view.classify(tokens), Usage(len(images), tuple(self.view.parts()), tokens=ran))
 
     predict = forward
-
-    def _usage(self, images: int, tokens: Tensor) -> Usage:
-        depth, n = self.vit.shape.depth, tokens.shape[1]
-        blocks = [part for index in range(depth) for part in self.vit.block_parts(index, n)]
-        return Usage(
-            images,
-            (*self.vit.embed_parts(), *blocks, *self.vit.classify_parts(n)),
-            tokens=torch.full((images, depth), n, device=tokens.device),
-        )
 
 
 @register_method("dense")

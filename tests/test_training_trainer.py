@@ -70,6 +70,21 @@ def test_stages_follow_each_other_and_until_ends_one() -> None:
     assert [(entry.stage, entry.epoch) for entry in summary.history] == [("first", 0), ("second", 0), ("second", 1)]
 
 
+def test_a_share_makes_epochs_short_and_no_two_of_them_alike() -> None:
+    seen: list[Tensor] = []
+
+    def watched(model: nn.Module, batch: Batch) -> Losses:
+        seen.append(batch.images[:, 0, 0, 0])
+        return loss(model, batch)
+
+    law = linear()
+    groups = [ParamGroup("all", list((model := tiny()).parameters()), 0.1, schedule=law)]
+    summary = run(model, [stage("short", 3, lambda _: groups, watched, share=0.5)])
+    assert len(seen) == summary.epochs == 3
+    assert not torch.equal(seen[0], seen[1])
+    assert [entry.lr["all"] for entry in summary.history] == pytest.approx([0.1, 0.1 * 2 / 3, 0.1 / 3])
+
+
 def test_each_group_has_its_own_rate_by_its_own_law() -> None:
     model = tiny()
     groups = [

@@ -10,9 +10,11 @@ from typing import Any
 import timm
 import torch
 from timm.models import is_model
+from timm.models.levit import Levit
 from torch import nn
 
-from dynvit.backbones import small as _small  # noqa: F401 - registers our own models with timm
+from dynvit.backbones import levit_small as _levit_small  # noqa: F401 - registers our own models with timm
+from dynvit.backbones import small as _small  # noqa: F401
 from dynvit.backbones import t2t as _t2t  # noqa: F401
 from dynvit.backbones.weights import find_weights, fit, read_weights, sha256_of
 from dynvit.errors import InputError
@@ -74,6 +76,8 @@ def build(spec: BackboneSpec) -> nn.Module:
     config |= {key: value for key, value in (("mean", spec.mean), ("std", spec.std)) if value is not None}
     vars(model).update(pretrained_cfg=config, default_cfg=config)
     patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
+    if isinstance(model, Levit):
+        patch = (model.stem.stride, model.stem.stride)  # overlapping, and yet one token for each step
     if isinstance(patch, tuple) and any(edge % cut for edge, cut in zip(size, patch, strict=True)):
         raise InputError(f"{spec.name} cuts patches of {patch[0]} pixels, which do not divide image size {size[0]}")
     if spec.weights is not None:

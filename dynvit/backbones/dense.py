@@ -7,7 +7,7 @@ from torch import nn
 
 from dynvit import cost
 from dynvit.backbones.build import image_size
-from dynvit.backbones.vit import PlainViT
+from dynvit.backbones.views import view_of
 from dynvit.interface import Rule, Usage
 
 
@@ -15,15 +15,12 @@ def dense_macs(backbone: nn.Module, rule: Rule = "matmul+conv") -> int:
     """MACs of one image through the whole backbone.
 
     By the rule ``matmul+conv`` it is what torch executes, for any timm model; fvcore's rule has a closed form for
-    plain ViTs alone.
+    plain ViTs and LeViTs alone.
 
-    Units: MACs. Raises: ``InputError`` for fvcore's rule on a backbone that is not a plain ViT.
+    Units: MACs. Raises: ``InputError`` for fvcore's rule on any other backbone.
     """
     if rule == "fvcore":
-        vit = PlainViT(backbone, needed_by="the rule fvcore")
-        tokens = 1 + vit.shape.patches
-        blocks = [part for index in range(vit.shape.depth) for part in vit.block_parts(index, tokens)]
-        usage = Usage(1, (*vit.embed_parts(), *blocks, *vit.classify_parts(tokens)))
+        usage = Usage(1, tuple(view_of(backbone, needed_by="the rule fvcore").parts()))
         return int(cost.macs(usage, rule))
     parameter = next(backbone.parameters())
     image = torch.zeros(1, 3, *image_size(backbone), dtype=parameter.dtype, device=parameter.device)

@@ -74,6 +74,11 @@ class PlainViT:
         """The transformer blocks, called as ``block(tokens)``."""
         return self.model.blocks
 
+    @property
+    def block_tokens(self) -> tuple[int, ...]:
+        """Tokens that each block processes, the class token among them, where all of it runs."""
+        return (1 + self.shape.patches,) * self.shape.depth
+
     def embed(self, images: Tensor) -> Tensor:
         """Normalise, cut into patches, add the class token and positions.
 
@@ -126,6 +131,12 @@ class PlainViT:
             cost.Normalization("norm", tokens * s.width),
             cost.Linear("head", 1, s.width, s.classes),
         ]
+
+    def parts(self) -> list[Part]:
+        """The work of the whole backbone on one image."""
+        tokens = 1 + self.shape.patches
+        blocks = [part for index in range(self.shape.depth) for part in self.block_parts(index, tokens)]
+        return [*self.embed_parts(), *blocks, *self.classify_parts(tokens)]
 
 
 def _not_plain(model: nn.Module) -> str:

@@ -12,7 +12,9 @@ def explain(
     method: Annotated[str, typer.Option(help="A method that explains itself.")],
     checkpoint: Annotated[Path, typer.Option(metavar="DIR", help="A folder of dynvit train.")],
     images: Annotated[list[Path] | None, typer.Argument(metavar="[IMAGE]...", help="Image files.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Instead of images: draw the exits of a whole split.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Instead of images: draw what is decided over a whole split.")
+    ] = None,
     data_dir: Annotated[
         str | None, typer.Option(help="Folder or URL of the shards. [default: $DYNVIT_DATA/DATASET]")
     ] = None,
@@ -29,17 +31,21 @@ def explain(
         int | None, typer.Option(metavar="N", help="Images held out of train, as in its training.")
     ] = None,
     points: Annotated[int, typer.Option(metavar="N", help="Budgets of the picture of exit shares.")] = 25,
-    per_class: Annotated[int, typer.Option(metavar="N", help="Easy, and as many hard, images a class.")] = 6,
+    per_class: Annotated[
+        int,
+        typer.Option(metavar="N", help="Easy, and as many hard, images a class; or cheap and dear ones of the split."),
+    ] = 6,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where pictures and their numbers go.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
     plugin: Annotated[list[str] | None, typer.Option(metavar="FILE", help="A one-file method; repeatable.")] = None,
 ) -> None:
-    """Say at which step each image was answered, and why; or draw it for a dataset.
+    """Say how each image was answered, and why; or draw it for a dataset.
 
-    For a dataset: easy_hard.png, a row of easy and hard images a class; exit_shares.png and .csv, the share of images
-    at each exit over the budget.
+    For a dataset, of a method with exits: easy_hard.png, a row of easy and hard images a class; exit_shares.png and
+    .csv, the share of images at each exit over the budget. Of one that skips blocks, heads or tokens: skip_ratios.png
+    and .csv, block by block; kept_tokens.png, what each block kept of the cheapest and the dearest images.
     """
     from dynvit.explain.command import ExplainRequest, run_explain
     from dynvit.registry import load_plugin

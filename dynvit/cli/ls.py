@@ -27,14 +27,15 @@ def list_methods(plugin: Plugin = None) -> None:
 
 @app.command("backbones")
 def list_backbones(
-    pattern: Annotated[str, typer.Argument(help="Like deit*; ours and plain ViTs where left out.")] = "",
+    pattern: Annotated[str, typer.Argument(help="Like deit*; ours, plain ViTs and LeViTs where left out.")] = "",
 ) -> None:
     """Backbones: timm's, and those that we register with timm."""
     import timm
 
     import dynvit.backbones.build  # noqa: F401 - registers ours
 
-    found = timm.list_models(pattern or ["vit_digits*", "vit_cifar*", "deit*_patch16_*", "vit_*_patch16_224"])
+    default = ["vit_digits*", "vit_cifar*", "levit_cifar*", "levit_[123]??", "deit*_patch16_*", "vit_*_patch16_224"]
+    found = timm.list_models(pattern or default)
     _show(("backbone", "from"), [(name, _module(name)) for name in found])
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from torch import Tensor
 
 from dynvit.data.transforms import evaluation_transform
 from dynvit.errors import InputError
@@ -32,12 +35,21 @@ def read_image(path: Path) -> Image.Image:
 
 def explain_images(trained: Trained, images: Sequence[Image.Image], point: OperatingPoint) -> list[Explanation]:
     """What the model decided about each image, cut and scaled as its checkpoint says."""
-    assert isinstance(trained.method, Explains)
-    transform = evaluation_transform(trained.config.preprocessing)
-    found: list[Explanation] = []
-    with torch.inference_mode():
-        for start in range(0, len(images), BATCH):
-            stacked = torch.stack([transform(image) for image in images[start : start + BATCH]])
-            pixels = to_pixels(stacked.to(trained.device))
-            found.extend(trained.method.explain(trained.model, pixels, point))
+    transform, found = evaluation_transform(trained.config.preprocessing), list[Explanation]()
+    for start in range(0, len(images), BATCH):
+        stacked = torch.stack([transform(image) for image in images[start : start + BATCH]])
+        found.extend(explain_pixels(trained, stacked, point))
     return found
+
+
+def explain_pixels(trained: Trained, images: Tensor, point: OperatingPoint) -> Sequence[Explanation]:
+    """The same for images as the model takes them. Shape: images (B, 3, H, W), uint8."""
+    assert isinstance(trained.method, Explains)
+    with torch.inference_mode():
+        return trained.method.explain(trained.model, to_pixels(images.to(trained.device)), point)
+
+
+def as_seen(trained: Trained, image: Image.Image) -> NDArray[np.uint8]:
+    """The part of an image that the model sees, at its size. Shape: (H, W, 3)."""
+    seen: NDArray[np.uint8] = evaluation_transform(trained.config.preprocessing)(image).permute(1, 2, 0).numpy()
+    return seen

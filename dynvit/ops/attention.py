@@ -39,17 +39,27 @@ def masked_softmax(logits: Tensor, policy: Tensor, form: SoftmaxForm = "exact") 
 
 
 def masked_attention(
-    queries: Tensor, keys: Tensor, values: Tensor, policy: Tensor, scale: float, form: SoftmaxForm = "exact"
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    policy: Tensor,
+    scale: float,
+    form: SoftmaxForm = "exact",
+    bias: Tensor | None = None,
 ) -> Tensor:
-    """``masked_softmax(scale · QKᵀ, policy) @ V`` with no N×N mask.
+    """``masked_softmax(scale · QKᵀ + bias, policy) @ V`` with no N×N mask.
 
     The policy is put on the values, N×d numbers a head, and a dropped token's view of itself is added by hand.
 
-    Shape: queries, keys, values (B, heads, N, d), policy (B, N), the class token's place included → (B, heads, N, d).
+    Shape: queries, keys (B, heads, N, d), values (B, heads, N, d'), policy (B, N), the class token's place included,
+    bias (heads, N, N) → (B, heads, N, d').
     """
     queries = queries * scale
     logits = queries @ keys.transpose(-2, -1)
     own = (queries * keys).sum(-1)
+    if bias is not None:
+        logits = logits + bias
+        own = own + bias.diagonal(dim1=-2, dim2=-1)
     weights, own_weight = _exponentials(logits, own, policy, form)
     seen = policy[:, None, :, None].to(weights.dtype)
     own_weight = own_weight.unsqueeze(-1) * (1 - seen)

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -136,9 +137,10 @@ class _Training:
             self.history = state.history
             self.saved = f"the last good checkpoint is {self.settings.state}"
         self._begin_log()
-        images = len(self.loader) * self.loader.batch_size * self.accelerator.num_processes
+        images = self.loader.batch_size * self.accelerator.num_processes
         first = 0 if state is None else state.stage
-        left = sum(s.epochs for s in self.stages[first:]) - (0 if state is None else state.epochs_done)
+        left = sum(s.epochs * self._steps(s) for s in self.stages[first:])
+        left -= 0 if state is None else state.epochs_done * self._steps(self.stages[first])
         quiet = self.settings.quiet or not self.accelerator.is_main_process
         wanted_gradient = {name: p.requires_grad for name, p in self.model.named_parameters()}
         with Progress(self.settings.task, left * images, quiet=quiet) as progress:
@@ -168,22 +170,23 @@ class _Training:
         """One epoch with all that follows it; whether the stage is over before its time."""
         stage, start = running.stage, time.monotonic()
         number = sum(s.epochs for s in self.stages[:index]) + epoch
+        steps = self._steps(stage)
         meter = Meter(self.accelerator)
         rates: dict[str, float] = {}
         optimization.set_train_mode(self.model, stage)
         with seeded(self._seed("epoch", index, epoch, self.accelerator.process_index)):
-            for step, (images, labels) in enumerate(self.loader.epoch(number)):
+            for step, (images, labels) in enumerate(islice(self.loader.epoch(number), steps)):
                 device = self.accelerator.device
                 batch = self.mixer(images.to(device, non_blocking=True), labels.to(device, non_blocking=True))
-                rates = running.rate(epoch + step / len(self.loader))
+                rates = running.rate(epoch + step / steps)
                 meter.add(running.step(split(batch, self.settings.accumulate)))
                 if (step + 1) % CHECK_EVERY == 0:
                     self._check(meter, stage, epoch, step + 1)
                 note = f"stage {stage.name}, epoch {epoch + 1}/{stage.epochs}{meter.note}"
                 progress.advance(len(images) * self.accelerator.num_processes, note)
-        self._check(meter, stage, epoch, len(self.loader))
+        self._check(meter, stage, epoch, steps)
         self._check_weights(stage, epoch)
-        images_done = len(self.loader) * self.loader.batch_size * self.accelerator.num_processes
+        images_done = steps * self.loader.batch_size * self.accelerator.num_processes
         speed = images_done / (time.monotonic() - start)
         running.epochs_done = epoch + 1
         self.model.eval()
@@ -194,10 +197,13 @@ class _Training:
             self._save(index, running, ended)
         return ended
 
+    def _steps(self, stage: Stage) -> int:
+        return max(1, math.ceil(stage.share * len(self.loader)))
+
     def _check(self, meter: Meter, stage: Stage, epoch: int, step: int) -> None:
         bad = meter.read()
         if bad is not None:
-            where = epoch * len(self.loader) + step - bad
+            where = epoch * self._steps(stage) + step - bad
             raise TrainingDivergedError(
                 f"the loss of stage {stage.name!r} is not finite at step {where} (epoch {epoch + 1}): {self.saved}; "
                 "train with a lower --lr, or without --mixed-precision"
@@ -207,7 +213,7 @@ class _Training:
         trained = [p.detach() for p in self.model.parameters() if p.requires_grad]
         if not math.isfinite(float(torch.stack(torch._foreach_norm(trained)).sum())):
             raise TrainingDivergedError(
-                f"a weight of stage {stage.name!r} is not finite at step {(epoch + 1) * len(self.loader)} "
+                f"a weight of stage {stage.name!r} is not finite at step {(epoch + 1) * self._steps(stage)} "
                 f"(epoch {epoch + 1}): {self.saved}; train with a lower --lr, or without --mixed-precision"
             )
 

@@ -39,6 +39,7 @@ def _explain(
     where = f"exit {last + 1} of {exits} ({grid}×{grid} tokens, {gmacs[last]:.4g} of {gmacs[-1]:.4g} GMACs)"
     return Explanation(
         answer=int(answers[-1]),
+        macs=model.exit_macs()[last],
         text=f"leaves at {where}: {model.options.criterion} {', '.join(asked)}",
         steps={"confidence": sure.tolist(), "answer": answers.tolist(), "gmacs": gmacs[: last + 1]},
     )

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import ClassVar
 
 from optuna.distributions import BaseDistribution, FloatDistribution
-from torch import nn
+from torch import Tensor, nn
 
 from dynvit.errors import InputError
-from dynvit.interface import DynamicModel, Method, OperatingPoint, PublishedCheckpoint, Recipe, Stage
+from dynvit.interface import DynamicModel, Explanation, Method, OperatingPoint, PublishedCheckpoint, Recipe, Stage
 
 from .budget import ratio_for
 from .checkpoints import PUBLISHED, load
+from .explain import explain
 from .model import DynamicViTModel
 from .options import LOWEST_RATIO, DynamicViTOptions
 from .recipes import RECIPES, DynamicViTRecipe
@@ -51,6 +52,10 @@ class DynamicViT(Method[DynamicViTOptions]):
         if not isinstance(model, DynamicViTModel) or not isinstance(recipe, DynamicViTRecipe):
             raise InputError(f"method dynamicvit trains with its own recipes: {', '.join(self.recipes)}")
         return [sparsify(model, recipe)]
+
+    def explain(self, model: DynamicModel, images: Tensor, point: OperatingPoint) -> Sequence[Explanation]:
+        """The patches that each block still had."""
+        return explain(model, images, point)
 
     def load_published(self, path: str) -> tuple[DynamicModel, OperatingPoint]:
         """One of the authors' DeiT checkpoints, and the keep ratio that it was trained for.

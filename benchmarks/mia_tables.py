@@ -1,0 +1,228 @@
+"""MIA-Former's Tables 2 and 3 again: what each dimension brings, and what inheriting the controllers' weights does.
+
+    python benchmarks/mia_tables.py dimensions --weights FILE --data-dir DIR --output runs/mia-dimensions
+    python benchmarks/mia_tables.py inheritance --weights FILE --data-dir DIR --output runs/mia-inheritance
+
+All trainings of a table begin from the same weights and see the same images in the same order; each model is measured
+at its trained point, every gate at P(keep) > 0.5. The same command again continues a training that was killed and
+repeats none that is finished. Table 3's robust accuracy is not measured here: ``dynvit bench`` attacks its checkpoints.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from _measure import run
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from dynvit.checkpoint import load
+from dynvit.data import open_split
+from dynvit.data.pixels import PixelBatches
+from dynvit.errors import InputError
+from dynvit.evaluation.accuracy import evaluate
+from dynvit.interface import OperatingPoint
+from dynvit.leaderboard.files import write_whole
+from dynvit.processes import process_state
+from dynvit.training.run import RunSettings, TrainRequest, train_to
+from dynvit.version import __version__
+from dynvit_methods.mia.model import MIAModel
+from dynvit_methods.mia.sampling import dense_macs
+
+GIGA = 1e9
+Which = Literal["dimensions", "inheritance"]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row of the paper: DeiT-Small on ImageNet. Units: ``gflops`` are GMACs, a target in Table 3."""
+
+    gflops: float
+    top1_pct: float
+
+
+DIMENSIONS: dict[str, tuple[tuple[str, ...], Published]] = {
+    "none": ((), Published(4.6, 79.9)),
+    "heads": (("heads",), Published(3.9, 78.7)),
+    "depth": (("depth",), Published(4.1, 76.2)),
+    "tokens": (("tokens",), Published(3.8, 79.7)),
+    "depth+heads": (("depth", "heads"), Published(4.0, 78.6)),
+    "heads+tokens": (("heads", "tokens"), Published(3.7, 79.8)),
+    "depth+tokens": (("depth", "tokens"), Published(3.9, 79.3)),
+    "all": (("depth", "heads", "tokens"), Published(3.9, 79.9)),
+}
+# Table 3 has 3.4 and 3.9 of DeiT-Small's 4.6 G. "pretrain": without the third stage.
+INHERITANCE: dict[str, tuple[dict[str, Any], tuple[Published, Published]]] = {
+    "0.5": ({"inherit": 0.5}, (Published(3.4, 79.2), Published(3.9, 78.3))),
+    "0.75": ({"inherit": 0.75}, (Published(3.4, 79.9), Published(3.9, 79.6))),
+    "1.0": ({"inherit": 1.0}, (Published(3.4, 79.9), Published(3.9, 79.6))),
+    "pretrain": ({"reinforce": False}, (Published(3.4, 79.9), Published(3.9, 79.5))),
+}
+PAPER_TARGETS = (0.74, 0.85)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A training that a table needs. ``target`` as a fraction of the dense MACs, None of the backbone's own row."""
+
+    name: str
+    folder: str
+    request: TrainRequest
+    target: float | None
+    paper: Published | None
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One trained model. Units: ``gmacs`` a mean over images; ``target_gmacs`` likewise."""
+
+    name: str
+    target: float | None
+    top1_pct: float
+    gmacs: float
+    target_gmacs: float | None
+
+
+def plan(which: Which, targets: Sequence[float], **shared: Any) -> list[Planned]:
+    """The trainings of a table: they differ in dimensions, or in target and inheritance, alone."""
+    base = TrainRequest(method="mia", **shared)
+    if which == "dimensions":
+        if len(targets) != 1:
+            raise InputError(f"the table of dimensions is made at one target: give one --target, not {len(targets)}")
+        made = []
+        for name, (dimensions, paper) in DIMENSIONS.items():
+            change: dict[str, Any] = {"options": {"dimensions": list(dimensions)}, "target": targets[0]}
+            request = base.model_copy(update=change if dimensions else {"method": "dense"})
+            made.append(Planned(name, name, request, targets[0] if dimensions else None, paper))
+        return made
+    return [
+        Planned(
+            name,
+            f"{name}-at-{target:g}",
+            base.model_copy(update={"options": options, "target": target}),
+            target,
+            paper[PAPER_TARGETS.index(target)] if target in PAPER_TARGETS else None,
+        )
+        for target in targets
+        for name, (options, paper) in INHERITANCE.items()
+    ]
+
+
+def measure(planned: Planned, checkpoint: Path, data_dir: str | None, limit: int | None, device: str) -> TableRow:
+    """A trained model at its trained point on the validation split."""
+    model, config = load(checkpoint)
+    model.to(device)
+    gated = isinstance(model, MIAModel)
+    point = model.trained_point if isinstance(model, MIAModel) else OperatingPoint()
+    source = open_split(config.dataset, "validation", data_dir=data_dir, seed=config.training.seed, limit=limit)
+    (found,) = evaluate(model, [point], PixelBatches(source, config.preprocessing), device=device)
+    wanted = planned.target * dense_macs(model) / GIGA if isinstance(model, MIAModel) and planned.target else None
+    top1 = round(100 * float((found.rank == 0).mean()), 3)
+    return TableRow(planned.name, planned.target if gated else None, top1, float(found.macs.mean()) / GIGA, wanted)
+
+
+def table(rows: Sequence[TableRow], asked: Sequence[Planned], which: Which, title: str) -> Table:
+    """A row for each training, the paper's beside it."""
+    first, paper = ("dimensions", "GFLOPs") if which == "dimensions" else ("inherited", "target GFLOPs")
+    made = Table(
+        *(first, "target GMACs", "GMACs", "top-1 (%)", f"paper: {paper}", "paper: top-1 (%)"),
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE,
+    )
+    for row, planned in zip(rows, asked, strict=True):
+        made.add_row(
+            row.name,
+            "" if row.target_gmacs is None else f"{row.target_gmacs:.4g}",
+            f"{row.gmacs:.4g}",
+            f"{row.top1_pct:.2f}",
+            "" if planned.paper is None else f"{planned.paper.gflops:.1f}",
+            "" if planned.paper is None else f"{planned.paper.top1_pct:.1f}",
+        )
+    return made
+
+
+def write_result(path: Path, rows: Sequence[TableRow], asked: Sequence[Planned], which: Which, images: int) -> None:
+    """The rows with all that is needed to make them again; the weights by their file's name."""
+    shared = asked[-1].request
+    training = shared.model_dump(mode="json", exclude={"options", "method", "target"})
+    body = {
+        "dynvit_version": __version__,
+        "table": which,
+        "training": training | {"weights": shared.weights and os.path.basename(shared.weights)},
+        "validation_images": images,
+        "rows": [
+            asdict(row) | {"paper": planned.paper and asdict(planned.paper)}
+            for row, planned in zip(rows, asked, strict=True)
+        ],
+        "paper": f"arXiv 2112.11542, Table {2 if which == 'dimensions' else 3}: DeiT-Small on ImageNet",
+    }
+    write_whole(path, (json.dumps(body, indent=1) + "\n").encode())
+
+
+def tables(
+    which: Annotated[Which, typer.Argument(help="Table 2 (dimensions) or Table 3 (inheritance).")],
+    weights: Annotated[str | None, typer.Option(help="Backbone weights: a file, a folder, or hf://OWNER/REPO.")] = None,
+    dataset: Annotated[str, typer.Option(help="See dynvit ls datasets.")] = "cifar10",
+    data_dir: Annotated[str | None, typer.Option(help="Folder or URL of the shards.")] = None,
+    backbone: Annotated[str, typer.Option(help="timm's name.")] = "deit_tiny_patch16_224",
+    image_size: Annotated[
+        int | None, typer.Option(metavar="PIXELS", help="[default: 64; the backbone's for digits]")
+    ] = None,
+    target: Annotated[
+        list[float] | None,
+        typer.Option(metavar="F", help="Of the dense MACs; again for more. [default: 0.85; for Table 3 also 0.74]"),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="[default: the recipe's]")] = None,
+    limit_train: Annotated[int | None, typer.Option(metavar="N", help="Train on N images.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Measure on N images.")] = None,
+    mixed_precision: Annotated[Literal["no", "fp16", "bf16"], typer.Option(help="In training.")] = "no",
+    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
+    workers: Annotated[int, typer.Option(metavar="N", help="Decoding processes.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the trainings go. [default: runs/mia-WHICH]")
+    ] = None,
+    result: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON of the rows. [default: WHICH.json in --output]")
+    ] = None,
+) -> None:
+    """Train and measure all models of one of MIA-Former's ablations."""
+    small = dataset == "digits"
+    asked = plan(
+        which,
+        target or (PAPER_TARGETS if which == "inheritance" else PAPER_TARGETS[-1:]),
+        dataset=dataset,
+        backbone="vit_digits" if small and backbone == "deit_tiny_patch16_224" else backbone,
+        weights=weights,
+        image_size=image_size or (None if small else 64),
+        epochs=epochs,
+        limit_train=limit_train,
+        mixed_precision=mixed_precision,
+        seed=seed,
+        data_seed=seed,
+    )
+    folder = output or Path(f"runs/mia-{which}")
+    file = result or folder / f"{which}.json"
+    if file.is_dir():
+        raise InputError(f"--result {str(file)!r} is a folder: give a file")
+    device = str(process_state().device)
+    rows = []
+    for planned in asked:
+        made = train_to(folder / planned.folder, planned.request, RunSettings(data_dir=data_dir, workers=workers))
+        rows.append(measure(planned, made, data_dir, limit, device))
+    images = len(open_split(dataset, "validation", data_dir=data_dir, seed=seed, limit=limit))
+    write_result(file, rows, asked, which, images)
+    title = f"MIA-Former on {dataset}, {images:,} validation images"
+    Console(highlight=False, width=140).print(table(rows, asked, which, title))
+    typer.echo(str(file))
+
+
+if __name__ == "__main__":
+    run(tables)

@@ -1,0 +1,47 @@
+"""One way to read any backbone that we know from inside: for what asks nothing of its blocks but that they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from timm.models.levit import Levit
+from torch import Tensor, nn
+
+from dynvit.backbones.levit import LeViT
+from dynvit.backbones.vit import PlainViT
+from dynvit.interface import Part
+
+
+class View(Protocol):
+    """``embed``, each of ``blocks``, ``classify``: the backbone on pixels in [0, 1]."""
+
+    @property
+    def blocks(self) -> Iterable[Callable[[Tensor], Tensor]]:
+        """Tokens to tokens, in order."""
+        ...
+
+    @property
+    def block_tokens(self) -> tuple[int, ...]:
+        """Tokens of each block."""
+        ...
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Shape: images (B, 3, H, W) → tokens (B, n, width). Units: pixels in [0, 1]."""
+        ...
+
+    def classify(self, tokens: Tensor) -> Tensor:
+        """Shape: tokens (B, n, width) → logits (B, classes)."""
+        ...
+
+    def parts(self) -> list[Part]:
+        """The work of all of it on one image."""
+        ...
+
+
+def view_of(model: nn.Module, needed_by: str) -> View:
+    """The view that fits the model.
+
+    Raises: ``InputError`` that names what is not plain in a model that none fits.
+    """
+    return LeViT(model, needed_by) if isinstance(model, Levit) else PlainViT(model, needed_by)

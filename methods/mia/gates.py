@@ -1,0 +1,158 @@
+"""What a controller says, what is decided from it, and how: noise-free, sampled, or given from outside."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dynvit.ops.gates import gumbel_gate, straight_through
+
+
+@dataclass(frozen=True)
+class Masks:
+    """What a block keeps of each image: 1 (or True) for kept. Where ``depth`` is 0 the others mean nothing.
+
+    Shape: ``depth`` (B,), ``heads`` (B, H), ``tokens`` (B, N), the class token not among them.
+    """
+
+    depth: Tensor
+    heads: Tensor
+    tokens: Tensor
+
+    def to(self, dtype: torch.dtype) -> Masks:
+        """The same in another type."""
+        return Masks(self.depth.to(dtype), self.heads.to(dtype), self.tokens.to(dtype))
+
+    def detach(self) -> Masks:
+        """The same without gradient."""
+        return Masks(self.depth.detach(), self.heads.detach(), self.tokens.detach())
+
+    def runs(self, class_token: bool) -> Tensor:
+        """Whether the block runs: it is to, and a head is left, and a token. Differentiable.
+
+        1 − Π(1 − D) is 1 where anything is kept; its gradient is that of the last one left, and 0 where two are.
+        Shape: (B,).
+        """
+        if self.depth.dtype == torch.bool:
+            runs = self.depth & self.heads.any(1)
+            return runs if class_token else runs & self.tokens.any(1)
+        runs = self.depth * (1 - (1 - self.heads).prod(1))
+        return runs if class_token else runs * (1 - (1 - self.tokens).prod(1))
+
+    @classmethod
+    def keep_all(cls, batch: int, heads: int, tokens: int, like: Tensor) -> Masks:
+        """Nothing is dropped; on ``like``'s device, in its type."""
+        return cls(like.new_ones(batch), like.new_ones(batch, heads), like.new_ones(batch, tokens))
+
+
+@dataclass(frozen=True)
+class Values:
+    """What the critics expect of the rest, one number an image and branch; None for a branch that did not run.
+
+    Shape: (B,) each.
+    """
+
+    depth: Tensor | None
+    heads: Tensor | None
+    tokens: Tensor | None
+
+
+@dataclass(frozen=True)
+class GateLogits:
+    """Log-odds of keeping; None for a dimension that is switched off, or that nothing is asked of.
+
+    ``keep`` has the shapes: the masks that drop nothing. ``values`` is None unless it was asked for. In ``predict`` an
+    image whose block is skipped has no logits of heads and tokens: they are NaN.
+
+    Shape: ``depth`` (B,), ``heads`` (B, H), ``tokens`` (B, N).
+    """
+
+    depth: Tensor | None
+    heads: Tensor | None
+    tokens: Tensor | None
+    keep: Masks
+    values: Values | None = None
+
+    def decide(self, gate: Callable[[Tensor], Tensor]) -> Masks:
+        """``gate`` on each dimension that has logits, everything kept in the others."""
+        return Masks(
+            self.keep.depth if self.depth is None else gate(self.depth),
+            self.keep.heads if self.heads is None else gate(self.heads),
+            self.keep.tokens if self.tokens is None else gate(self.tokens),
+        )
+
+
+Decide = Callable[[int, GateLogits], Masks]
+"""(block, what its controller says) → what it keeps. The one way in which a decision enters the differentiable form."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """P(keep) above which a gate is open, by dimension: 0 keeps everything and asks nobody, 1 drops everything.
+
+    Units: probabilities, sigmoid of a logit.
+    """
+
+    depth: float = 0.5
+    heads: float = 0.5
+    tokens: float = 0.5
+
+
+def open_above(logits: Tensor, threshold: float) -> Tensor:
+    """Which gates are open without noise: P(keep) > threshold, compared as log-odds, which saturate later.
+
+    Shape: any → the same, bool.
+
+    >>> open_above(torch.tensor([40.0, 50.0, -1.0]), 1 - 1e-15).tolist(), open_above(torch.tensor([9e9]), 1.0).tolist()
+    ([True, True, False], [False])
+    """
+    if threshold >= 1:
+        return torch.zeros_like(logits, dtype=torch.bool)
+    return logits > log_odds(threshold)
+
+
+def threshold_gate(logits: Tensor, threshold: float, temperature: float) -> Tensor:
+    """``open_above`` with the gradient of a sigmoid that is centred on the threshold.
+
+    Shape: any → the same, 1 or 0.
+    """
+    hard = open_above(logits, threshold).to(logits.dtype)
+    centre = log_odds(min(max(threshold, 1e-12), 1 - 1e-12))
+    return straight_through(hard, torch.sigmoid((logits - centre) / temperature))
+
+
+def noise_free(thresholds: Thresholds, temperature: float) -> Decide:
+    """What ``predict`` decides, with straight-through gradients."""
+
+    def decide(block: int, logits: GateLogits) -> Masks:
+        def gate(found: Tensor | None, kept: Tensor, threshold: float) -> Tensor:
+            return kept if found is None else threshold_gate(found, threshold, temperature)
+
+        return Masks(
+            gate(logits.depth, logits.keep.depth, thresholds.depth),
+            gate(logits.heads, logits.keep.heads, thresholds.heads),
+            gate(logits.tokens, logits.keep.tokens, thresholds.tokens),
+        )
+
+    return decide
+
+
+def sampled(temperature: float) -> Decide:
+    """Each gate is open with probability sigmoid(logit), straight-through (§3.2's Gumbel, of one logit)."""
+    return lambda block, logits: logits.decide(lambda found: gumbel_gate(found, temperature))
+
+
+def replayed(masks: tuple[Masks, ...]) -> Decide:
+    """The given masks, whatever the controllers say."""
+    return lambda block, logits: masks[block].to(logits.keep.depth.dtype)
+
+
+def log_odds(probability: float) -> float:
+    """log p/(1−p); −∞ at 0, ∞ at 1."""
+    if probability <= 0:
+        return -math.inf
+    return math.inf if probability >= 1 else math.log(probability) - math.log1p(-probability)

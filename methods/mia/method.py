@@ -1,0 +1,70 @@
+"""MIA-Former as the core sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from optuna.distributions import BaseDistribution, FloatDistribution
+from torch import Tensor, nn
+
+from dynvit.errors import InputError
+from dynvit.interface import DynamicModel, Explanation, Method, OperatingPoint, Recipe, Stage
+
+from .explain import explain
+from .model import MIAModel
+from .options import THRESHOLDS, MIAOptions
+from .readings import reading_of
+from .recipes import RECIPES, MIARecipe
+from .stages import stages
+
+
+class MIAFormer(Method[MIAOptions]):
+    """MIA-Former on any backbone that has a reading: plain ViTs with a class token, and LeViTs."""
+
+    summary = "blocks, heads and tokens chosen by controllers (Yu et al., 2022)"
+    Options = MIAOptions
+    needs_training = True
+    recipes: ClassVar[Mapping[str, Recipe]] = RECIPES
+
+    def knobs(self, options: MIAOptions) -> Mapping[str, BaseDistribution]:
+        """P(keep) above which a gate is open, for each dimension that is decided; 0 keeps all, 0.5 is the paper's."""
+        return {THRESHOLDS[name]: FloatDistribution(0.0, 1.0) for name in options.dimensions}
+
+    def attach(self, backbone: nn.Module, options: MIAOptions) -> DynamicModel:
+        """A backbone that we know from inside.
+
+        Raises: ``InputError`` that names any other, and the reason.
+        """
+        return MIAModel(backbone, reading_of(backbone, options), options)
+
+    def stages(self, model: DynamicModel, recipe: Recipe) -> Sequence[Stage]:
+        """Keep everything, co-train, agents alone, all together.
+
+        Raises: ``InputError`` for a recipe of another method.
+        """
+        if not isinstance(model, MIAModel) or not isinstance(recipe, MIARecipe):
+            raise InputError(f"method mia trains with its own recipes: {', '.join(self.recipes)}")
+        return stages(model, recipe)
+
+    def explain(self, model: DynamicModel, images: Tensor, point: OperatingPoint) -> Sequence[Explanation]:
+        """Which blocks ran, on how many heads and on which tokens."""
+        return explain(model, images, point)
+
+    def options_for(self, target: float, backbone: nn.Module, options: MIAOptions) -> MIAOptions:
+        """The options with ``target`` in them.
+
+        Raises: ``InputError`` for one over the dense cost, or under what runs even where everything is dropped.
+        """
+        if target > 1:
+            raise InputError(f"target {target:g} is over the dense cost: give a fraction of it, 1 at most")
+        model = MIAModel(backbone, reading_of(backbone, options), options)
+        dense, (floor, controllers) = model.dense_macs(), model.floor_macs()
+        if target * dense <= floor:
+            raise InputError(
+                f"target {target:g} is out of method mia's reach on this backbone: with all of "
+                f"{', '.join(options.dimensions)} dropped, {floor / dense:.3f} of the dense MACs still run, "
+                f"{controllers / dense:.3f} of them the controllers' own; give one above that and up to 1"
+            )
+        return replace(options, target=target)

@@ -1,0 +1,107 @@
+"""How decisions are drawn in training, and what is read off a pass in which they were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from dynvit import cost
+from dynvit.ops.gates import straight_through
+
+from .gates import Decide, GateLogits, Masks, Thresholds, noise_free
+from .model import MIAModel, MIAPrediction
+from .reinforce import Step
+
+
+def noisy(noise: float, temperature: float) -> Decide:
+    """Each gate is open with P = sigmoid(logit / noise), straight-through; at noise 0, where its logit is above 0.
+
+    At noise 1 this is the Gumbel-sigmoid. The slope of the gradient is the temperature's alone.
+    """
+
+    def gate(logits: Tensor) -> Tensor:
+        wide = at_least_float32(logits)  # in half precision noise has a few hundred values, infinity among them
+        uniform = torch.rand_like(wide).clamp(min=torch.finfo(wide.dtype).tiny, max=1 - 2**-24)
+        moved = wide + noise * (torch.log(uniform) - torch.log1p(-uniform))
+        return straight_through((moved > 0).to(wide.dtype), torch.sigmoid(moved / temperature))
+
+    return lambda block, logits: logits.decide(gate)
+
+
+def acting(noise: float) -> Decide:
+    """The policy of the third stage: a draw with P = sigmoid(logit / noise), without gradient."""
+    return lambda block, logits: logits.decide(
+        lambda found: torch.bernoulli(torch.sigmoid(at_least_float32(found.detach()) / noise))
+    )
+
+
+def decided(prediction: MIAPrediction, temperature: float = 1.0) -> list[Masks]:
+    """What gates without noise would keep on the features of this pass, straight-through."""
+    rule = noise_free(Thresholds(), temperature)
+    return [rule(block, logits) for block, logits in enumerate(prediction.gates)]
+
+
+def spent(model: MIAModel, masks: Sequence[Masks], dense: int) -> Tensor:
+    """The cost of each image under the masks, controllers counted, with their gradient.
+
+    Shape: (B,), float32. Units: ``dense`` in MACs → fractions of it.
+    """
+    return (cost.macs(model.usage(masks)).double() / dense).float()
+
+
+@torch.no_grad()
+def executed(model: MIAModel, images: Tensor, dense: int) -> Tensor:
+    """What the model spends on the images without noise, a mean; its controllers' inputs are then without noise too.
+
+    Shape: images (B, 3, H, W) → scalar. Units: ``dense`` in MACs → a fraction of it.
+    """
+    prediction = model.masked(images, noise_free(Thresholds(), 1.0))
+    return spent(model, prediction.masks, dense).mean()
+
+
+def dense_macs(model: MIAModel) -> int:
+    """What the backbone costs, from the closed forms of its blocks. Units: MACs an image."""
+    whole = [Masks.keep_all(1, g.heads, g.tokens, like=torch.empty(0)).to(torch.bool) for g in model.reading.gates]
+    return int(cost.macs(model.usage(whole, asked=())))
+
+
+def skip_rates(model: MIAModel, prediction: MIAPrediction, masks: Sequence[Masks]) -> Mapping[str, Tensor]:
+    """The share of blocks that the masks skip, and of heads and tokens in the blocks that run; scalars."""
+    gated = [mask for mask, logits in zip(masks, prediction.gates, strict=True) if _asks(logits)]
+    depth = torch.stack([mask.depth for mask in gated]).detach()
+    found = {"depth": 1 - depth.mean()}
+    for name in ("heads", "tokens"):
+        kept = torch.stack([getattr(mask, name).mean(1) for mask in gated]).detach()
+        found[name] = 1 - (kept * depth).sum() / depth.sum().clamp(min=1)
+    return {f"{name}_skipped": found[name] for name in model.options.dimensions}
+
+
+def steps(prediction: MIAPrediction, noise: float) -> list[Step]:
+    """What was decided, branch by branch; heads and tokens count where the block was to run.
+
+    Raises: ``ValueError`` for a pass without critics.
+    """
+    found = []
+    for logits, masks in zip(prediction.gates, prediction.masks, strict=True):
+        runs = masks.depth.detach()
+        for name, live in (("depth", torch.ones_like(runs)), ("heads", runs), ("tokens", runs)):
+            branch: Tensor | None = getattr(logits, name)
+            if branch is None:
+                continue
+            if logits.values is None:
+                raise ValueError("the critics were not asked: masked(..., values=True)")
+            rows = at_least_float32(branch).reshape(len(runs), -1) / noise
+            value: Tensor = getattr(logits.values, name)
+            found.append(Step(rows, getattr(masks, name).reshape(rows.shape), at_least_float32(value), live))
+    return found
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """The tensor, wider where it was half. Shape: any → the same."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def _asks(logits: GateLogits) -> bool:
+    return any(branch is not None for branch in (logits.depth, logits.heads, logits.tokens))

@@ -1,0 +1,178 @@
+"""MIA-Former on LeViT: both forms agree whatever is dropped, what is claimed is executed, statistics stay fixed."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import sys
+from functools import cache, partial
+
+import pytest
+import timm
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from dynvit import cost
+from dynvit.interface import Usage
+from dynvit.testing import LAWS, Law, NotApplicable, Subject
+from dynvit_methods.mia import Masks, MIAFormer, MIAModel, MIAOptions
+from dynvit_methods.mia.gates import Thresholds, replayed
+from dynvit_methods.mia.levit import LeViTReading
+from dynvit_methods.mia.reading import Reading
+from dynvit_methods.mia.readings import reading_of
+
+IMAGES = 3
+
+
+def subject(**options: object) -> Subject:
+    dense = Subject.of("dense", "levit_cifar", batch=IMAGES)
+    return dataclasses.replace(dense, method=MIAFormer(), options=MIAOptions(**options))  # type: ignore[arg-type]
+
+
+@cache
+def made(**options: object) -> tuple[MIAModel, LeViTReading, Tensor]:
+    given = subject(**options)
+    model = given.model()
+    assert isinstance(model, MIAModel)
+    assert isinstance(model.reading, LeViTReading)
+    return model, model.reading, given.images
+
+
+def drawn(reading: LeViTReading, kind: str, seed: int) -> list[Masks]:
+    """Masks of every block; of another kind where ``kind`` says so."""
+    generator, found = torch.Generator().manual_seed(seed), []
+    for gate in reading.gates:
+        depth, heads, tokens = (
+            torch.rand(shape, generator=generator) < keep
+            for shape, keep in (((IMAGES,), 0.8), ((IMAGES, gate.heads), 0.6), ((IMAGES, gate.tokens), 0.6))
+        )
+        if kind == "all":
+            depth, heads, tokens = (torch.ones_like(mask) for mask in (depth, heads, tokens))
+        elif kind == "no block":
+            depth = torch.zeros_like(depth)
+        elif kind == "one head":
+            heads = torch.nn.functional.one_hot(heads.long().argmax(1), gate.heads).bool()
+        elif kind == "one token":
+            tokens = torch.nn.functional.one_hot(tokens.long().argmax(1), gate.tokens).bool()
+        found.append(Masks(depth, heads, tokens))
+    return found
+
+
+def executed(reading: Reading, images: Tensor, masks: list[Masks]) -> Tensor:
+    tokens = reading.embed(images)
+    for index, kept in enumerate(masks):
+        tokens = reading.executed(index, reading.enter(index, tokens), kept)
+    return reading.classify(tokens)
+
+
+@pytest.mark.parametrize("channels", ["all", "kept"])
+@pytest.mark.parametrize("kind", ["random", "one head", "one token", "no block", "all"])
+@settings(max_examples=3, deadline=None)
+@given(seed=st.integers(0, 2**31))
+@torch.no_grad()
+def test_both_forms_agree_whatever_is_dropped(channels: str, kind: str, seed: int) -> None:
+    model, reading, images = made(attention_channels=channels)
+    masks = drawn(reading, kind, seed)
+    dense = model.masked(images, replayed(tuple(masks)))
+    torch.testing.assert_close(dense.logits, executed(reading, images, masks), rtol=0, atol=1e-9)
+    if kind == "all":
+        view = reading.view
+        torch.testing.assert_close(dense.logits, view.model(view.normalize(images)), rtol=0, atol=1e-9)
+    coarse = MIAFormer().attach(copy.deepcopy(model.backbone).float(), model.options).eval()
+    assert isinstance(coarse, MIAModel)
+    logits = coarse.masked(images.float(), replayed(tuple(masks))).logits
+    torch.testing.assert_close(logits, executed(coarse.reading, images.float(), masks), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("channels", ["all", "kept"])
+@pytest.mark.parametrize("kind", ["random", "one head", "one token", "no block", "all"])
+def test_an_image_costs_what_is_executed_for_it(channels: str, kind: str) -> None:
+    model, reading, images = made(attention_channels=channels)
+    masks = drawn(reading, kind, seed=0)
+    claimed = cost.macs(model.usage(masks, asked=()))
+    for image in range(IMAGES):
+        mine = [Masks(m.depth[image, None], m.heads[image, None], m.tokens[image, None]) for m in masks]
+        assert cost.count_executed(partial(executed, reading, images[image, None], mine)) == claimed[image]
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_the_laws_hold(law: Law) -> None:
+    try:
+        law(subject())
+    except NotApplicable:
+        pytest.skip("nothing that it speaks of")
+
+
+def test_what_is_dropped_passes_and_is_seen_by_nobody() -> None:
+    _, reading, images = made()
+    tokens = reading.embed(images)
+    kept = drawn(reading, "random", seed=1)[0]
+    gone = ~(kept.tokens & kept.runs(class_token=False)[:, None])
+    noisy = torch.where(gone[..., None], tokens + 1, tokens)
+    one, other = (reading.masked(0, given, kept.to(torch.float64)) for given in (tokens, noisy))
+    torch.testing.assert_close(one[gone], tokens[gone], rtol=0, atol=0)
+    torch.testing.assert_close(one[~gone], other[~gone], rtol=0, atol=1e-12)
+    assert not torch.equal(one[~gone], tokens[~gone])
+
+
+def test_in_training_statistics_stay_and_batch_mates_do_not_matter() -> None:
+    """In the statistics of a batch the tokens of one image would change the answer to another."""
+    model, reading, images = made()
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    masks = drawn(reading, "random", seed=2)
+    model.train()
+    together = model.masked(images, replayed(tuple(masks))).logits
+    for image in range(IMAGES):
+        mine = tuple(Masks(m.depth[image, None], m.heads[image, None], m.tokens[image, None]) for m in masks)
+        torch.testing.assert_close(model.masked(images[image, None], replayed(mine)).logits[0], together[image])
+    model(images, model.trained_point)
+    assert all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers())
+    model.eval()
+
+
+def test_a_cost_has_a_gradient_in_every_mask() -> None:
+    model, reading, _ = made()
+    masks = [m.to(torch.float64) for m in drawn(reading, "all", seed=0)]
+    for kept in masks:
+        for mask in (kept.depth, kept.heads, kept.tokens):
+            mask.requires_grad_()
+    cost.macs(model.usage(masks, asked=())).sum().backward()
+    for kept in masks:
+        for mask in (kept.depth, kept.heads, kept.tokens):
+            assert mask.grad is not None
+            assert float(mask.grad.min()) > 0
+
+
+# Parts of a whole block that its heads cost, one dropped after another; in the middle stage of LeViT-192 5 heads share
+# 288 channels, 57 each and 3 that nobody owns.
+HEADS = {
+    ("levit_192", 0): (1.0, 0.562, 0.229),
+    ("levit_192", 4): (1.0, 0.717, 0.475, 0.275, 0.117),
+    ("levit_256", 4): (1.0, 0.756, 0.543, 0.361, 0.21, 0.089),
+}
+
+
+@pytest.mark.parametrize(("name", "index"), HEADS)
+def test_dropping_heads_saves_nearly_their_square(name: str, index: int) -> None:
+    with torch.device("meta"):
+        reading = reading_of(timm.create_model(name), MIAOptions())
+    gate = reading.gates[index]
+
+    def spent(heads: int) -> int:
+        return int(cost.macs(Usage(1, tuple(reading.block_parts(index, 1, heads, gate.tokens)))))
+
+    shares = [spent(heads) / spent(gate.heads) for heads in range(gate.heads, 0, -1)]
+    assert tuple(round(share, 3) for share in shares) == HEADS[name, index]
+
+
+@pytest.mark.parametrize("name", ["levit_192", "levit_256"])
+def test_the_controllers_stay_under_a_twentieth_of_the_backbone(name: str) -> None:
+    backbone = timm.create_model(name, img_size=224)
+    model = MIAFormer().attach(backbone, MIAOptions()).eval()
+    assert isinstance(model, MIAModel)
+    images = torch.zeros(1, 3, 224, 224)
+    point = model.point(Thresholds(sys.float_info.min, sys.float_info.min, sys.float_info.min))  # asked, and all kept
+    dense, whole = (int(cost.macs(model.predict(images, p).usage)) for p in (model.neutral, point))  # type: ignore[arg-type]
+    assert 0 < whole - dense < 0.05 * dense
