@@ -21,13 +21,13 @@ DEIT_AUGMENT = Augment(
 )
 """arXiv 2012.12877, Table 9, without repeated augmentation."""
 
-EMBEDDINGS = ("cls_token", "pos_embed")
+EMBEDDINGS = ("cls_token", "pos_embed", "attention_biases")
 
 Named = tuple[str, nn.Parameter]
 
 
 def is_vector(name: str, parameter: nn.Parameter) -> bool:
-    """Whether a parameter takes no weight decay: norms, biases, the class token and the position table.
+    """Whether a parameter takes no weight decay: norms, biases, the class token and positions.
 
     >>> is_vector("norm.weight", nn.LayerNorm(3).weight), is_vector("fc.weight", nn.Linear(3, 3).weight)
     (True, False)
