@@ -12,6 +12,7 @@ from accelerate.utils import reduce
 from torch import Tensor, nn
 
 from dynvit.interface import Batch, DynamicModel, Losses, ParamGroup, Schedule, Stage, constant
+from dynvit.recipes import is_vector
 from dynvit.schedules import cosine
 
 from .agents import become_agents
@@ -24,7 +25,6 @@ from .recipes import MIARecipe
 from .reinforce import actor_critic, reward
 from .sampling import acting, at_least_float32, decided, dense_macs, executed, noisy, skip_rates, spent, steps
 
-EMBEDDINGS = ("pos_embed", "cls_token")
 EVERY = 4
 """Of a batch, every so many images are enough to see on which side of the target it is."""
 LossOf = Callable[[MIAModel, Batch], Losses]
@@ -244,10 +244,10 @@ def _groups(
     found = []
     for part, rate in (("controllers", controllers), ("agents", agents), ("backbone", backbone)):
         if rate > 0:
-            plain = [p for name, p in parts[part] if p.ndim <= 1 or name.endswith(EMBEDDINGS)]
-            rest = {id(p) for p in plain}
-            found.append(ParamGroup(part, [p for _, p in parts[part] if id(p) not in rest], rate, decay, law))
-            found.append(ParamGroup(f"{part}.vectors", plain, rate, 0.0, law))
+            vectors = [p for name, p in parts[part] if is_vector(name, p)]
+            matrices = [p for name, p in parts[part] if not is_vector(name, p)]
+            found.append(ParamGroup(part, matrices, rate, decay, law))
+            found.append(ParamGroup(f"{part}.vectors", vectors, rate, 0.0, law))
     return found
 
 
