@@ -70,7 +70,7 @@ class PGD(Attack):
                     return
             images = threat.project(images + size * threat.direction(look.gradient), clean)
         if self.keep == "best" and (self.restarts > 1 or victim.goal.enough is None):
-            best.see(rows, images, victim.judge(images, rows)[1])
+            best.see(rows, images, victim.judge(images, rows))
             return
         lost = ~best.won[rows] | (self.keep == "last")
         best.images[rows[lost]] = images[lost]

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dynvit.errors import unknown
+from dynvit.evaluation.attacks.apgd import APGD
+from dynvit.evaluation.attacks.apgd_targeted import TargetedAPGD
 from dynvit.evaluation.attacks.attack import Attack
 from dynvit.evaluation.attacks.fgsm import FGSM
 from dynvit.evaluation.attacks.pgd import PGD
+from dynvit.evaluation.attacks.square import Square
 from dynvit.evaluation.attacks.threat import Norm, Threat
 
 
@@ -36,6 +39,16 @@ def _ladder(norm: Norm, *radii: float) -> tuple[Trial, ...]:
     )
 
 
+def _strong(norm: Norm, eps: float) -> tuple[Trial, ...]:
+    """AutoAttack's members as its standard version sets them, but FAB-T. One image won is done with."""
+    members: tuple[tuple[str, Attack], ...] = (
+        ("apgd", APGD(early_stop=True)),
+        ("apgd-t", TargetedAPGD(early_stop=True)),
+        ("square", Square()),
+    )
+    return tuple(Trial(name, attack, Threat(norm, eps)) for name, attack in members)
+
+
 PRESETS: Mapping[str, Preset] = {
     "mia-paper": Preset(
         (Trial("pgd", PGD(), Threat("linf", 0.002)), Trial("fgsm", FGSM(), Threat("l2", 0.03))),
@@ -46,6 +59,9 @@ PRESETS: Mapping[str, Preset] = {
     "imagenet-linf": Preset(_ladder("linf", *(k / 255 for k in (0.25, 0.5, 1, 2, 4))), "ε of RobustBench, and below"),
     "cifar-linf": Preset(_ladder("linf", 8 / 255), "ε of RobustBench"),
     "cifar-l2": Preset(_ladder("l2", 0.5), "ε of RobustBench"),
+    "imagenet-linf-strong": Preset(_strong("linf", 4 / 255), "AutoAttack's standard without FAB-T, ε of RobustBench"),
+    "cifar-linf-strong": Preset(_strong("linf", 8 / 255), "AutoAttack's standard without FAB-T, ε of RobustBench"),
+    "cifar-l2-strong": Preset(_strong("l2", 0.5), "AutoAttack's standard without FAB-T, ε of RobustBench"),
 }
 
 

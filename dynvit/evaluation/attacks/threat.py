@@ -72,6 +72,14 @@ class Threat:
         changes = [torch.from_numpy(self._drawn(tuple(clean.shape[1:]), draw)) for draw in draws]
         return self.project(clean + torch.stack(changes).to(clean), clean)
 
+    def unbounded(self, shape: Sequence[int]) -> bool:
+        """Whether any image of this shape can be turned into the grey one, so that no two need be told apart.
+
+        >>> Threat("linf", 0.5).unbounded((3, 224, 224)), Threat("l2", 3.0).unbounded((3, 224, 224))
+        (True, False)
+        """
+        return self.eps >= (0.5 if self.norm == "linf" else 0.5 * math.sqrt(math.prod(shape)))
+
     def distance(self, images: Tensor, clean: Tensor) -> Tensor:
         """How far each image is from the clean one. Shape: (B, C, H, W) both → (B,)."""
         change = images - clean

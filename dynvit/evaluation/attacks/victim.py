@@ -68,11 +68,9 @@ class Victim:
             return Look(loss.detach(), goal.score(prediction, labels).detach(), gradient)
 
     @torch.no_grad()
-    def judge(self, images: Tensor, rows: Tensor, goal: Goal | None = None) -> tuple[Tensor, Tensor]:
-        """One pass without gradient: loss and score. Shape: (b,) both."""
-        goal, labels = goal or self.goal, self.labels[rows]
-        prediction = self.answer(images, rows)
-        return goal.loss(prediction, labels), goal.score(prediction, labels)
+    def judge(self, images: Tensor, rows: Tensor, goal: Goal | None = None) -> Tensor:
+        """The scores, by one forward pass. Shape: (b,)."""
+        return (goal or self.goal).score(self.answer(images, rows), self.labels[rows])
 
 
 class Best:
