@@ -6,7 +6,7 @@ Andriushchenko et al. 2020 (arXiv 1912.00049), algorithm 1; what is drawn in eac
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,8 +19,8 @@ from dynvit.evaluation.attacks.draws import draws
 from dynvit.evaluation.attacks.square_draws import L2Squares, LinfSquares
 from dynvit.evaluation.attacks.victim import Best, Victim
 
-HALVED_AT = (10, 50, 200, 1000, 2000, 4000, 6000, 8000)
-"""Where the window's area is halved, in a search of 10,000 queries (ibid., §3.2)."""
+HALVED_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+"""After which queries the window's area is halved, in a search of 10,000; a shorter one is scaled (as in AutoAttack)."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Square(Attack):
         """The window's edge at a query. Units: pixels.
 
         >>> [Square(queries=10_000).side(query, 224, 224) for query in (1, 100, 9999)]
-        [200, 100, 13]
+        [200, 100, 9]
         """
-        halvings = bisect_right(HALVED_AT, query * 10_000 / self.queries)
+        halvings = bisect_left(HALVED_AT, query * 10_000 / self.queries)
         return max(1, min(round(math.sqrt(self.area / 2**halvings * height * width)), height - 1, width - 1))
 
     def search(self, victim: Victim) -> Tensor:

@@ -40,7 +40,7 @@ class Threat:
             raise InputError(f"eps is {self.eps:g}: it is a radius, 0 or more, of pixels in [0, 1], 4/255 say")
 
     def project(self, images: Tensor, clean: Tensor) -> Tensor:
-        """The nearest point of the ball, and of the box: clean images lie in the box, so clipping leaves no ball.
+        """Onto the ball, then onto the box: clean images lie in the box, so clipping leaves no ball.
 
         Shape: (B, C, H, W) both → the same.
         """
