@@ -14,6 +14,7 @@ from dynvit.bench.config import load_config
 from dynvit.bench.folder import fresh_folder
 from dynvit.bench.run import Bench
 from dynvit.leaderboard.board import Leaderboard
+from dynvit.leaderboard.robust_table import findings, radius, robust_table
 from dynvit.leaderboard.table import table
 from dynvit.processes import fit_threads
 from dynvit.registry import load_plugin
@@ -41,6 +42,10 @@ def run_bench(suite: str | None, flags: Mapping[str, Any], *, fresh: bool, dry_r
     board = bench.run()
     if PartialState().is_main_process:
         console.print(table(board))
+        if (attacked := robust_table(board)) is not None:
+            console.print(attacked)
+        for line in findings(board):
+            console.print(line, markup=False, soft_wrap=True)
         console.print(_closing(board, bench.folder), markup=False, soft_wrap=True)
 
 
@@ -57,9 +62,24 @@ def plan_lines(bench: Bench) -> list[str]:
         f"{preparation.backbone.name}: {_weights(bench)}",
         *(f"  {arm.label}: {arm.source}" for arm in preparation.planned),
         f"sweep: {how}; counting rule {config.rule}",
+        *_attacks(bench),
         f"output: {bench.folder}",
     ]
     return lines
+
+
+def _attacks(bench: Bench) -> list[str]:
+    config = bench.config
+    trials = config.attacks()
+    if not trials:
+        return []
+    said = ", ".join(f"{trial.name} {radius(trial.threat.norm, trial.threat.eps)}" for trial in trials)
+    points = config.robustness_points
+    return [
+        f"robustness: {said}",
+        f"  on {min(config.robustness_limit, len(bench.source)):,} images at {points} points of each arm, in every "
+        f"variant{', with checks for masked gradients' if config.masking_checks else ''}",
+    ]
 
 
 def command_line() -> str:

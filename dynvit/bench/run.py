@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +16,15 @@ from accelerate import PartialState
 from dynvit.backbones.build import build
 from dynvit.backbones.dense import dense_macs
 from dynvit.bench.arms import Arm
+from dynvit.bench.attack_plan import Subject
+from dynvit.bench.attacking import attack_points, attacker_of
 from dynvit.bench.config import BenchConfig
 from dynvit.bench.folder import check_folder, claim_folder
+from dynvit.bench.masking import with_findings
 from dynvit.bench.prepare import Preparation, prepare
 from dynvit.bench.results import Context
 from dynvit.bench.sweeping import Measurer, Target
+from dynvit.bench.trials import search_trial
 from dynvit.data import open_split
 from dynvit.data.source import ImageSource
 from dynvit.environment import capture
@@ -31,6 +36,7 @@ from dynvit.leaderboard.attached import RUNS, read_run
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.build import build as build_board
 from dynvit.leaderboard.render import render
+from dynvit.leaderboard.robust_picture import render_robust
 from dynvit.leaderboard.store import RunStore
 from dynvit.processes import process_state
 from dynvit.progress import Progress
@@ -72,7 +78,8 @@ class Bench:
         )
         if len(source) == 0:
             raise InputError(f"split {config.split!r} of {config.dataset} has no sample: pack or fetch it again")
-        preparation = prepare(config, source.spec)
+        trials = config.attacks()
+        preparation = prepare(config, source.spec, attacked=any(not trial.attack.black_box for trial in trials))
         check_folder(config.folder, config.identity())
         dense = dense_macs(build(replace(preparation.backbone, weights=None)), config.rule)
         return cls(config, command, config.folder, source, preparation, dense)
@@ -90,7 +97,7 @@ class Bench:
                 self._sweep(arms, store, state)
                 return self._publish(store)
         self._sweep(arms, store, state)
-        return build_board(read_run(store.path), command=self.command)
+        return build_board(with_findings(read_run(store.path)), command=self.command)
 
     def _sweep(self, arms: Sequence[Arm], store: RunStore, state: PartialState) -> None:
         context = Context(
@@ -122,6 +129,8 @@ class Bench:
                 measurer.measure(arm, targets, progress)
                 if self.config.sampler == "ladder":
                     climb(arm.knobs, [target.point for target in targets], partial(_worth, measurer, arm))
+        if self.config.robustness:
+            attack_points(self.config, self.folder, arms, plan, measurer)
 
     def _ladder(self, arms: Sequence[Arm], state: PartialState) -> Mapping[str, list[Target]]:
         """The same budgets for every arm; an arm without a budget has its one point."""
@@ -164,13 +173,23 @@ class Bench:
         )
         measurer = self._measurer(source, seen, store, state)
         total = self.config.trials * measurer.images(arm)
-        with Progress(f"search {arm.label}", total, quiet=not state.is_main_process) as progress:
+        robust = self.config.searches_robustness
+        with (
+            Progress(f"search {arm.label}", total, quiet=not state.is_main_process) as progress,
+            attacker_of(self.config, self.folder, measurer) if robust else nullcontext() as attacker,
+        ):
 
             def measure(point: OperatingPoint) -> Objectives:
                 measurer.measure(arm, [Target(point)], progress)
-                return _worth(measurer, arm, point)
+                worth = _worth(measurer, arm, point)
+                if attacker is None:
+                    return worth
+                subject = Subject(arm, point, measurer.record(arm, point))
+                return replace(worth, robust_pct=attacker.robust_pct(subject, search_trial(self.config.attacks())))
 
-            points = search(arm.knobs, self.config.sampler, self.config.trials, self.config.seed, measure)
+            points = search(
+                arm.knobs, self.config.sampler, self.config.trials, self.config.seed, measure, robust=robust
+            )
         return [Target(point) for point in points]
 
     def _measurer(self, source: ImageSource, context: Context, store: RunStore, state: PartialState) -> Measurer:
@@ -214,9 +233,10 @@ class Bench:
         )
 
     def _publish(self, store: RunStore) -> Leaderboard:
-        board = build_board(read_run(store.path), command=self.command)
+        board = build_board(with_findings(read_run(store.path)), command=self.command)
         board.write(self.folder / BOARD)
         render(board, self.folder)
+        render_robust(board, self.folder)
         return board
 
 

@@ -23,18 +23,24 @@ def show(
     """Print the table of a finished or running bench, and draw its picture again."""
     from rich.console import Console
 
+    from dynvit.leaderboard.robust_table import findings, robust_table
     from dynvit.leaderboard.table import table
 
-    boards = _boards(path)
+    boards, console = _boards(path), Console(highlight=False)
     for board in boards:
-        Console().print(table(board))
+        console.print(table(board))
+        if (attacked := robust_table(board)) is not None:
+            console.print(attacked)
+        for line in findings(board):
+            console.print(line, markup=False, soft_wrap=True)
     if render:
         from dynvit.leaderboard.render import render as write_picture
+        from dynvit.leaderboard.robust_picture import render_robust
 
         folder = path if path.is_dir() else path.parent
         if len(boards) > 1:
             raise InputError(f"{path} holds {len(boards)} settings: --render takes a file with one")
-        for written in write_picture(boards[0], folder):
+        for written in [*write_picture(boards[0], folder), *render_robust(boards[0], folder)]:
             typer.echo(str(written))
 
 
@@ -53,6 +59,7 @@ def validate(
 
 
 def _boards(path: Path) -> list[Leaderboard]:
+    from dynvit.bench.masking import with_findings
     from dynvit.leaderboard.board import read_board
     from dynvit.leaderboard.build import build, group
 
@@ -61,7 +68,7 @@ def _boards(path: Path) -> list[Leaderboard]:
     runs = path / "runs.jsonl" if path.is_dir() else path
     if path.is_dir() and not runs.exists():
         return [read_board(file) for file in _files(path)]
-    groups = group(_records(runs))
+    groups = group(with_findings(_records(runs)))
     if not groups:
         raise InputError(f"{runs} reports no point yet: run `dynvit bench` to its end, then show it")
     return [build(records, command=f"dynvit show {path.name}") for records in groups.values()]

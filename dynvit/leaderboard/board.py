@@ -24,6 +24,7 @@ from dynvit.leaderboard.record import (
     Sha256,
     UtcDate,
 )
+from dynvit.leaderboard.robust import RobustEntry, SlowdownEntry
 
 BOARD_VERSION: Literal[1] = 1
 
@@ -70,6 +71,9 @@ class Entry(Frozen):
     baseline: bool = Field(description="the static backbone itself: no knob, and it costs what dense costs")
     on_method_front: bool = Field(description="no other entry of its method dominates it")
     on_front: bool = Field(description="no entry at all dominates it")
+    robust: tuple[RobustEntry, ...] = Field(default=(), description="accuracy under attack; empty: not attacked")
+    slowdown: tuple[SlowdownEntry, ...] = Field(default=(), description="compute under attack; empty: not attacked")
+    findings: tuple[str, ...] = Field(default=(), description="signs that gradients are masked")
 
 
 class MethodSummary(Frozen):
@@ -83,6 +87,20 @@ class MethodSummary(Frozen):
     hypervolume: Annotated[float, Field(ge=0)] = Field(description="of its front, in GMACs x percent")
     hypervolume_share: Annotated[float, Field(ge=0, le=1)] = Field(
         description="the same as a share of the rectangle from the reference point to 0 GMACs and 100 %"
+    )
+
+
+class RobustFront(Frozen):
+    """The front of three objectives among the entries that were attacked within one ball."""
+
+    norm: Name = Field(description="norm of the ball")
+    eps: Amount = Field(description="its radius, pixels in [0,1]")
+    objectives: tuple[Objective, ...] = Field(description="axes of the front, with the reference point")
+    n_entries: int = Field(ge=1, description="entries attacked")
+    front: tuple[Name, ...] = Field(description="record ids of the entries that no other dominates")
+    hypervolume: Annotated[float, Field(ge=0)] = Field(description="in GMACs x percent x percent")
+    hypervolume_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        description="the same as a share of the box from the reference point to 0 GMACs, 100 % and 100 %"
     )
 
 
@@ -104,6 +122,7 @@ class Leaderboard(Frozen):
     methods: tuple[MethodSummary, ...] = Field(min_length=1, description="per method, by name")
     hypervolume: Annotated[float, Field(ge=0)] = Field(description="of the overall front, in GMACs x percent")
     hypervolume_share: Annotated[float, Field(ge=0, le=1)] = Field(description="the same as a share, as in methods")
+    robust_fronts: tuple[RobustFront, ...] = Field(default=(), description="by norm and radius; empty: not attacked")
     paper: tuple[PaperRow, ...] = Field(default=(), description="published rows of this setting, for comparison")
     generated: Generated = Field(description="who wrote this file")
 

@@ -40,8 +40,14 @@ def render(board: Leaderboard, folder: str | os.PathLike[str], name: str = "fron
     Returns the three paths.
     """
     folder = Path(folder)
+    path = folder / f"{name}.csv"
+    write_whole(path, plotted(board).encode())
+    return [*save(draw(board), folder, name), path]
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write a figure as ``NAME.png`` and ``NAME.svg``; the same figure, the same bytes."""
     written = []
-    figure = draw(board)
     # No date and no library version in the files: they would differ on every run.
     for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         import matplotlib
@@ -52,9 +58,7 @@ def render(board: Leaderboard, folder: str | os.PathLike[str], name: str = "fron
         path = folder / f"{name}.{suffix}"
         write_whole(path, buffer.getvalue())
         written.append(path)
-    path = folder / f"{name}.csv"
-    write_whole(path, plotted(board).encode())
-    return [*written, path]
+    return written
 
 
 def plotted(board: Leaderboard) -> str:
