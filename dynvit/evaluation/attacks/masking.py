@@ -117,7 +117,7 @@ def _unbounded(measured: Sequence[Measured], slack: float) -> Iterator[Finding]:
 
 def _undefended(measured: Sequence[Measured], undefended: Sequence[Measured], far: float) -> Iterator[Finding]:
     ours, theirs = (dict(_by(those, lambda m: m.threat)) for those in (measured, undefended))
-    for threat in ours.keys() & theirs.keys():
+    for threat in (threat for threat in ours if threat in theirs):
         low, base = (min(those[threat], key=_accuracy) for those in (ours, theirs))
         if low.accuracy_pct > base.accuracy_pct + far:
             yield Finding(

@@ -20,7 +20,7 @@ from dynvit.evaluation.attacks.square_draws import L2Squares, LinfSquares
 from dynvit.evaluation.attacks.victim import Best, Victim
 
 HALVED_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
-"""After which queries the window's area is halved, in a search of 10,000; a shorter one is scaled (as in AutoAttack)."""
+"""After which queries the window's area is halved, in one of 10,000; a shorter one is scaled (as in AutoAttack)."""
 
 
 @dataclass(frozen=True)
