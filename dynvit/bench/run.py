@@ -51,7 +51,8 @@ LADDER_IMAGES = 256
 class Bench:
     """A bench that is ready to run: everything that a person could have got wrong has been checked.
 
-    ``command`` is what the records say made them. Units: ``dense_macs`` MACs of an image by the configured rule.
+    ``command`` is what the records say made them; ``point`` the one to measure, in place of a sweep. Units:
+    ``dense_macs`` MACs of an image by the configured rule.
     """
 
     config: BenchConfig
@@ -60,9 +61,10 @@ class Bench:
     source: ImageSource
     preparation: Preparation
     dense_macs: int
+    point: OperatingPoint | None = None
 
     @classmethod
-    def plan(cls, config: BenchConfig, command: str) -> Bench:
+    def plan(cls, config: BenchConfig, command: str, point: OperatingPoint | None = None) -> Bench:
         """Check the configuration, the data and the folder; nothing is written.
 
         Raises: ``InputError`` for whatever is wrong with them.
@@ -82,7 +84,7 @@ class Bench:
         preparation = prepare(config, source.spec, attacked=any(not trial.attack.black_box for trial in trials))
         check_folder(config.folder, config.identity())
         dense = dense_macs(build(replace(preparation.backbone, weights=None)), config.rule)
-        return cls(config, command, config.folder, source, preparation, dense)
+        return cls(config, command, config.folder, source, preparation, dense, point)
 
     def run(self) -> Leaderboard:
         """Train what needs training, sweep every arm, publish. Continues what a killed run began."""
@@ -118,7 +120,9 @@ class Bench:
         measurer = self._measurer(self.source, context, store, state)
         for arm in arms:
             arm.model.eval().to(state.device)
-        if self.config.sampler == "ladder":
+        if self.point is not None:
+            plan: Mapping[str, list[Target]] = {arm.label: [Target(self.point)] for arm in arms}
+        elif self.config.sampler == "ladder":
             plan = self._ladder(arms, state)
         else:
             plan = {arm.label: self._search(arm, context, store, state) for arm in arms}

@@ -9,7 +9,7 @@ from typing import TextIO
 
 import typer
 
-from dynvit.cli import bench, check, data, explain, ls, show, train
+from dynvit.cli import attack, bench, check, data, explain, ls, show, train
 from dynvit.errors import InputError
 from dynvit.version import __version__
 
@@ -24,6 +24,7 @@ app.command()(bench.bench)
 app.command()(train.train)
 app.command()(check.check)
 app.command()(explain.explain)
+app.command()(attack.attack)
 app.command()(show.show)
 app.command()(show.validate)
 app.add_typer(data.app, name="data")

@@ -42,7 +42,7 @@ def _soft_cross_entropy(prediction: Prediction, labels: Tensor) -> Tensor:
 SOFT_MISCLASSIFY = Goal("misclassify", _soft_cross_entropy, margin, enough=0.0)
 """A wrong label: climbed with the branches weighed, judged by the branch that is taken."""
 
-ROOM = 1.0
+ROOM = 0.1
 """How near the best wrong logit may come before a slowdown that keeps the label cares for it. Units: of logits."""
 
 

@@ -8,7 +8,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from dynvit.leaderboard.board import Entry, Leaderboard, RobustFront
-from dynvit.leaderboard.robust import SlowdownEntry
+from dynvit.leaderboard.record import Record
+from dynvit.leaderboard.robust import SlowdownEntry, robust_entries
 from dynvit.leaderboard.table import compact, digits
 
 
@@ -34,13 +35,60 @@ def robust_table(board: Leaderboard) -> Table | None:
     )
     shown.add_column("", no_wrap=True)
     shown.add_column("method", no_wrap=True)
-    shown.add_column("point", min_width=12, overflow="fold")
+    shown.add_column("point", min_width=17, overflow="fold")
     for heading in ("GMACs", "clean", *(radius(front.norm, front.eps) for front in board.robust_fronts), "taken back"):
         shown.add_column(heading, justify="right", no_wrap=True)
     decimals = digits(board.setting.dense_gmacs)
     for i, entry in enumerate(attacked):
         last = i + 1 == len(attacked) or attacked[i + 1].method != entry.method
         shown.add_row(*_cells(entry, board.robust_fronts, decimals), end_section=last)
+    return shown
+
+
+def attack_table(record: Record) -> Table:
+    """Every attack on one record, a row each, and the worst of them together."""
+    knobs = " ".join(f"{name}={value}" for name, value in sorted(record.point.knobs.items()))
+    shown = Table(
+        title=f"{record.method.name} {knobs} under attack",
+        caption=(
+            "adaptive: through the gates · soft: branches weighed · frozen: decisions of the clean image · "
+            "all of them: an image counts if every attack within the radius leaves it right"
+        ),
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
+    for heading in ("radius", "attack", "variant", "wants"):
+        shown.add_column(heading, no_wrap=True)
+    for heading in ("accuracy %", "clean %", "GMACs", "taken back %"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    decimals = digits(record.compute.dense_gmacs)
+    worst = {(robust.norm, robust.eps): robust for robust in robust_entries(record)}
+    ordered = sorted(record.robustness, key=lambda a: (a.norm or "", a.eps or 0.0, a.goal or ""))
+    for i, a in enumerate(ordered):
+        last = i + 1 == len(ordered) or (ordered[i + 1].norm, ordered[i + 1].eps) != (a.norm, a.eps)
+        where = radius(a.norm or "", a.eps or 0.0)
+        interval = rf"\[{a.accuracy_ci95_low_pct or 0:.1f}, {a.accuracy_ci95_high_pct or 0:.1f}]"
+        clean = "" if a.clean_accuracy_pct is None else f"{a.clean_accuracy_pct:.1f}"
+        back = "–" if a.saving_taken_back_pct is None else f"{a.saving_taken_back_pct:.1f}"
+        shown.add_row(
+            where,
+            a.attack,
+            a.variant or "",
+            a.goal or "",
+            f"{a.accuracy_pct:.1f} {interval}",
+            clean,
+            f"{a.gmacs_mean_under_attack:.{decimals}f}",
+            back,
+        )
+        if last and (robust := worst.get((a.norm or "", a.eps or 0.0))) is not None:
+            interval = rf"\[{robust.ci95_low_pct:.1f}, {robust.ci95_high_pct:.1f}]"
+            shown.add_row(where, "all of them", "", "", f"{robust.accuracy_pct:.1f} {interval}", "", "", "")
+        if last:
+            shown.add_section()
     return shown
 
 
