@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from dynvit.bench.arms import Arm
 from dynvit.bench.trials import masking_checks
 from dynvit.evaluation.attacks.presets import Trial
 from dynvit.evaluation.robustness import Assault
-from dynvit.evaluation.variants import Variant, variants_of
+from dynvit.evaluation.variants import Variant, compute_climbs, variants_of
 from dynvit.interface import OperatingPoint
 from dynvit.leaderboard.front import non_dominated
 from dynvit.leaderboard.record import JsonObject, Record
@@ -65,8 +67,13 @@ def chosen(subjects: Sequence[Subject], count: int | None) -> list[Subject]:
     return [front[place] for place in dict.fromkeys(round(float(place)) for place in places)]
 
 
-def jobs(subject: Subject, trials: Sequence[Trial], source: Subject | None, *, checks: bool) -> Iterator[Job]:
-    """Every attack on a point: on accuracy in all variants, on compute, from the static backbone, and the checks."""
+def jobs(
+    subject: Subject, trials: Sequence[Trial], source: Subject | None, *, checks: bool, slows: bool = True
+) -> Iterator[Job]:
+    """Every attack on a point: on accuracy in all variants, on compute, from the static backbone, and the checks.
+
+    Where images differ in cost and no gradient says how (``slows`` False), there is no attack on compute.
+    """
     arm = subject.arm
     for trial in trials:
         variants = variants_of(arm.model, trial.attack, "misclassify", adaptive_cost=arm.method.adaptive_cost)
@@ -75,12 +82,28 @@ def jobs(subject: Subject, trials: Sequence[Trial], source: Subject | None, *, c
             continue
         if source is not None and source is not subject and size_of(source) == size_of(subject):
             yield Job(subject, trial.name, Assault(trial.attack, trial.threat, variant="transfer"), source)
-        if not trial.attack.labels_only:
+        if slows and not trial.attack.labels_only:
             slow: Variant = "adaptive" if arm.method.adaptive_cost else "static"
             yield Job(subject, trial.name, Assault(trial.attack, trial.threat, "slowdown", slow))
             yield Job(subject, trial.name, Assault(trial.attack, trial.threat, "slowdown-keep-label", slow))
     if checks:
         yield from (_job(subject, check, "adaptive") for check in masking_checks(trials, size_of(subject)))
+
+
+def slows(subject: Subject) -> bool:
+    """Whether a slowdown of a point can be told: images that cost alike have none, others need a gradient."""
+    model = subject.arm.model
+    device = next(model.parameters()).device
+    climbs = not subject.arm.method.adaptive_cost or compute_climbs(
+        model, subject.point, torch.rand(1, 3, *size_of(subject), device=device)
+    )
+    if not climbs:
+        warnings.warn(
+            f"no gradient of the compute of {subject.arm.label} reaches the image: it is not attacked "
+            "(dynvit.interface.Stretches lets it be)",
+            stacklevel=2,
+        )
+    return climbs
 
 
 def passes(job: Job) -> int:

@@ -14,7 +14,7 @@ import torch
 from accelerate.utils import broadcast_object_list, gather_object
 
 from dynvit.bench.arms import Arm
-from dynvit.bench.attack_plan import Job, Subject, chosen, jobs, passes, size_of
+from dynvit.bench.attack_plan import Job, Subject, chosen, jobs, passes, size_of, slows
 from dynvit.bench.config import BenchConfig
 from dynvit.bench.sweeping import Measurer, Target
 from dynvit.data.opening import drawn
@@ -199,7 +199,7 @@ def attack_points(
         job
         for arm in arms
         for subject in chosen(subjects[arm.label], count)
-        for job in jobs(subject, config.attacks(), source, checks=config.masking_checks)
+        for job in jobs(subject, config.attacks(), source, checks=config.masking_checks, slows=slows(subject))
     ]
     with attacker_of(config, folder, measurer) as attacker:
         attacker.run(wanted)

@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dynvit import cost
-from dynvit.errors import InputError
 from dynvit.evaluation.attacks import MISCLASSIFY, Answer, Attack, Goal
 from dynvit.evaluation.attacks.goal import margin
 from dynvit.interface import DynamicModel, OperatingPoint, Prediction, Replays, Softens, Stretches
@@ -104,17 +103,19 @@ def _softened(model: DynamicModel, images: Tensor, point: OperatingPoint) -> Cli
     return Climbed(found.logits, found.usage, model.soften(images, point, found), found.logits.new_zeros(len(images)))
 
 
+def compute_climbs(model: DynamicModel, point: OperatingPoint, images: Tensor) -> bool:
+    """Whether the model's compute has a gradient that reaches the image, so that a slowdown attack can climb it.
+
+    It has one where counted MACs carry the gates' gradients, or where the model says its ``effort``.
+    """
+    with torch.enable_grad():
+        found = _stretched(model.eval(), images.detach().requires_grad_(), point)
+    return found.effort.requires_grad
+
+
 def _stretched(model: DynamicModel, images: Tensor, point: OperatingPoint) -> Climbed:
     found: Prediction = model(images, point)
-    if isinstance(model, Stretches):
-        effort = model.effort(images, point, found)
-    else:
-        effort = cost.macs(found.usage).float()
-        if torch.is_grad_enabled() and not effort.requires_grad:
-            raise InputError(
-                f"no gradient of the compute of {type(model).__name__} reaches the image: let counted MACs carry the "
-                "gates' gradients, or give the model effort() (dynvit.interface.Stretches)"
-            )
+    effort = model.effort(images, point, found) if isinstance(model, Stretches) else cost.macs(found.usage).float()
     # As a share of the dearest image, so that its gradient is of the size of logits'.
     return Climbed(found.logits, found.usage, found.logits, effort / effort.detach().amax().clamp_min(1))
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from dynvit.leaderboard.board import Entry, Leaderboard, RobustFront
 from dynvit.leaderboard.record import Record
-from dynvit.leaderboard.robust import SlowdownEntry, robust_entries
+from dynvit.leaderboard.robust import SlowdownEntry, robust_entries, said
 from dynvit.leaderboard.table import compact, digits
 
 
@@ -46,13 +46,18 @@ def robust_table(board: Leaderboard) -> Table | None:
 
 
 def attack_table(record: Record) -> Table:
-    """Every attack on one record, a row each, and the worst of them together."""
+    """Every attack on one record, a row each, and the worst of them together; eighty columns hold it."""
     knobs = " ".join(f"{name}={value}" for name, value in sorted(record.point.knobs.items()))
+    ordered = sorted(record.robustness, key=lambda a: (a.norm or "", a.eps or 0.0, a.goal or ""))
+    decimals = digits(record.compute.dense_gmacs)
+    first = ordered[0]
+    clean = "" if first.clean_accuracy_pct is None else f" · clean {first.clean_accuracy_pct:.1f} %"
+    cost = "" if first.clean_gmacs_mean is None else f", {first.clean_gmacs_mean:.{decimals}f} GMACs"
     shown = Table(
-        title=f"{record.method.name} {knobs} under attack",
+        title=f"{record.method.name} {knobs} · {first.n:,} images{clean}{cost}",
         caption=(
-            "adaptive: through the gates · soft: branches weighed · frozen: decisions of the clean image · "
-            "all of them: an image counts if every attack within the radius leaves it right"
+            "attacks go through the gates; soft: branches weighed · frozen: decisions of the clean image · all: an "
+            "image counts if every attack within the radius leaves it right · back %: of the saving"
         ),
         title_justify="left",
         caption_justify="left",
@@ -61,32 +66,24 @@ def attack_table(record: Record) -> Table:
         pad_edge=False,
         show_edge=False,
     )
-    for heading in ("radius", "attack", "variant", "wants"):
+    for heading in ("radius", "attack"):
         shown.add_column(heading, no_wrap=True)
-    for heading in ("accuracy %", "clean %", "GMACs", "taken back %"):
+    for heading in ("accuracy %", "GMACs", "back %"):
         shown.add_column(heading, justify="right", no_wrap=True)
-    decimals = digits(record.compute.dense_gmacs)
     worst = {(robust.norm, robust.eps): robust for robust in robust_entries(record)}
-    ordered = sorted(record.robustness, key=lambda a: (a.norm or "", a.eps or 0.0, a.goal or ""))
     for i, a in enumerate(ordered):
         last = i + 1 == len(ordered) or (ordered[i + 1].norm, ordered[i + 1].eps) != (a.norm, a.eps)
-        where = radius(a.norm or "", a.eps or 0.0)
-        interval = rf"\[{a.accuracy_ci95_low_pct or 0:.1f}, {a.accuracy_ci95_high_pct or 0:.1f}]"
-        clean = "" if a.clean_accuracy_pct is None else f"{a.clean_accuracy_pct:.1f}"
-        back = "–" if a.saving_taken_back_pct is None else f"{a.saving_taken_back_pct:.1f}"
+        goal = "" if a.goal in (None, "misclassify") else f" {a.goal}"
         shown.add_row(
-            where,
-            a.attack,
-            a.variant or "",
-            a.goal or "",
-            f"{a.accuracy_pct:.1f} {interval}",
-            clean,
+            radius(a.norm or "", a.eps or 0.0),
+            said(a) + goal,
+            _interval(a.accuracy_pct, a.accuracy_ci95_low_pct or 0.0, a.accuracy_ci95_high_pct or 100.0),
             f"{a.gmacs_mean_under_attack:.{decimals}f}",
-            back,
+            "–" if a.saving_taken_back_pct is None else f"{a.saving_taken_back_pct:.1f}",
         )
         if last and (robust := worst.get((a.norm or "", a.eps or 0.0))) is not None:
-            interval = rf"\[{robust.ci95_low_pct:.1f}, {robust.ci95_high_pct:.1f}]"
-            shown.add_row(where, "all of them", "", "", f"{robust.accuracy_pct:.1f} {interval}", "", "", "")
+            left = _interval(robust.accuracy_pct, robust.ci95_low_pct, robust.ci95_high_pct)
+            shown.add_row(radius(robust.norm, robust.eps), "all", left, "", "", style="bold")
         if last:
             shown.add_section()
     return shown
@@ -115,6 +112,10 @@ def taken_back(slowdowns: Sequence[SlowdownEntry], keep_label: bool) -> str:
     """The worst slowdown's share of the saving, or a dash where nothing was saved or nothing tried."""
     tried = [slow for slow in slowdowns if slow.keep_label == keep_label and slow.saving_taken_back_pct is not None]
     return f"{max(slow.saving_taken_back_pct or 0.0 for slow in tried):.0f}" if tried else "–"
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return rf"{value:.1f} \[{low:.1f}, {high:.1f}]"
 
 
 def _cells(entry: Entry, fronts: Sequence[RobustFront], decimals: int) -> tuple[str, ...]:
