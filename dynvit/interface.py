@@ -178,42 +178,28 @@ class SolvesBudgets(Protocol):
 
 @runtime_checkable
 class Replays(Protocol):
-    """A ``DynamicModel`` that can take decisions again that it took before, whatever the images now say.
-
-    An attack on it shows what the backbone alone gives way to, with the gates held where the clean image put them.
-    """
+    """A ``DynamicModel`` that can take decisions again that it took before: the backbone, its gates held."""
 
     def replay(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> Prediction:
-        """``forward`` with the decisions of an earlier ``forward`` on as many images.
-
-        Shape: images (B, 3, H, W). Units: pixels in [0, 1].
-        """
+        """``forward`` with the decisions of an earlier ``forward`` on as many images, whatever these now say."""
         ...
 
 
 @runtime_checkable
 class Softens(Protocol):
-    """A ``DynamicModel`` whose answer jumps between branches, of which a gradient sees only the one that was taken."""
+    """A ``DynamicModel`` whose answer jumps between branches, of which a gradient sees only the one taken."""
 
     def soften(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
-        """Logits of ``forward``'s prediction with its branches weighed, differentiable in the choice between them.
-
-        What an attack climbs that knows every branch; it is judged by the real answer.
-        Shape: images (B, 3, H, W) → (B, classes).
-        """
+        """Logits of ``forward``'s prediction with its branches weighed, differentiable in the choice: (B, classes)."""
         ...
 
 
 @runtime_checkable
 class Stretches(Protocol):
-    """A ``DynamicModel`` whose counted MACs carry no gradient, and that can say in another way what raises them."""
+    """A ``DynamicModel`` whose counted MACs carry no gradient, and that says otherwise what raises them."""
 
     def effort(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
-        """A differentiable stand-in for the MACs that ``forward``'s prediction counts; rises with them.
-
-        What a slowdown attack climbs; it is judged by the real count. Without this it climbs the count itself.
-        Shape: images (B, 3, H, W) → (B,). Units: MACs per image.
-        """
+        """A differentiable stand-in for the MACs that ``forward``'s prediction counts: (B,), MACs per image."""
         ...
 
 
