@@ -115,9 +115,10 @@ def compute_climbs(model: DynamicModel, point: OperatingPoint, images: Tensor) -
 
 def _stretched(model: DynamicModel, images: Tensor, point: OperatingPoint) -> Climbed:
     found: Prediction = model(images, point)
-    effort = model.effort(images, point, found) if isinstance(model, Stretches) else cost.macs(found.usage).float()
-    # As a share of the dearest image, so that its gradient is of the size of logits'.
-    return Climbed(found.logits, found.usage, found.logits, effort / effort.detach().amax().clamp_min(1))
+    ran = cost.macs(found.usage).float()
+    effort = model.effort(images, point, found) if isinstance(model, Stretches) else ran
+    # As a share of what the image itself costs, whoever its batch mates are: of the size of logits.
+    return Climbed(found.logits, found.usage, found.logits, effort / ran.detach().clamp_min(1))
 
 
 def _frozen(model: DynamicModel, point: OperatingPoint, clean: Tensor) -> Callable[[Tensor, Tensor], Prediction]:
