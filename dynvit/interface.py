@@ -7,7 +7,7 @@ and ``DynamicModel``; the core trains, sweeps and measures it and never asks wha
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
@@ -15,55 +15,11 @@ from optuna.distributions import BaseDistribution
 from torch import Tensor, nn
 
 from dynvit.errors import InputError
+from dynvit.point import KnobValue as KnobValue
+from dynvit.point import OperatingPoint as OperatingPoint
 from dynvit.registry import Registry
 
-KnobValue = float | int | str
 Rule = Literal["matmul+conv", "fvcore"]
-
-
-class OperatingPoint(Mapping[str, KnobValue]):
-    """One setting of all of a method's knobs; immutable and hashable.
-
-    >>> OperatingPoint(keep_ratio=0.7)["keep_ratio"]
-    0.7
-    """
-
-    __slots__ = ("_knobs",)
-
-    def __init__(self, **knobs: KnobValue) -> None:
-        self._knobs = tuple(sorted(knobs.items()))
-
-    def __getitem__(self, knob: str) -> KnobValue:
-        for name, value in self._knobs:
-            if name == knob:
-                return value
-        raise KeyError(knob)
-
-    def number(self, knob: str) -> float:
-        """The value of a numeric knob.
-
-        Raises: ``InputError`` where the point does not set it, or not to a number.
-        """
-        value = self.get(knob)
-        if value is None or isinstance(value, str):
-            names = ", ".join(self) or "nothing"
-            raise InputError(f"the operating point needs a number for knob {knob!r}; it sets {names}")
-        return value
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name, _ in self._knobs)
-
-    def __len__(self) -> int:
-        return len(self._knobs)
-
-    def __hash__(self) -> int:
-        return hash(self._knobs)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, OperatingPoint) and self._knobs == other._knobs
-
-    def __repr__(self) -> str:
-        return f"OperatingPoint({', '.join(f'{k}={v!r}' for k, v in self._knobs)})"
 
 
 class Part(Protocol):
@@ -173,6 +129,33 @@ class SolvesBudgets(Protocol):
 
         Units: budgets in MACs per image. Raises: ``InputError`` for a budget out of range, naming the range.
         """
+        ...
+
+
+@runtime_checkable
+class Replays(Protocol):
+    """A ``DynamicModel`` that can take decisions again that it took before: the backbone, its gates held."""
+
+    def replay(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> Prediction:
+        """``forward`` with the decisions of an earlier ``forward`` on as many images, whatever these now say."""
+        ...
+
+
+@runtime_checkable
+class Softens(Protocol):
+    """A ``DynamicModel`` whose answer jumps between branches, of which a gradient sees only the one taken."""
+
+    def soften(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
+        """Logits of ``forward``'s prediction with its branches weighed, differentiable in the choice: (B, classes)."""
+        ...
+
+
+@runtime_checkable
+class Stretches(Protocol):
+    """A ``DynamicModel`` whose counted MACs carry no gradient, and that says otherwise what raises them."""
+
+    def effort(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
+        """A differentiable stand-in for the MACs that ``forward``'s prediction counts: (B,), MACs per image."""
         ...
 
 

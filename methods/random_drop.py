@@ -31,6 +31,13 @@ class RandomDropOptions:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class RandomDropPrediction(Prediction):
+    """The order in which patches were drawn. Shape: ``order`` (B, N)."""
+
+    order: Tensor
+
+
 class RandomDropModel(DynamicModel):
     """A plain ViT that drops patches at random."""
 
@@ -43,12 +50,23 @@ class RandomDropModel(DynamicModel):
         self.prune_at = prune_blocks(self.vit.shape.depth, options.stages)
         self.seed = options.seed
 
-    def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
+    def forward(self, images: Tensor, point: OperatingPoint) -> RandomDropPrediction:
         """All tokens are computed; dropped ones are no keys. The draw has no gradient.
 
         Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
         """
-        counts, order = self._counts(point), random_order(images, self.vit.shape.patches, self.seed)
+        return self._masked(images, point, random_order(images, self.vit.shape.patches, self.seed))
+
+    def replay(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> RandomDropPrediction:
+        """``forward`` with the patches that were drawn for an earlier one.
+
+        Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
+        """
+        assert isinstance(decided, RandomDropPrediction)
+        return self._masked(images, point, decided.order)
+
+    def _masked(self, images: Tensor, point: OperatingPoint, order: Tensor) -> RandomDropPrediction:
+        counts = self._counts(point)
         tokens = self.vit.embed(images)
         policy = torch.ones_like(tokens[:, :, 0])
         for index, block in enumerate(self.vit.blocks):
@@ -56,7 +74,7 @@ class RandomDropModel(DynamicModel):
                 kept = mask_of(order[:, : counts[index]], policy[:, 1:])
                 policy = torch.cat([policy[:, :1], kept], dim=1)
             tokens = mlp_output(block, masked_attention_output(block, tokens, policy))
-        return Prediction(self.vit.classify(tokens), self._usage(images, counts))
+        return RandomDropPrediction(self.vit.classify(tokens), self._usage(images, counts), order)
 
     def predict(self, images: Tensor, point: OperatingPoint) -> Prediction:
         """Dropped tokens are gone from the block on.

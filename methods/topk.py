@@ -6,7 +6,7 @@ At three blocks, between attention and MLP, ⌊N·ρ^s⌋ patches stay. The coun
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -32,6 +32,13 @@ class TopKOptions:
     stages: int = 3
 
 
+@dataclass(frozen=True)
+class TopKPrediction(Prediction):
+    """Which patches each stage kept. Shape: ``masks``, one (B, N) a stage, 1 where a patch stays."""
+
+    masks: tuple[Tensor, ...]
+
+
 class TopKModel(DynamicModel):
     """A plain ViT that drops the patches that its class token attends to least."""
 
@@ -43,24 +50,40 @@ class TopKModel(DynamicModel):
         self.vit = PlainViT(backbone, needed_by="method topk")
         self.prune_at = prune_blocks(self.vit.shape.depth, options.stages)
 
-    def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
+    def forward(self, images: Tensor, point: OperatingPoint) -> TopKPrediction:
         """All tokens are computed; dropped ones are no keys, and the choice is passed straight through.
 
         Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
         """
-        counts = self._counts(point)
+        return self._masked(images, point)
+
+    def replay(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> TopKPrediction:
+        """``forward`` with the patches that an earlier one kept.
+
+        Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
+        """
+        assert isinstance(decided, TopKPrediction)
+        return self._masked(images, point, decided.masks)
+
+    def _masked(self, images: Tensor, point: OperatingPoint, given: Sequence[Tensor] = ()) -> TopKPrediction:
+        counts, masks = self._counts(point), list[Tensor]()
         tokens = self.vit.embed(images)
         policy = torch.ones_like(tokens[:, :, 0])
         for index, block in enumerate(self.vit.blocks):
             if index in counts:
                 tokens, scores = masked_class_attention(block, tokens, policy)
-                hard = mask_of(top_k(scores, counts[index], among=policy[:, 1:]), scores)
-                # The attention is itself the soft choice: what is attended to more is closer to being kept.
-                policy = torch.cat([policy[:, :1], straight_through(hard, scores)], dim=1)
+                if given:
+                    kept = given[len(masks)].detach()
+                else:
+                    hard = mask_of(top_k(scores, counts[index], among=policy[:, 1:]), scores)
+                    # The attention is itself the soft choice: what is attended to more is closer to being kept.
+                    kept = straight_through(hard, scores)
+                masks.append(kept)
+                policy = torch.cat([policy[:, :1], kept], dim=1)
             else:
                 tokens = masked_attention_output(block, tokens, policy)
             tokens = mlp_output(block, tokens)
-        return Prediction(self.vit.classify(tokens), self._usage(images, counts))
+        return TopKPrediction(self.vit.classify(tokens), self._usage(images, counts), tuple(masks))
 
     def predict(self, images: Tensor, point: OperatingPoint) -> Prediction:
         """Dropped tokens are gone from the block's MLP on.

@@ -38,6 +38,30 @@ def save_weights(path: Path, **shape: Any) -> Path:
     return path
 
 
+# A dense model behind a gate that no gradient passes.
+ROUNDED = """
+import torch
+from torch import nn
+from dynvit.interface import methods, register_method
+from dynvit.backbones.vit import PlainViT
+
+Dense = methods.get("dense")
+
+class Rounding(nn.Module):
+    def forward(self, images):
+        return (images > 0.5).float()
+
+@register_method("rounded")
+class Rounded(Dense):
+    static = False
+    def attach(self, backbone, options):
+        model = super().attach(backbone, options)
+        model.rounding, run = Rounding(), model.forward
+        model.forward = lambda images, point: run(model.rounding(images), point)
+        return model
+"""
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files that are whole, and files with one fault each."""
@@ -53,6 +77,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "broken.yaml").write_text("points: [8\n")
     (folder / "name.yaml").write_text("pionts: 8\n")
     (folder / "value.yaml").write_text("points: many\n")
+    (folder / "rounded.py").write_text(ROUNDED)
     (folder / "empty").mkdir()
     write_dataset(folder / "shards", {"train": 40, "validation": 12})
     train = ("--method", "dynamicvit", "--dataset", "digits", "--backbone", "vit_digits")
@@ -128,6 +153,31 @@ FAULTS = (
     Fault("speed at two points", "speed --method topk --knob keep_ratio=1 --budgets 1", ("--knob", "--budgets")),
     Fault("speed into a folder", "speed --method topk -o MADE", ("--output", "folder")),
     Fault("speed on no thread", "speed --method topk --threads 0", ("--threads 0", "1")),
+    Fault("unknown attack", f"{WEIGHTS} --robustness pgdd", ("'pgdd'", "'pgd'", "cifar-linf")),
+    Fault("unknown norm", f"{WEIGHTS} --robustness pgd --norm l1", ("norm", "'linf'", "'l2'", "'l1'")),
+    Fault("a negative eps", f"{WEIGHTS} --robustness pgd --eps -0.1", ("eps", "-0.1", "0 or more")),
+    Fault("an eps that is no number", f"{WEIGHTS} --robustness pgd --eps 4:255", ("'4:255'", "4/255")),
+    Fault("an eps of a preset", f"{WEIGHTS} --robustness cifar-linf --eps 4/255", ("'cifar-linf'", "--eps")),
+    Fault("an eps of no attack", f"{WEIGHTS} --eps 4/255", ("--eps", "--robustness")),
+    Fault("unknown attack option", f"{WEIGHTS} --robustness pgd --attack-option pgd.step=3", ("'step'", "'steps'")),
+    Fault("option of an absent attack", f"{WEIGHTS} --robustness pgd --attack-option fgsm.seed=3", ("'fgsm'", "pgd")),
+    Fault("an attack of no step", f"{WEIGHTS} --robustness pgd --attack-option pgd.steps=0", ("steps=0",)),
+    Fault("no attacked point", f"{WEIGHTS} --robustness pgd --robustness-points 0", ("robustness_points", "1 point")),
+    Fault("attacked points", f"{WEIGHTS} --robustness pgd --robustness-points some", ("robustness_points", "some")),
+    Fault("no attacked image", f"{WEIGHTS} --robustness pgd --robustness-limit 0", ("robustness_limit", "1")),
+    Fault(
+        "a method without gradient",
+        "bench --methods dense,rounded --limit 20 -o out --plugin MADE/rounded.py --robustness fgsm",
+        ("'rounded'", "no gradient", "rounding"),
+    ),
+    Fault("attack: no point", "attack pgd --method topk --weights MADE/good.safetensors", ("keep_ratio", "--knob")),
+    Fault(
+        "attack: unknown knob",
+        "attack pgd --method topk --weights MADE/good.safetensors --knob ratio=1",
+        ("'ratio'", "keep_ratio"),
+    ),
+    Fault("attack: no attack", "attack , --method dense --weights MADE/good.safetensors", ("name an attack",)),
+    Fault("attack: unknown method", "attack pgd --method dens", ("method 'dens'", "'dense'")),
     Fault("no suite", f"{BENCH} -C MADE/none.yaml", ("none.yaml", "YAML")),
     Fault("a suite that is no YAML", f"{BENCH} -C MADE/broken.yaml", ("broken.yaml", "not YAML")),
     Fault("a suite that is no text", f"{BENCH} -C MADE/noise.safetensors", ("noise.safetensors", "not YAML")),

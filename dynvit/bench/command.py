@@ -15,6 +15,7 @@ from dynvit.bench.folder import fresh_folder
 from dynvit.bench.run import Bench
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.corruption_table import corruption_table, seeds_table
+from dynvit.leaderboard.robust_table import findings, radius, robust_table
 from dynvit.leaderboard.speed_table import speed_table
 from dynvit.leaderboard.table import table
 from dynvit.processes import fit_threads
@@ -43,9 +44,11 @@ def run_bench(suite: str | None, flags: Mapping[str, Any], *, fresh: bool, dry_r
     board = bench.run()
     if PartialState().is_main_process:
         console.print(table(board))
-        for further in (corruption_table(board), speed_table(board), seeds_table(board)):
+        for further in (robust_table(board), corruption_table(board), speed_table(board), seeds_table(board)):
             if further is not None:
                 console.print(further)
+        for line in findings(board):
+            console.print(line, markup=False, soft_wrap=True)
         console.print(_closing(board, bench.folder), markup=False, soft_wrap=True)
 
 
@@ -62,11 +65,26 @@ def plan_lines(bench: Bench) -> list[str]:
         f"{preparation.backbone.name}: {_weights(bench)}",
         *(f"  {arm.label}: {arm.source}" for arm in preparation.planned),
         f"sweep: {how}; counting rule {config.rule}",
-        *_speed_lines(config),
+        *_attacks(bench),
         *_corruption_lines(bench),
+        *_speed_lines(config),
         f"output: {bench.folder}",
     ]
     return lines
+
+
+def _attacks(bench: Bench) -> list[str]:
+    config = bench.config
+    trials = config.attacks()
+    if not trials:
+        return []
+    said = ", ".join(f"{trial.name} {radius(trial.threat.norm, trial.threat.eps)}" for trial in trials)
+    points = config.robustness_points
+    return [
+        f"robustness: {said}",
+        f"  on {min(config.robustness_limit, len(bench.source)):,} images at {points} points of each arm, in every "
+        f"variant{', with checks for masked gradients' if config.masking_checks else ''}",
+    ]
 
 
 def _speed_lines(config: BenchConfig) -> list[str]:

@@ -9,8 +9,11 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from dynvit.bench.trials import trials_of
 from dynvit.data.corruptions import SEVERITIES, select
 from dynvit.errors import InputError, unknown
+from dynvit.evaluation.attacks.presets import Trial
+from dynvit.evaluation.attacks.threat import Norm, Threat, read_eps
 from dynvit.evaluation.contenders import Dtype
 from dynvit.evaluation.timing import BATCHES, SpeedSettings
 from dynvit.interface import Rule, methods
@@ -64,6 +67,13 @@ class BenchConfig(BaseModel):
     budgets: tuple[float, ...] = ()
     sampler: SamplerName = "ladder"
     trials: int = Field(32, ge=1)
+    robustness: tuple[str, ...] = ()
+    robustness_points: int | Literal["all"] = 3
+    robustness_limit: int = Field(256, ge=1)
+    norm: Norm = "linf"
+    eps: tuple[float, ...] = ()
+    attack_option: Mapping[str, tuple[str, ...]] = {}
+    masking_checks: bool = True
     rule: Rule = "matmul+conv"
     batch_size: int = Field(64, ge=1)
     workers: int = Field(0, ge=0)
@@ -129,6 +139,36 @@ class BenchConfig(BaseModel):
         """Corruptions to measure under: those asked for, or all of a ready set."""
         return self.corruptions or (select(["all"]) if self.corrupted_dir else ())
 
+    @field_validator("eps", mode="before")
+    @classmethod
+    def _radii(cls, eps: Any) -> tuple[float, ...]:
+        given = (eps,) if isinstance(eps, str | int | float) else tuple(eps)
+        return tuple(Threat("linf", read_eps(str(radius))).eps for radius in given)
+
+    @field_validator("robustness_points")
+    @classmethod
+    def _some(cls, points: int | Literal["all"]) -> int | Literal["all"]:
+        if points != "all" and points < 1:
+            raise ValueError("attack 1 point of each arm or more, or all")
+        return points
+
+    def attacks(self) -> tuple[Trial, ...]:
+        """The attacks that are asked for, the smallest radius first.
+
+        Raises: ``InputError`` for one that there is not.
+        """
+        if not self.robustness:
+            for name in ("eps", "attack_option"):
+                if getattr(self, name):
+                    raise InputError(f"--{name.replace('_', '-')} is of attacks: name them with --robustness")
+        return trials_of(
+            self.robustness,
+            norm=self.norm,
+            eps=self.eps,
+            options=self.attack_option,
+            large_images=self.dataset.startswith("imagenet"),
+        )
+
     @property
     def backbone_name(self) -> str:
         """The backbone asked for, else the dataset's default."""
@@ -151,9 +191,17 @@ class BenchConfig(BaseModel):
         """How speed is measured."""
         return SpeedSettings(self.speed_batches, self.speed_rounds, self.speed_dtype, self.compile, self.seed)
 
+    @property
+    def searches_robustness(self) -> bool:
+        """Whether robust accuracy is an objective of the search."""
+        return bool(self.robustness) and self.sampler != "ladder"
+
     def identity(self) -> dict[str, Any]:
         """What must not change between two runs into one folder: everything that a record depends on."""
         free = {"output", "workers", "memory_mb", "device", "data_dir", "plugin", *_CORRUPTIONS, *_SPEED}
+        attacks = {"robustness", "robustness_points", "robustness_limit", "norm", "eps", "attack_option"}
+        # What is attached to records later may be added to any run; a search that looks at it is another search.
+        free |= {"masking_checks"} | (set() if self.searches_robustness else attacks)
         plugins = {Path(file).name: file_version(file) for file in self.plugin}
         return self.model_dump(mode="json", exclude=free) | {"plugin": plugins}
 
@@ -169,7 +217,10 @@ def load_config(file: str | None, flags: Mapping[str, Any]) -> BenchConfig:
     for name in given:
         if name not in known:
             raise unknown("option", name, known)
-    for name in ("methods", "targets", "budgets", "plugin", "corruptions", "severities", "speed_batches"):
+    for name in (
+        *("methods", "targets", "budgets", "plugin"),
+        *("robustness", "corruptions", "severities", "speed_batches"),
+    ):
         if isinstance(given.get(name), str | int | float):
             given[name] = [given[name]]
     try:

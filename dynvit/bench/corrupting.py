@@ -30,6 +30,7 @@ from dynvit.leaderboard.answers import images_hash, pack
 from dynvit.leaderboard.attached import RobustnessAttachment, RobustnessStore, attachment_key
 from dynvit.leaderboard.corruption import GENERATED, READY, THREAT
 from dynvit.leaderboard.record import JsonObject, RobustnessRecord
+from dynvit.leaderboard.robust import taken_back_pct
 from dynvit.progress import Progress, clock
 
 VERSION = 1  # of the corruptions: rises when one of them makes other pixels
@@ -244,7 +245,7 @@ class CorruptionRun:
         # A ready set may hold other images than the split: then nothing is known of them clean.
         same = results.ids == clean.ids
         gmacs, clean_gmacs = float(results.macs.mean()) / GIGA, float(clean.macs.mean()) / GIGA
-        saved = self.context.dense_gmacs - clean_gmacs
+        taken_back = taken_back_pct(gmacs, clean_gmacs, self.context.dense_gmacs)
         self.store.append(
             RobustnessAttachment(
                 record_id=cell.record_id,
@@ -264,7 +265,7 @@ class CorruptionRun:
                     accuracy_ci95_high_pct=answered.top1_ci95_high_pct,
                     clean_accuracy_pct=100 * float((clean.rank == 0).mean()) if same else None,
                     clean_gmacs_mean=clean_gmacs if same else None,
-                    saving_taken_back_pct=100 * (gmacs - clean_gmacs) / saved if same and saved > 0 else None,
+                    saving_taken_back_pct=taken_back if same else None,
                     images=images_hash(results.ids),
                     right=pack(results.rank == 0),
                 ),

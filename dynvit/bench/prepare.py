@@ -17,11 +17,13 @@ from dynvit.bench.config import BenchConfig
 from dynvit.data.datasets import DatasetSpec
 from dynvit.data.transforms import Preprocessing, preprocessing_for
 from dynvit.errors import InputError, unknown
-from dynvit.interface import DynamicModel, Method, methods
+from dynvit.evaluation.gradient import check_gradient
+from dynvit.interface import DynamicModel, Method, OperatingPoint, methods
 from dynvit.ladder import GIGA, KnobLadder, check_reach, noise_batch
 from dynvit.leaderboard.record import CheckpointRecord
 from dynvit.options import options_from_json, options_to_json, parse_options
 from dynvit.published import fetch, find
+from dynvit.sweep import draw
 from dynvit.training.run import RunSettings, TrainRequest, backbone_for, train_to
 
 
@@ -222,11 +224,12 @@ def static_method() -> str:
     raise InputError("no installed method trains a plain backbone: give --weights")
 
 
-def prepare(config: BenchConfig, dataset: DatasetSpec) -> Preparation:
+def prepare(config: BenchConfig, dataset: DatasetSpec, *, attacked: bool = False) -> Preparation:
     """Check methods, options, weights and checkpoints; nothing is trained or written.
 
+    ``attacked``: by gradients, so that every arm must have one.
     Raises: ``InputError`` for an unknown name, for weights that do not fit, for a method that needs training and
-    has none.
+    has none, for one that gives an attack no gradient.
     """
     for given in (*config.method_checkpoint, *config.options):
         if given not in config.methods:
@@ -250,6 +253,8 @@ def prepare(config: BenchConfig, dataset: DatasetSpec) -> Preparation:
         if arm.checkpoint is None:
             attached = arm.method.attach(build(replace(backbone, weights=None)), arm.options)
             _check_budgets(config.budgets, arm, attached)
+            if attacked:
+                _check_gradient(arm, attached)
             if arm.target is not None:
                 arm.method.options_for(arm.target, model, arm.options)
         else:
@@ -289,6 +294,14 @@ def _check_budgets(budgets: Sequence[float], arm: Planned, model: DynamicModel) 
         ladder = KnobLadder(model, arm.method.budget_knob, arm.method.knobs(arm.options), [noise])
         for budget in budgets:
             check_reach(budget * GIGA, ladder.range(), arm.label)
+
+
+def _check_gradient(arm: Planned, model: DynamicModel) -> None:
+    """Whether gradients reach the image is a matter of the code, not of weights: any point and any image will do."""
+    point = model.neutral or OperatingPoint()
+    if knobs := arm.method.knobs(arm.options):
+        [point] = draw(knobs, seed=0, count=1)
+    check_gradient(model, point, noise_batch(image_size(model.backbone)).images, arm.label)
 
 
 def _fits(config: BenchConfig, dataset: DatasetSpec) -> bool:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,13 +17,17 @@ from accelerate import PartialState
 from dynvit.backbones.build import build
 from dynvit.backbones.dense import dense_macs
 from dynvit.bench.arms import Arm
+from dynvit.bench.attack_plan import Subject
+from dynvit.bench.attacking import attack_points, attacker_of
 from dynvit.bench.config import BenchConfig
 from dynvit.bench.corrupting import CorruptedImages, CorruptionRun, CorruptionSettings
 from dynvit.bench.folder import check_folder, claim_folder
+from dynvit.bench.masking import with_findings
 from dynvit.bench.prepare import Preparation, prepare
 from dynvit.bench.results import Context
 from dynvit.bench.sweeping import Measurer, Target
 from dynvit.bench.timing import PointToTime, SpeedMeter, SpeedRun, check_speed, device_model, spread
+from dynvit.bench.trials import search_trial
 from dynvit.data import open_split
 from dynvit.data.corruptions.loading import Variant
 from dynvit.data.source import ImageSource
@@ -37,6 +42,7 @@ from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.build import build as build_board
 from dynvit.leaderboard.render import render
 from dynvit.leaderboard.render_speed import render_speed
+from dynvit.leaderboard.robust_picture import render_robust
 from dynvit.leaderboard.store import RunStore
 from dynvit.processes import find_device, process_state
 from dynvit.progress import Progress
@@ -51,7 +57,8 @@ LADDER_IMAGES = 256
 class Bench:
     """A bench that is ready to run: everything that a person could have got wrong has been checked.
 
-    ``command`` is what the records say made them. Units: ``dense_macs`` MACs of an image by the configured rule.
+    ``command`` is what the records say made them; ``point`` the one to measure, in place of a sweep. Units:
+    ``dense_macs`` MACs of an image by the configured rule.
     """
 
     config: BenchConfig
@@ -61,9 +68,10 @@ class Bench:
     preparation: Preparation
     dense_macs: int
     corrupted: CorruptedImages | None = None
+    point: OperatingPoint | None = None
 
     @classmethod
-    def plan(cls, config: BenchConfig, command: str) -> Bench:
+    def plan(cls, config: BenchConfig, command: str, point: OperatingPoint | None = None) -> Bench:
         """Check the configuration, the data and the folder; nothing is written.
 
         Raises: ``InputError`` for whatever is wrong with them.
@@ -79,13 +87,14 @@ class Bench:
         )
         if len(source) == 0:
             raise InputError(f"split {config.split!r} of {config.dataset} has no sample: pack or fetch it again")
-        preparation = prepare(config, source.spec)
+        trials = config.attacks()
+        preparation = prepare(config, source.spec, attacked=any(not trial.attack.black_box for trial in trials))
         if config.speed:
             check_speed(config.speed_settings, find_device(config.device))
         check_folder(config.folder, config.identity())
         dense = dense_macs(build(replace(preparation.backbone, weights=None)), config.rule)
         corrupted = CorruptedImages.open(_corruption_settings(config), source) if config.corrupts else None
-        return cls(config, command, config.folder, source, preparation, dense, corrupted)
+        return cls(config, command, config.folder, source, preparation, dense, corrupted, point)
 
     def run(self) -> Leaderboard:
         """Train what needs training, sweep every arm, publish. Continues what a killed run began."""
@@ -102,7 +111,7 @@ class Bench:
                     self._time(measured, state.device)
                 return self._publish(store)
         self._sweep(arms, store, state)
-        return build_board(read_run(store.path), command=self.command, answers=read_answers(store.path))
+        return self._board(store)
 
     def _sweep(self, arms: Sequence[Arm], store: RunStore, state: PartialState) -> list[PointToTime]:
         """Measure what is missing; returns the points that there are, a few of each arm where they are to be timed."""
@@ -124,7 +133,9 @@ class Bench:
         measurer = self._measurer(self.source, context, store, state)
         for arm in arms:
             arm.model.eval().to(state.device)
-        if self.config.sampler == "ladder":
+        if self.point is not None:
+            plan: Mapping[str, list[Target]] = {arm.label: [Target(self.point)] for arm in arms}
+        elif self.config.sampler == "ladder":
             plan = self.ladder(arms, state.device)
         else:
             plan = {arm.label: self._search(arm, context, store, state) for arm in arms}
@@ -135,6 +146,8 @@ class Bench:
                 measurer.measure(arm, targets, progress)
                 if self.config.sampler == "ladder":
                     climb(arm.knobs, [target.point for target in targets], partial(_worth, measurer, arm))
+        if self.config.robustness:
+            attack_points(self.config, self.folder, arms, plan, measurer)
         if self.corrupted is not None:
             points = [(arm, target.point) for arm in arms for target in plan[arm.label]]
             run = CorruptionRun(self.corrupted, context, RobustnessStore(self.folder / ROBUSTNESS), state)
@@ -200,13 +213,23 @@ class Bench:
         )
         measurer = self._measurer(source, seen, store, state)
         total = self.config.trials * measurer.images(arm)
-        with Progress(f"search {arm.label}", total, quiet=not state.is_main_process) as progress:
+        robust = self.config.searches_robustness
+        with (
+            Progress(f"search {arm.label}", total, quiet=not state.is_main_process) as progress,
+            attacker_of(self.config, self.folder, measurer) if robust else nullcontext() as attacker,
+        ):
 
             def measure(point: OperatingPoint) -> Objectives:
                 measurer.measure(arm, [Target(point)], progress)
-                return _worth(measurer, arm, point)
+                worth = _worth(measurer, arm, point)
+                if attacker is None:
+                    return worth
+                subject = Subject(arm, point, measurer.record(arm, point))
+                return replace(worth, robust_pct=attacker.robust_pct(subject, search_trial(self.config.attacks())))
 
-            points = search(arm.knobs, self.config.sampler, self.config.trials, self.config.seed, measure)
+            points = search(
+                arm.knobs, self.config.sampler, self.config.trials, self.config.seed, measure, robust=robust
+            )
         return [Target(point) for point in points]
 
     def _measurer(self, source: ImageSource, context: Context, store: RunStore, state: PartialState) -> Measurer:
@@ -250,11 +273,16 @@ class Bench:
         )
 
     def _publish(self, store: RunStore) -> Leaderboard:
-        board = build_board(read_run(store.path), command=self.command, answers=read_answers(store.path))
+        board = self._board(store)
         board.write(self.folder / BOARD)
         render(board, self.folder)
+        render_robust(board, self.folder)
         render_speed(board, self.folder)
         return board
+
+    def _board(self, store: RunStore) -> Leaderboard:
+        records = with_findings(read_run(store.path))
+        return build_board(records, command=self.command, answers=read_answers(store.path))
 
 
 def _corruption_settings(config: BenchConfig) -> CorruptionSettings:

@@ -9,7 +9,7 @@ from typing import TextIO
 
 import typer
 
-from dynvit.cli import bench, check, compare, data, explain, ls, show, speed, train
+from dynvit.cli import attack, bench, check, compare, data, explain, ls, show, speed, train
 from dynvit.errors import InputError
 from dynvit.version import __version__
 
@@ -25,6 +25,7 @@ app.command()(train.train)
 app.command()(check.check)
 app.command()(explain.explain)
 app.command()(speed.speed)
+app.command()(attack.attack)
 app.command()(show.show)
 app.command()(show.validate)
 app.command()(compare.compare)

@@ -39,6 +39,25 @@ def bench(
         str | None, typer.Option(help="ladder, or a search on the calibration split: nsga2, tpe. Default: ladder")
     ] = None,
     trials: Annotated[int | None, typer.Option(metavar="N", help="Of the search, a method. Default: 32")] = None,
+    robustness: Annotated[
+        str | None, typer.Option(metavar="A,A", help="Attack too: names of attacks (fgsm,pgd,…), or a preset.")
+    ] = None,
+    robustness_points: Annotated[
+        str | None, typer.Option(metavar="N|all", help="Points of an arm's front that are attacked. Default: 3")
+    ] = None,
+    robustness_limit: Annotated[
+        int | None, typer.Option(metavar="N", help="Images attacked, a fair draw by seed. Default: 256")
+    ] = None,
+    norm: Annotated[str | None, typer.Option(help="Of the attacks: linf or l2. Default: linf")] = None,
+    eps: Annotated[
+        str | None, typer.Option(metavar="E,E", help="Radii, 4/255 or 0.5, of pixels in [0, 1]. Default: a ladder")
+    ] = None,
+    attack_option: Annotated[
+        list[str] | None, typer.Option(metavar="ATTACK.NAME=VALUE", help="A setting of an attack; repeatable.")
+    ] = None,
+    masking_checks: Annotated[
+        bool | None, typer.Option("--masking-checks/--no-masking-checks", help="Look for masked gradients. Default: on")
+    ] = None,
     rule: Annotated[str | None, typer.Option(help="Counting rule: matmul+conv or fvcore.")] = None,
     calibration: Annotated[
         int | None, typer.Option(metavar="N", help="Images held out of train. Default: a tenth, at most 5,000")
@@ -113,6 +132,13 @@ def bench(
         "budgets": _numbers(budgets, "--budgets"),
         "sampler": sampler,
         "trials": trials,
+        "robustness": _names(robustness),
+        "robustness_points": _count(robustness_points),
+        "robustness_limit": robustness_limit,
+        "norm": norm,
+        "eps": _names(eps),
+        "attack_option": _by_method(attack_option, "--attack-option", "."),
+        "masking_checks": masking_checks,
         "rule": rule,
         "calibration": calibration,
         "on_bad_sample": on_bad_sample,
@@ -143,6 +169,11 @@ def _names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _count(text: str | None) -> int | str | None:
+    """A number where it is one; what is neither a number nor ``all`` is refused with the other options."""
+    return int(text) if text is not None and text.lstrip("-").isdigit() else text
+
+
 def _numbers(text: str | None, flag: str) -> tuple[float, ...] | None:
     from dynvit.errors import InputError
 
@@ -171,6 +202,7 @@ def _by_method(given: list[str] | None, flag: str, sign: str) -> dict[str, tuple
     for item in given:
         method, found_sign, rest = item.partition(sign)
         if not found_sign or not method or not rest:
-            raise InputError(f"{flag} {item!r} lacks its method: write dynamicvit{sign}…")
+            whose = "attack: write pgd" if flag == "--attack-option" else "method: write dynamicvit"
+            raise InputError(f"{flag} {item!r} lacks its {whose}{sign}…")
         found[method] = (*found.get(method, ()), rest)
     return found

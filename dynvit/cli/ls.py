@@ -52,11 +52,13 @@ def list_datasets() -> None:
 
 
 @app.command("attacks")
-def list_attacks() -> None:
-    """Attacks; none is built in yet, installed packages may bring some."""
+def list_attacks(plugin: Plugin = None) -> None:
+    """Attacks: built in, from installed packages, from plug-in files."""
     from dynvit.evaluation.attacks import attacks
 
-    _show(("attack", "from"), [(name, _origin(attacks, name)) for name in attacks.names()])
+    _load(plugin)
+    rows = [(name, attack.summary, _origin(attacks, name)) for name, attack in attacks.load_all().items()]
+    _show(("attack", "what it does", "from"), rows)
 
 
 @app.command("checkpoints")

@@ -24,23 +24,33 @@ def show(
     from rich.console import Console
 
     from dynvit.leaderboard.corruption_table import corruption_table, seeds_table
+    from dynvit.leaderboard.robust_table import findings, robust_table
     from dynvit.leaderboard.speed_table import speed_table
     from dynvit.leaderboard.table import table
 
-    boards = _boards(path)
+    boards, console = _boards(path), Console(highlight=False)
     for board in boards:
-        for shown in (table(board), corruption_table(board), speed_table(board), seeds_table(board)):
-            if shown is not None:
-                Console().print(shown)
+        console.print(table(board))
+        for further in (robust_table(board), corruption_table(board), speed_table(board), seeds_table(board)):
+            if further is not None:
+                console.print(further)
+        for line in findings(board):
+            console.print(line, markup=False, soft_wrap=True)
     if render:
         from dynvit.leaderboard.render import render as write_picture
         from dynvit.leaderboard.render_speed import render_speed
+        from dynvit.leaderboard.robust_picture import render_robust
 
         folder = path if path.is_dir() else path.parent
         if len(boards) > 1:
             raise InputError(f"{path} holds {len(boards)} settings: --render takes a file with one")
-        for written in (*write_picture(boards[0], folder), *render_speed(boards[0], folder)):
-            typer.echo(str(written))
+        written = (
+            *write_picture(boards[0], folder),
+            *render_robust(boards[0], folder),
+            *render_speed(boards[0], folder),
+        )
+        for picture in written:
+            typer.echo(str(picture))
 
 
 def validate(
@@ -58,6 +68,7 @@ def validate(
 
 
 def _boards(path: Path) -> list[Leaderboard]:
+    from dynvit.bench.masking import with_findings
     from dynvit.leaderboard.answers import read_answers
     from dynvit.leaderboard.board import read_board
     from dynvit.leaderboard.build import build, group
@@ -67,7 +78,7 @@ def _boards(path: Path) -> list[Leaderboard]:
     runs = path / "runs.jsonl" if path.is_dir() else path
     if path.is_dir() and not runs.exists():
         return [read_board(file) for file in _files(path)]
-    groups = group(_records(runs))
+    groups = group(with_findings(_records(runs)))
     if not groups:
         raise InputError(f"{runs} reports no point yet: run `dynvit bench` to its end, then show it")
     answers = read_answers(runs)

@@ -49,8 +49,14 @@ def open_split(
     else:
         read = _Reader(spec, locate(name, data_dir), on_bad_sample, quiet)
         source = _open_shards(spec, split, read, seed, calibration)
-    if limit is None:
-        return source
+    return source if limit is None else drawn(source, limit, seed)
+
+
+def drawn(source: ImageSource, limit: int, seed: int) -> ImageSource:
+    """The first ``limit`` samples of a fixed shuffle by ``seed``; all, as they are, where there are no more.
+
+    Raises: ``InputError`` for a limit that leaves nothing.
+    """
     if limit < 1:
         raise InputError(f"a limit of {limit} images leaves nothing to measure: give 1 or more")
     keys = [sample.key for sample in source.manifest.samples]

@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -61,7 +61,7 @@ def read_answers(runs: str | os.PathLike[str]) -> dict[str, Answers]:
     return {answers.record_id: answers for answers in AnswersStore(Path(runs).with_name(ANSWERS)).read()}
 
 
-def images_hash(ids: Sequence[str]) -> str:
+def images_hash(ids: Iterable[str]) -> str:
     """Sixteen hex digits that name a set of images, in whatever order.
 
     >>> images_hash(["b", "a"]) == images_hash(["a", "b"]) != images_hash(["a"])

@@ -27,6 +27,7 @@ from dynvit.leaderboard.record import (
     SpeedRecord,
     UtcDate,
 )
+from dynvit.leaderboard.robust import RobustEntry, SlowdownEntry
 from dynvit.leaderboard.spread import SeedSpread
 
 BOARD_VERSION: Literal[1] = 1
@@ -95,6 +96,9 @@ class Entry(Frozen):
     corruption: CorruptionSummary | None = Field(
         default=None, description="under common corruptions; null: not measured"
     )
+    robust: tuple[RobustEntry, ...] = Field(default=(), description="accuracy under attack; empty: not attacked")
+    slowdown: tuple[SlowdownEntry, ...] = Field(default=(), description="compute under attack; empty: not attacked")
+    findings: tuple[str, ...] = Field(default=(), description="signs that gradients are masked")
 
 
 class MethodSummary(Frozen):
@@ -108,6 +112,20 @@ class MethodSummary(Frozen):
     hypervolume: Annotated[float, Field(ge=0)] = Field(description="of its front, in GMACs x percent")
     hypervolume_share: Annotated[float, Field(ge=0, le=1)] = Field(
         description="the same as a share of the rectangle from the reference point to 0 GMACs and 100 %"
+    )
+
+
+class RobustFront(Frozen):
+    """The front of three objectives among the entries that were attacked within one ball."""
+
+    norm: Name = Field(description="norm of the ball")
+    eps: Amount = Field(description="its radius, pixels in [0,1]")
+    objectives: tuple[Objective, ...] = Field(description="axes of the front, with the reference point")
+    n_entries: int = Field(ge=1, description="entries attacked")
+    front: tuple[Name, ...] = Field(description="record ids of the entries that no other dominates")
+    hypervolume: Annotated[float, Field(ge=0)] = Field(description="in GMACs x percent x percent")
+    hypervolume_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        description="the same as a share of the box from the reference point to 0 GMACs, 100 % and 100 %"
     )
 
 
@@ -130,6 +148,7 @@ class Leaderboard(Frozen):
     hypervolume: Annotated[float, Field(ge=0)] = Field(description="of the overall front, in GMACs x percent")
     hypervolume_share: Annotated[float, Field(ge=0, le=1)] = Field(description="the same as a share, as in methods")
     seeds: tuple[SeedSpread, ...] = Field(default=(), description="spread over training seeds, where there are several")
+    robust_fronts: tuple[RobustFront, ...] = Field(default=(), description="by norm and radius; empty: not attacked")
     paper: tuple[PaperRow, ...] = Field(default=(), description="published rows of this setting, for comparison")
     generated: Generated = Field(description="who wrote this file")
 

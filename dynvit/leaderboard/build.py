@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dynvit.errors import InputError
 from dynvit.leaderboard.answers import Answers
-from dynvit.leaderboard.board import Entry, Generated, Leaderboard, MethodSummary, Objective, Setting
+from dynvit.leaderboard.board import Entry, Generated, Leaderboard, MethodSummary, Objective, RobustFront, Setting
 from dynvit.leaderboard.corruption import summarise
 from dynvit.leaderboard.front import hypervolume, non_dominated
 from dynvit.leaderboard.paired import Paired, paired
 from dynvit.leaderboard.paper import PaperRow
 from dynvit.leaderboard.record import Record, is_static
+from dynvit.leaderboard.robust import robust_entries, slowdown_entries
 from dynvit.leaderboard.speed import speed_ladders
 from dynvit.leaderboard.spread import seed_spreads
 from dynvit.version import __version__
@@ -68,6 +69,7 @@ def build(
         hypervolume=worth,
         hypervolume_share=_share(worth, objectives),
         seeds=seed_spreads(ordered),
+        robust_fronts=tuple(_robust_fronts(entries, objectives)),
         paper=tuple(
             row
             for row in papers
@@ -139,6 +141,29 @@ def _share(worth: float, objectives: Sequence[Objective]) -> float:
     return min(worth / (cost.reference * (100 - accuracy.reference)), 1.0)  # 1 up to a rounding
 
 
+def _robust_fronts(entries: Sequence[Entry], objectives: Sequence[Objective]) -> Iterator[RobustFront]:
+    """A front of three objectives for each ball: what is kept under attack beside accuracy and compute."""
+    three = (*objectives, Objective(key="accuracy_pct", higher_is_better=True, reference=0.0))
+    minimise, reference = (True, False, False), [objective.reference for objective in three]
+    for norm, eps in sorted({(robust.norm, robust.eps) for entry in entries for robust in entry.robust}):
+        attacked = [(e, r.accuracy_pct) for e in entries for r in e.robust if (r.norm, r.eps) == (norm, eps)]
+        points = [(entry.gmacs_mean, entry.top1_pct, left) for entry, left in attacked]
+        worth = hypervolume(points, reference, minimise)
+        yield RobustFront(
+            norm=norm,
+            eps=eps,
+            objectives=three,
+            n_entries=len(attacked),
+            front=tuple(
+                entry.record_id
+                for (entry, _), on_front in zip(attacked, non_dominated(points, minimise), strict=True)
+                if on_front
+            ),
+            hypervolume=worth,
+            hypervolume_share=min(worth / (reference[0] * (100 - reference[1]) * 100), 1.0),
+        )
+
+
 def _summary(name: str, records: Sequence[Record], objectives: Sequence[Objective]) -> MethodSummary:
     worth = _worth(records, objectives)
     return MethodSummary(
@@ -183,4 +208,7 @@ def _entry(
         speed=speed_ladders(record.speed),
         against_dense=against_dense,
         corruption=summarise(record),
+        robust=robust_entries(record),
+        slowdown=slowdown_entries(record),
+        findings=record.findings,
     )

@@ -290,6 +290,9 @@ class Record(Frozen):
     compute: ComputeRecord = Field(description="MACs per image")
     speed: tuple[SpeedRecord, ...] = Field(default=(), description="timings; empty: not timed")
     robustness: tuple[RobustnessRecord, ...] = Field(default=(), description="attacks; empty: not attacked")
+    findings: tuple[str, ...] = Field(
+        default=(), description="signs of gradient masking among the attacks; empty: none, or not attacked"
+    )
     seeds: SeedsRecord = Field(description="seeds")
     environment: Environment = Field(description="software and machine")
     command: Name = Field(description="command line that made this record")

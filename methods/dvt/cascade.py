@@ -19,6 +19,7 @@ from .criteria import bounded, criteria, leaves
 from .exit import Exit
 from .options import DVTOptions
 from .reuse import Handed
+from .soft import chances, mixture
 from .thresholds import SOLVERS, Confidences, points_for
 from .tokenizer import regrid
 
@@ -93,6 +94,38 @@ class Cascade(DynamicModel):
                 with torch.no_grad():
                     scores.append(bounded(self.criterion(torch.stack(said).detach(), images)))
         return self._answer(torch.stack(said), torch.stack(scores), thresholds[0])
+
+    def replay(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> CascadePrediction:
+        """``forward``, answered by the exits of an earlier prediction.
+
+        Shape: images (B, 3, H, W). Units: pixels in [0, 1].
+        """
+        assert decided.usage.exit is not None
+        found = self.forward(images, point)
+        return self._at(found.exit_logits, found.scores, decided.usage.exit)
+
+    def soften(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
+        """Every exit's say, weighed by how near the image is to leaving there.
+
+        Shape: images (B, 3, H, W) → logits (B, classes).
+        """
+        assert isinstance(prediction, CascadePrediction)
+        return mixture(prediction.exit_logits, self._leaving(images, point, prediction.exit_logits))
+
+    def effort(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
+        """The mean cost if the image left at each exit with the chance that its score gives it.
+
+        Shape: images (B, 3, H, W) → (B,), float64. Units: MACs.
+        """
+        assert isinstance(prediction, CascadePrediction)
+        leaving = self._leaving(images, point, prediction.exit_logits)
+        return (leaving * leaving.new_tensor(self.exit_macs())[:, None]).sum(0)
+
+    def _leaving(self, images: Tensor, point: OperatingPoint, said: Tensor) -> Tensor:
+        # In float64: a confidence that is 1 in float32 has no gradient there, and an attack would stand still.
+        wide = said.double()
+        scores = torch.stack([self.criterion(wide[: index + 1], images) for index in range(len(said) - 1)])
+        return chances(scores, self.thresholds([point])[0].to(wide))
 
     @torch.no_grad()
     def predict(self, images: Tensor, point: OperatingPoint) -> CascadePrediction:
@@ -202,7 +235,10 @@ class Cascade(DynamicModel):
     def _answer(self, said: Tensor, scores: Tensor, thresholds: Tensor) -> CascadePrediction:
         count = said.shape[1]
         gone = leaves(scores, thresholds[:, None].to(scores))
-        chosen = torch.cat([gone, gone.new_ones(1, count)]).int().argmax(0)
+        return self._at(said, scores, torch.cat([gone, gone.new_ones(1, count)]).int().argmax(0))
+
+    def _at(self, said: Tensor, scores: Tensor, chosen: Tensor) -> CascadePrediction:
+        count = len(chosen)
         logits = said[chosen, torch.arange(count, device=said.device)]
         parts = tuple(
             ExitWork(work.name, work.work, (chosen >= index).long())

@@ -78,6 +78,15 @@ class DynamicViTModel(DynamicModel):
 
         return self.masked(images, best, counts)
 
+    def replay(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> DynamicViTPrediction:
+        """``forward`` with the patches that an earlier one kept.
+
+        Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
+        """
+        assert isinstance(decided, DynamicViTPrediction)
+        counts, masks = self._counts(point), decided.masks
+        return self.masked(images, lambda stage, *_: None if counts[stage] is None else masks[stage].detach(), counts)
+
     def predict(self, images: Tensor, point: OperatingPoint) -> Prediction:
         """Dropped tokens are gone.
 
