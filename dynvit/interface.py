@@ -90,6 +90,8 @@ class DynamicModel(nn.Module, ABC):
     backbone: nn.Module
     neutral: OperatingPoint | None = None
     """The point at which the model equals its backbone; None where there is none (a cascade)."""
+    trained_point: OperatingPoint | None = None
+    """The point that training aims at; None where it aims at all alike, or nothing is trained."""
 
     @abstractmethod
     def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:

@@ -198,7 +198,8 @@ def test_a_published_name_is_benched_and_known_by_its_hash(
     assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
     found = RunStore(tmp_path / "out" / "runs.jsonl").read()
     assert {(r.checkpoint.uri, r.checkpoint.sha256) for r in found if r.checkpoint} == {(name, digest)}
-    assert len(found) == 2
+    assert [r.point.knobs.get("keep_ratio") for r in found if r.point.target_gmacs is None] == [0.7]
+    assert len(found) == 3
 
 
 def test_a_published_file_of_another_backbone_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

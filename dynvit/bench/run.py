@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from dynvit.bench.config import BenchConfig
 from dynvit.bench.corrupting import CorruptedImages, CorruptionRun, CorruptionSettings
 from dynvit.bench.folder import check_folder, claim_folder
 from dynvit.bench.masking import with_findings
+from dynvit.bench.planning import LadderPlan, only_point, open_calibration
 from dynvit.bench.prepare import Preparation, prepare
 from dynvit.bench.results import Context
 from dynvit.bench.sweeping import Measurer, Target
@@ -33,9 +33,8 @@ from dynvit.data.corruptions.loading import Variant
 from dynvit.data.source import ImageSource
 from dynvit.environment import capture
 from dynvit.errors import InputError
-from dynvit.evaluation.accuracy import to_pixels
-from dynvit.interface import Batch, OperatingPoint, SolvesBudgets
-from dynvit.ladder import GIGA, check_reach, common_budgets, ladder_of, noise_batch
+from dynvit.interface import OperatingPoint
+from dynvit.ladder import GIGA
 from dynvit.leaderboard.answers import read_answers
 from dynvit.leaderboard.attached import ROBUSTNESS, RUNS, SPEED, RobustnessStore, SpeedStore, read_run
 from dynvit.leaderboard.board import Leaderboard
@@ -49,8 +48,6 @@ from dynvit.progress import Progress
 from dynvit.sweep import Objectives, climb, search
 
 BOARD = "leaderboard.json"
-# Enough images for a mean cost within a percent; a method that solves its own budgets gets the whole split.
-LADDER_IMAGES = 256
 
 
 @dataclass(frozen=True)
@@ -136,7 +133,7 @@ class Bench:
         if self.point is not None:
             plan: Mapping[str, list[Target]] = {arm.label: [Target(self.point)] for arm in arms}
         elif self.config.sampler == "ladder":
-            plan = self.ladder(arms, state.device)
+            plan = LadderPlan(self.config, state.device).points(arms)
         else:
             plan = {arm.label: self._search(arm, context, store, state) for arm in arms}
         todo = sum(len(measurer.missing(arm, plan[arm.label])) * measurer.images(arm) for arm in arms)
@@ -172,36 +169,12 @@ class Bench:
         with SpeedStore(self.folder / SPEED) as store:
             SpeedRun(meter, store, capture(_device_name(device)), self.command, _git_sha()).run(points)
 
-    def ladder(self, arms: Sequence[Arm], device: torch.device) -> Mapping[str, list[Target]]:
-        """The same budgets for every arm; an arm without a budget has its one point."""
-        ladders = {
-            arm.label: ladder_of(arm.model, arm.method.budget_knob, arm.knobs, self._calibration(arm, device))
-            for arm in arms
-        }
-        ranges = {label: ladder.range() for label, ladder in ladders.items() if ladder is not None}
-        budgets = [budget * GIGA for budget in self.config.budgets]
-        for budget in budgets:
-            for label, reach in ranges.items():
-                check_reach(budget, reach, label)
-        if not budgets and ranges:
-            budgets = common_budgets(list(ranges.values()), self.config.points)
-        plan = {}
-        for arm in arms:
-            ladder = ladders[arm.label]
-            if ladder is None:
-                plan[arm.label] = [_only(arm)]
-            else:
-                points = ladder.solve(budgets)
-                _say_what_folds(arm.label, points, budgets)
-                plan[arm.label] = [Target(point, budget / GIGA) for point, budget in zip(points, budgets, strict=True)]
-        return plan
-
     def _search(self, arm: Arm, context: Context, store: RunStore, state: PartialState) -> list[Target]:
         """Points that a sampler found on the calibration split; what it saw there is recorded too."""
         if not arm.knobs:
-            return [_only(arm)]
+            return [only_point(arm)]
         assert self.config.sampler != "ladder"
-        source = self._open_calibration()
+        source = open_calibration(self.config)
         seen = replace(
             context,
             role="search",
@@ -238,40 +211,6 @@ class Bench:
         measurer.load_known()
         return measurer
 
-    def _calibration(self, arm: Arm, device: torch.device) -> list[Batch]:
-        """Images to solve budgets on: one of noise does where every image costs alike."""
-        size = arm.preprocessing.image_size
-        if arm.method.budget_knob is None and not isinstance(arm.model, SolvesBudgets):
-            return []
-        if not arm.method.adaptive_cost:
-            return [noise_batch((size, size), device)]
-        from dynvit.data.pixels import PixelBatches
-
-        source = self._open_calibration()
-        if not isinstance(arm.model, SolvesBudgets):
-            source = source.subset(range(min(LADDER_IMAGES, len(source))))
-        pixels = PixelBatches(source, arm.preprocessing, batch_size=self.config.batch_size)
-        classes = arm.backbone.num_classes
-        return [
-            Batch(
-                to_pixels(batch.images).to(device),
-                batch.labels.to(device),
-                torch.nn.functional.one_hot(batch.labels, classes).float().to(device),
-            )
-            for batch in pixels
-        ]
-
-    def _open_calibration(self) -> ImageSource:
-        config = self.config
-        return open_split(
-            config.dataset,
-            "calibration",
-            data_dir=config.data_dir,
-            seed=config.seed,
-            calibration=config.calibration,
-            on_bad_sample=config.on_bad_sample,
-        )
-
     def _publish(self, store: RunStore) -> Leaderboard:
         board = self._board(store)
         board.write(self.folder / BOARD)
@@ -300,25 +239,6 @@ def _corruption_settings(config: BenchConfig) -> CorruptionSettings:
 def _worth(measurer: Measurer, arm: Arm, point: OperatingPoint) -> Objectives:
     record = measurer.record(arm, point)
     return Objectives(record.accuracy.top1_pct, record.compute.gmacs_mean)
-
-
-def _say_what_folds(label: str, points: Sequence[OperatingPoint], budgets: Sequence[float]) -> None:
-    """Budgets that got the same point are one record: say which, so that nobody looks for the others."""
-    sharing: dict[OperatingPoint, list[str]] = {}
-    for point, budget in zip(points, budgets, strict=True):
-        sharing.setdefault(point, []).append(f"{budget / GIGA:.4g}")
-    folded = [" = ".join(group) for group in sharing.values() if len(group) > 1]
-    if folded:
-        warnings.warn(
-            f"{label} has {len(sharing)} points for {len(budgets)} budgets: it is best set alike at "
-            f"{', '.join(folded)} GMACs, and measured there once",
-            stacklevel=2,
-        )
-
-
-def _only(arm: Arm) -> Target:
-    """The point of a method that has one."""
-    return Target(arm.model.neutral or OperatingPoint())
 
 
 def _device_name(device: torch.device) -> str:

@@ -17,6 +17,7 @@ from dynvit.backbones.dense import dense_macs
 from dynvit.bench.arms import Arm
 from dynvit.bench.command import command_line
 from dynvit.bench.config import BenchConfig, load_config
+from dynvit.bench.planning import LadderPlan
 from dynvit.bench.prepare import Planned, Preparation
 from dynvit.bench.run import Bench
 from dynvit.bench.timing import SpeedMeter, check_speed, device_model, up_to
@@ -156,7 +157,7 @@ def _bench(request: SpeedRequest, config: BenchConfig) -> Bench:
 def _points(request: SpeedRequest, bench: Bench, arm: Arm, device: torch.device) -> list[OperatingPoint]:
     if request.knobs:
         return [parse_point(arm.knobs, request.knobs)]
-    targets = bench.ladder([arm], device)[arm.label]
+    targets = LadderPlan(bench.config, device).points([arm])[arm.label]
     return list(dict.fromkeys(target.point for target in targets))
 
 

@@ -25,7 +25,10 @@ def explain(
     ] = None,
     budget: Annotated[
         float | None,
-        typer.Option(metavar="G", help="Or GMACs an image, solved on calibration. [default: the middle of the range]"),
+        typer.Option(
+            metavar="G",
+            help="Or GMACs an image, solved on calibration. [default: as trained, else the middle]",
+        ),
     ] = None,
     calibration: Annotated[
         int | None, typer.Option(metavar="N", help="Images held out of train, as in its training.")

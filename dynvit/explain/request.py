@@ -47,9 +47,11 @@ class ExplainRequest:
                 raise InputError(f"--output {str(self.output)!r}: {str(above)!r} is a file; give another folder")
 
     def point(self, trained: Trained) -> OperatingPoint:
-        """What was asked for; else the middle of what the model can be set to."""
+        """What was asked for; else what the model was trained for, else the middle of what it can be set to."""
         if self.knobs:
             return parse_point(trained.knobs, self.knobs)
+        if self.budget is None and trained.model.trained_point is not None:
+            return trained.model.trained_point
         if not trained.knobs and self.budget is None:
             return trained.model.neutral or OperatingPoint()
         ladder = trained.ladder(self.data_dir, self.calibration)

@@ -14,12 +14,10 @@ from dynvit.checkpoint import CheckpointConfig, load, read_config
 from dynvit.data import ImageSource, open_split
 from dynvit.data.pixels import PixelBatches
 from dynvit.errors import InputError, unknown
-from dynvit.evaluation.accuracy import to_pixels
-from dynvit.interface import Batch, DynamicModel, Explains, KnobValue, Method, OperatingPoint, SolvesBudgets, methods
+from dynvit.evaluation.calibration import calibration_batches
+from dynvit.interface import DynamicModel, Explains, KnobValue, Method, OperatingPoint, methods
 from dynvit.ladder import GIGA, KnobLadder, OwnLadder, ladder_of
 from dynvit.options import options_from_json
-
-LADDER_IMAGES = 256  # as many as a bench measures a mean cost on; a model that solves its budgets itself gets all
 
 
 @dataclass(frozen=True)
@@ -76,17 +74,8 @@ class Trained:
             seed=self.config.training.seed,
             calibration=calibration,
         )
-        if not isinstance(self.model, SolvesBudgets):
-            source = source.subset(range(min(LADDER_IMAGES, len(source))))
         classes = self.config.backbone_info.num_classes
-        batches = [
-            Batch(
-                to_pixels(batch.images.to(self.device)),
-                batch.labels.to(self.device),
-                torch.nn.functional.one_hot(batch.labels, classes).float().to(self.device),
-            )
-            for batch in self.pixels(source)
-        ]
+        batches = calibration_batches(self.model, source, self.config.preprocessing, classes, self.device)
         with torch.inference_mode():
             found = ladder_of(self.model, self.method.budget_knob, self.knobs, batches)
         if found is None:

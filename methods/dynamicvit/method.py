@@ -63,7 +63,7 @@ class DynamicViT(Method[DynamicViTOptions]):
         Raises: ``InputError`` for a file of another layout, or one that asks for code to be run.
         """
         model = load(path)
-        return model, OperatingPoint(keep_ratio=model.options.keep_ratio)
+        return model, model.trained_point
 
     def options_for(self, target: float, backbone: nn.Module, options: DynamicViTOptions) -> DynamicViTOptions:
         """The highest keep ratio, in thousandths, whose whole cost is within the target.

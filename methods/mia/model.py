@@ -54,11 +54,8 @@ class MIAModel(DynamicModel):
             }
         )
         self.neutral = self.point(Thresholds(0.0, 0.0, 0.0))
-
-    @property
-    def trained_point(self) -> OperatingPoint:
-        """The point of the paper: each gate open where keeping is likelier than not."""
-        return self.point(Thresholds())
+        # The paper's: each gate is open where keeping is likelier than not.
+        self.trained_point: OperatingPoint = self.point(Thresholds())
 
     def point(self, thresholds: Thresholds) -> OperatingPoint:
         """The thresholds of the dimensions that are decided, as knobs."""

@@ -1,0 +1,112 @@
+"""Which points a sweep measures: the same budgets for every arm, each set to them on calibration images."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from accelerate import PartialState
+
+from dynvit.bench.arms import Arm
+from dynvit.bench.config import BenchConfig
+from dynvit.bench.sweeping import Target
+from dynvit.data import open_split
+from dynvit.data.source import ImageSource
+from dynvit.evaluation.calibration import calibration_batches
+from dynvit.interface import Batch, OperatingPoint, SolvesBudgets
+from dynvit.ladder import GIGA, KnobLadder, OwnLadder, check_reach, common_budgets, ladder_of, noise_batch
+
+
+@dataclass(frozen=True)
+class LadderPlan:
+    """The points of a sweep over budgets."""
+
+    config: BenchConfig
+    device: torch.device
+
+    def points(self, arms: Sequence[Arm]) -> Mapping[str, list[Target]]:
+        """The same budgets for every arm, and the point it was trained for; one without a budget has its only point.
+
+        Where budgets are named, they are all that is measured.
+
+        Raises: ``InputError`` for a budget that an arm cannot be set to.
+        """
+        ladders = {arm.label: self._ladder(arm) for arm in arms}
+        ranges = {label: ladder.range() for label, ladder in ladders.items() if ladder is not None}
+        budgets = [budget * GIGA for budget in self.config.budgets]
+        for budget in budgets:
+            for label, reach in ranges.items():
+                check_reach(budget, reach, label)
+        if not budgets and ranges:
+            budgets = common_budgets(list(ranges.values()), self.config.points)
+        plan = {}
+        for arm in arms:
+            ladder = ladders[arm.label]
+            if ladder is None:
+                plan[arm.label] = [only_point(arm)]
+            else:
+                points = ladder.solve(budgets)
+                _say_what_folds(arm.label, points, budgets)
+                plan[arm.label] = [Target(point, budget / GIGA) for point, budget in zip(points, budgets, strict=True)]
+                aimed_at = arm.model.trained_point
+                if aimed_at is not None and aimed_at not in points and not self.config.budgets:
+                    plan[arm.label].append(Target(aimed_at))
+        return plan
+
+    def _ladder(self, arm: Arm) -> KnobLadder | OwnLadder | None:
+        calibration = self._calibration(arm)
+        if len(calibration) > 1 and PartialState().is_main_process:
+            images = sum(len(batch.images) for batch in calibration)
+            sys.stderr.write(f"budgets: setting {arm.label} to them on {images:,} calibration images\n")
+            sys.stderr.flush()
+        return ladder_of(arm.model, arm.method.budget_knob, arm.knobs, calibration)
+
+    def _calibration(self, arm: Arm) -> list[Batch]:
+        """Images to solve budgets on: one of noise does where every image costs alike."""
+        size = arm.preprocessing.image_size
+        if arm.method.budget_knob is None and not isinstance(arm.model, SolvesBudgets):
+            return []
+        if not arm.method.adaptive_cost:
+            return [noise_batch((size, size), self.device)]
+        return calibration_batches(
+            arm.model,
+            open_calibration(self.config),
+            arm.preprocessing,
+            arm.backbone.num_classes,
+            self.device,
+            self.config.batch_size,
+        )
+
+
+def open_calibration(config: BenchConfig) -> ImageSource:
+    """The images that points are chosen on."""
+    return open_split(
+        config.dataset,
+        "calibration",
+        data_dir=config.data_dir,
+        seed=config.seed,
+        calibration=config.calibration,
+        on_bad_sample=config.on_bad_sample,
+    )
+
+
+def only_point(arm: Arm) -> Target:
+    """The point of a method that has one."""
+    return Target(arm.model.neutral or OperatingPoint())
+
+
+def _say_what_folds(label: str, points: Sequence[OperatingPoint], budgets: Sequence[float]) -> None:
+    """Budgets that got the same point are one record: say which, so that nobody looks for the others."""
+    sharing: dict[OperatingPoint, list[str]] = {}
+    for point, budget in zip(points, budgets, strict=True):
+        sharing.setdefault(point, []).append(f"{budget / GIGA:.4g}")
+    folded = [" = ".join(group) for group in sharing.values() if len(group) > 1]
+    if folded:
+        warnings.warn(
+            f"{label} has {len(sharing)} points for {len(budgets)} budgets: it is best set alike at "
+            f"{', '.join(folded)} GMACs, and measured there once",
+            stacklevel=2,
+        )
