@@ -44,4 +44,8 @@ def view_of(model: nn.Module, needed_by: str) -> View:
 
     Raises: ``InputError`` that names what is not plain in a model that none fits.
     """
-    return LeViT(model, needed_by) if isinstance(model, Levit) else PlainViT(model, needed_by)
+    return (
+        LeViT(model, needed_by)
+        if isinstance(model, Levit)
+        else PlainViT(model, needed_by, takes="a LeViT, or a plain timm ViT with a class token")
+    )

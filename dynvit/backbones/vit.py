@@ -42,16 +42,17 @@ class PlainViT:
     equals the backbone on normalised images.
 
     Raises: ``InputError`` that names what in the model is not plain: a method that does not know of it would be
-    silently wrong.
+    silently wrong. ``takes`` says what is served instead, for a reader that has other views too.
     """
 
-    def __init__(self, model: nn.Module, needed_by: str = "this method") -> None:
+    def __init__(
+        self, model: nn.Module, needed_by: str = "this method", takes: str = "a plain timm ViT with a class token"
+    ) -> None:
         reason = _not_plain(model)
         if reason:
             name = getattr(model, "pretrained_cfg", {}).get("architecture") or type(model).__name__
             raise InputError(
-                f"{needed_by} cannot serve backbone {name!r}: {reason}; "
-                "it takes a plain timm ViT with a class token, deit_tiny_patch16_224 for one"
+                f"{needed_by} cannot serve backbone {name!r}: {reason}; it takes {takes}, deit_tiny_patch16_224 for one"
             )
         assert isinstance(model, VisionTransformer)
         self.model = model

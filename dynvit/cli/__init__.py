@@ -15,6 +15,7 @@ from dynvit.version import __version__
 
 app = typer.Typer(
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     pretty_exceptions_enable=False,
     help="The benchmark of dynamic vision transformers: accuracy against compute, behind one interface.",

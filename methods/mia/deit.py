@@ -24,7 +24,7 @@ class DeiTReading:
     """
 
     def __init__(self, backbone: nn.Module, options: MIAOptions) -> None:
-        self.vit = PlainViT(backbone, needed_by="method mia")
+        self.vit = PlainViT(backbone, "method mia", takes="a LeViT, or a plain timm ViT with a class token")
         shape = self.vit.shape
         reason = _not_grouped(self.vit)
         if reason:
