@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from dynvit.errors import InputError
@@ -14,6 +13,7 @@ from dynvit.leaderboard.attached import RUNS
 from dynvit.leaderboard.paired import Paired, paired
 from dynvit.leaderboard.record import Record, is_static
 from dynvit.leaderboard.store import RunStore
+from dynvit.leaderboard.table import plain_table
 
 SHOWN = 8  # digits of an id, enough for one folder
 
@@ -73,17 +73,11 @@ def compare(first: Answered, second: Answered) -> Paired:
 def comparison_table(first: Answered, others: list[Answered]) -> Table:
     """One row for each of the others, as it stands to the first."""
     base = first.record
-    shown = Table(
+    shown = plain_table(
         title=f"against {base.method.name} {base.record_id[:SHOWN]}: {base.accuracy.top1_pct:.2f} % "
         f"at {base.compute.gmacs_mean:.4g} GMACs, {first.answers.n:,} images",
         caption="difference in points with its 95 % interval, paired · p of the exact McNemar test, for one comparison "
         "alone: of twenty rows one falls below 0.05 by chance",
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
     )
     for heading in ("record", "method"):
         shown.add_column(heading, no_wrap=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from dynvit.leaderboard.board import Leaderboard
-from dynvit.leaderboard.table import compact, digits
+from dynvit.leaderboard.naming import point_names
+from dynvit.leaderboard.table import digits, plain_table
 
 
 def corruption_table(board: Leaderboard) -> Table | None:
@@ -15,20 +15,20 @@ def corruption_table(board: Leaderboard) -> Table | None:
     if not measured:
         return None
     first = measured[0][1]
-    names = len(first.corruptions)
+    count = len(first.corruptions)
     published = all(corruption.mce_published for _, corruption in measured)
-    caption = f"{names} corruptions, {first.source}, mean over severities · clean: the same {first.n:,} images"
+    caption = f"{count} corruptions, {first.source}, mean over severities · clean: the same {first.n:,} images"
     if first.mce_pct is not None and not published:
         caption += f" · mCE over {len(first.mce_over)} corruptions made here: not to stand beside published ones"
     shown = _table("under corruptions", caption)
     for heading in ("clean %", "corrupted %", "mCE %", "GMACs", "drift %"):
         shown.add_column(heading, justify="right", no_wrap=True)
-    decimals = digits(board.setting.dense_gmacs)
+    decimals, names = digits(board.setting.dense_gmacs), point_names(board)
     for entry, corruption in measured:
         interval = rf"\[{corruption.accuracy_ci95_low_pct:.1f}, {corruption.accuracy_ci95_high_pct:.1f}]"
         shown.add_row(
             entry.method,
-            compact(entry),
+            names[entry.record_id],
             _number(corruption.clean_accuracy_pct, ".2f"),
             f"{corruption.accuracy_pct:.2f} {interval}",
             _number(corruption.mce_pct, ".1f"),
@@ -60,16 +60,7 @@ def seeds_table(board: Leaderboard) -> Table | None:
 
 
 def _table(title: str, caption: str) -> Table:
-    shown = Table(
-        title=title,
-        caption=caption,
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-    )
+    shown = plain_table(title, caption)
     shown.add_column("method", no_wrap=True)
     shown.add_column("point", min_width=12, overflow="fold")
     return shown

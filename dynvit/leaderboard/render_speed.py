@@ -6,17 +6,17 @@ import csv
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.files import write_whole
+from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.record import SpeedRecord
 from dynvit.leaderboard.render import FAINT, INK, STYLE, write_figure
 from dynvit.leaderboard.speed import Conditions, ladder_at, shown
-from dynvit.leaderboard.table import compact
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +89,7 @@ def draw_speed(board: Leaderboard, where: Conditions) -> Figure:
     for entry in board.entries:
         if ladder_at(entry, where) is not None:
             by_method.setdefault(entry.method, []).append(entry)
-    columns = min(COLUMNS, len(by_method))
+    columns, names = min(COLUMNS, len(by_method)), point_names(board)
     rows = -(-len(by_method) // columns)
     style: Any = {**seaborn.axes_style("whitegrid"), **seaborn.plotting_context("notebook", font_scale=0.85), **STYLE}
     with matplotlib.rc_context(style):
@@ -97,7 +97,7 @@ def draw_speed(board: Leaderboard, where: Conditions) -> Figure:
         FigureCanvasAgg(figure)
         panels = list(chain.from_iterable(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)))
         for axes, (method, entries) in zip(panels, by_method.items(), strict=False):
-            _draw_method(axes, method, entries, where, seaborn.color_palette("viridis", len(entries) + 1))
+            _draw_method(axes, method, entries, where, names)
         for axes in panels[len(by_method) :]:
             axes.set_visible(False)
         timings = [t for entries in by_method.values() for entry in entries for t in _sizes(entry, where)]
@@ -117,11 +117,16 @@ def draw_speed(board: Leaderboard, where: Conditions) -> Figure:
     return figure
 
 
-def _draw_method(axes: Axes, method: str, entries: Sequence[Entry], where: Conditions, colours: Sequence[Any]) -> None:
+def _draw_method(
+    axes: Axes, method: str, entries: Sequence[Entry], where: Conditions, names: Mapping[str, str]
+) -> None:
+    import seaborn
+
+    colours = seaborn.color_palette("viridis", len(entries) + 1)
     axes.axhline(1, color=INK, linewidth=1.0, zorder=1)
     for entry, colour in zip(entries, colours, strict=False):
         if found := _sizes(entry, where):
-            _draw_point(axes, found, colour, compact(entry))
+            _draw_point(axes, found, colour, names[entry.record_id])
     axes.set_title(method, loc="left", fontsize="medium")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

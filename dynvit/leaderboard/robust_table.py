@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from dynvit.leaderboard.board import Entry, Leaderboard, RobustFront
+from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.robust import SlowdownEntry, robust_entries, said
-from dynvit.leaderboard.table import compact, digits
+from dynvit.leaderboard.table import digits, plain_table
 
 
 def robust_table(board: Leaderboard) -> Table | None:
@@ -19,29 +19,23 @@ def robust_table(board: Leaderboard) -> Table | None:
         return None
     attacked = [entry for entry in board.entries if entry.robust]
     n = max(robust.n for entry in attacked for robust in entry.robust)
-    shown = Table(
+    shown = plain_table(
         title=f"under attack · {n:,} images",
         caption=(
             "accuracy %: right under every attack within the radius, worst image by image · ● on the front of "
             "accuracy, GMACs and this column · saving taken back %: by the worst slowdown within the largest radius, "
             "and with the answer kept · ! signs of masked gradients, below"
         ),
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
     )
     shown.add_column("", no_wrap=True)
     shown.add_column("method", no_wrap=True)
     shown.add_column("point", min_width=17, overflow="fold")
     for heading in ("GMACs", "clean", *(radius(front.norm, front.eps) for front in board.robust_fronts), "taken back"):
         shown.add_column(heading, justify="right", no_wrap=True)
-    decimals = digits(board.setting.dense_gmacs)
+    decimals, names = digits(board.setting.dense_gmacs), point_names(board)
     for i, entry in enumerate(attacked):
         last = i + 1 == len(attacked) or attacked[i + 1].method != entry.method
-        shown.add_row(*_cells(entry, board.robust_fronts, decimals), end_section=last)
+        shown.add_row(*_cells(entry, names[entry.record_id], board.robust_fronts, decimals), end_section=last)
     return shown
 
 
@@ -53,18 +47,12 @@ def attack_table(record: Record) -> Table:
     first = ordered[0]
     clean = "" if first.clean_accuracy_pct is None else f" · clean {first.clean_accuracy_pct:.1f} %"
     cost = "" if first.clean_gmacs_mean is None else f", {first.clean_gmacs_mean:.{decimals}f} GMACs"
-    shown = Table(
+    shown = plain_table(
         title=f"{record.method.name} {knobs} · {first.n:,} images{clean}{cost}",
         caption=(
             "attacks go through the gates; soft: branches weighed · frozen: decisions of the clean image · all: an "
             "image counts if every attack within the radius leaves it right · back %: of the saving"
         ),
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
     )
     for heading in ("radius", "attack"):
         shown.add_column(heading, no_wrap=True)
@@ -91,9 +79,10 @@ def attack_table(record: Record) -> Table:
 
 def findings(board: Leaderboard) -> Iterator[str]:
     """The signs of masked gradients, a line each, with whose they are."""
+    names = point_names(board)
     for entry in board.entries:
         for text in entry.findings:
-            yield f"! {entry.method} {compact(entry)}: {text}"
+            yield f"! {entry.method} {names[entry.record_id]}: {text}"
 
 
 def radius(norm: str, eps: float) -> str:
@@ -118,7 +107,7 @@ def _interval(value: float, low: float, high: float) -> str:
     return rf"{value:.1f} \[{low:.1f}, {high:.1f}]"
 
 
-def _cells(entry: Entry, fronts: Sequence[RobustFront], decimals: int) -> tuple[str, ...]:
+def _cells(entry: Entry, name: str, fronts: Sequence[RobustFront], decimals: int) -> tuple[str, ...]:
     left = {(robust.norm, robust.eps): robust for robust in entry.robust}
     columns = []
     for front in fronts:
@@ -128,7 +117,7 @@ def _cells(entry: Entry, fronts: Sequence[RobustFront], decimals: int) -> tuple[
     return (
         "!" if entry.findings else "",
         entry.method,
-        compact(entry),
+        name,
         f"{entry.gmacs_mean:.{decimals}f}",
         f"{entry.robust[0].clean_pct:.1f}",
         *columns,

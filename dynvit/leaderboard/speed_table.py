@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from dynvit.leaderboard.board import Entry, Leaderboard
+from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.record import SpeedRecord
 from dynvit.leaderboard.speed import Conditions, ladder_at, shown, timing_at
-from dynvit.leaderboard.table import compact
+from dynvit.leaderboard.table import plain_table
 
 MEANING = (
     "× dense: speed-up, and the least and most of the quiet rounds · of promise: the share of the speed-up promised by "
@@ -25,12 +25,13 @@ def speed_table(board: Leaderboard) -> Table | None:
         return None
     where, batch = chosen
     table = _table(f"speed at batch {batch} · {where}", MEANING, ("method", "point"), ("from",))
+    names = point_names(board)
     timed = [entry for entry in board.entries if timing_at(entry, where, batch)]
     for i, entry in enumerate(timed):
         timing = timing_at(entry, where, batch)
         assert timing is not None
         last = i + 1 == len(timed) or timed[i + 1].method != entry.method
-        table.add_row(entry.method, compact(entry), *_cells(timing), _from(entry, where), end_section=last)
+        table.add_row(entry.method, names[entry.record_id], *_cells(timing), _from(entry, where), end_section=last)
     return table
 
 
@@ -44,16 +45,7 @@ def ladder_table(title: str, timings: Iterable[SpeedRecord]) -> Table:
 
 
 def _table(title: str, caption: str, names: Iterable[str], more: Iterable[str]) -> Table:
-    made = Table(
-        title=title,
-        caption=caption or None,
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-    )
+    made = plain_table(title, caption)
     for name in names:
         made.add_column(name, overflow="fold", no_wrap=name != "point", min_width=10 if name == "point" else None)
     for heading in ("img/s", "× dense", "of promise", "rounds", *more):

@@ -1,0 +1,41 @@
+"""What an entry is called within its method."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from dynvit.leaderboard.board import Entry, Leaderboard
+
+
+def point_names(board: Leaderboard) -> dict[str, str]:
+    """By record id: the options in which a method's checkpoints differ, then the point.
+
+    A point is its knobs; several knobs that were solved for a budget are told by the budget, which says more.
+    """
+    by_method: dict[str, list[Entry]] = defaultdict(list)
+    for entry in board.entries:
+        by_method[entry.method].append(entry)
+    names = {}
+    for own in by_method.values():
+        differing = [
+            key
+            for key in sorted({key for entry in own for key in entry.options})
+            if any(entry.options.get(key) != own[0].options.get(key) for entry in own)
+        ]
+        for entry in own:
+            options = [f"{key}={entry.options.get(key)}" for key in differing]
+            names[entry.record_id] = " ".join([*options, _point(entry)]).strip()
+    return names
+
+
+def _point(entry: Entry) -> str:
+    if not entry.knobs:
+        return "static" if entry.baseline else ""
+    if len(entry.knobs) > 1 and entry.target_gmacs is not None:
+        return f"budget {entry.target_gmacs:.3g}"
+    return " ".join(f"{name}={_short(value)}" for name, value in sorted(entry.knobs.items()))
+
+
+def _short(value: bool | float | str) -> str:
+    """Three digits are enough to tell points apart."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
