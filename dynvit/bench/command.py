@@ -82,7 +82,7 @@ def _attacks(bench: Bench) -> list[str]:
     points = config.robustness_points
     return [
         f"robustness: {said}",
-        f"  on {min(config.robustness_limit, len(bench.source)):,} images at {points} points of each arm, in every "
+        f"  on {min(config.robustness_limit, len(bench.source)):,} images at {points} point{'' if points == 1 else 's'} of each arm, in every "
         f"variant{', with checks for masked gradients' if config.masking_checks else ''}",
     ]
 
