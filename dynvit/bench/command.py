@@ -80,10 +80,11 @@ def _attacks(bench: Bench) -> list[str]:
         return []
     said = ", ".join(f"{trial.name} {radius(trial.threat.norm, trial.threat.eps)}" for trial in trials)
     points = config.robustness_points
+    each = f"{points} point{'' if points == 1 else 's'} of each arm"
+    checks = ", with checks for masked gradients" if config.masking_checks else ""
     return [
         f"robustness: {said}",
-        f"  on {min(config.robustness_limit, len(bench.source)):,} images at {points} point{'' if points == 1 else 's'} of each arm, in every "
-        f"variant{', with checks for masked gradients' if config.masking_checks else ''}",
+        f"  on {min(config.robustness_limit, len(bench.source)):,} images at {each}, in every variant{checks}",
     ]
 
 
