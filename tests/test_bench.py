@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from bench_helpers import SMALL, bench, recorded, records
 
 from dynvit.bench.command import run_bench
+from dynvit.bench.config import BenchConfig
 from dynvit.cli import main
 from dynvit.data.pixels import PixelBatches
 from dynvit.errors import InputError
@@ -144,3 +146,14 @@ def test_an_edited_plugin_is_another_configuration(tmp_path: Path, capsys: pytes
     plugin.write_text(text.replace("depth // 2", "depth // 4"))
     with pytest.raises(InputError, match=r"halfvit\.py"):
         bench(tmp_path / "out", **options)
+
+
+def test_what_is_trained_again_under_the_same_name_is_another_bench(tmp_path: Path) -> None:
+    file, checkpoint = tmp_path / "dense.safetensors", tmp_path / "mia"
+    checkpoint.mkdir()
+    given = BenchConfig(weights=str(file), method_checkpoint={"mia": (str(checkpoint),)})
+    found = [given.identity()]
+    for changed in (file, checkpoint / "model.safetensors", file):
+        changed.write_bytes(bytes(len(found)))
+        found.append(given.identity())
+    assert all(one != other for one, other in pairwise(found))

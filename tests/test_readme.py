@@ -8,25 +8,26 @@ from pathlib import Path
 import pytest
 
 from dynvit.leaderboard.board import Entry, read_board
+from dynvit.leaderboard.naming import point_names
+from dynvit.leaderboard.robust_table import taken_back
+from dynvit.leaderboard.speed import shown, timing_at
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-ROW = re.compile(
-    r"^\| (\w+) \| (static|\w+=[\d.]+) \| ([\d.]+) \| (-?[\d.]+) \| ([\d.]+) \[([\d.]+), ([\d.]+)\] \|$", re.M
-)
+BOARD = read_board(ROOT / "leaderboards" / "cifar10.json")
+ROW = re.compile(r"^\| (?P<name>[^|]+) \| `(?P<id>[0-9a-f]{8})` \| (?P<cells>.+) \|$", re.M)
+EPS = 0.5 / 255  # of the column of accuracy under attack
 
 
 def test_every_row_of_the_table_stands_in_the_board() -> None:
-    entries = {
-        (entry.method, _knobs(entry)): entry for entry in read_board(ROOT / "leaderboards" / "cifar10.json").entries
-    }
+    entries, names = {entry.record_id[:8]: entry for entry in BOARD.entries}, point_names(BOARD)
     rows = ROW.findall(README)
-    assert len(rows) >= 8
-    for method, knobs, gmacs, saved, top1, low, high in rows:
-        entry = entries[method, knobs]
-        stated = [float(number) for number in (gmacs, saved, top1, low, high)]
-        held = [entry.gmacs_mean, entry.saving_pct, entry.top1_pct, entry.top1_ci95_low_pct, entry.top1_ci95_high_pct]
-        assert stated == pytest.approx(held, abs=0.0501, rel=0.005)
+    assert {name.split()[0] for name, *_ in rows} == {entry.method for entry in BOARD.entries}
+    for name, record_id, cells in rows:
+        entry = entries[record_id]
+        assert name.split()[0] == entry.method
+        assert name.split(maxsplit=1)[1] == names[entry.record_id]
+        assert [cell.strip() for cell in cells.split("|")] == _cells(entry)
 
 
 def test_the_readme_is_one_that_is_read_to_its_end() -> None:
@@ -35,5 +36,18 @@ def test_the_readme_is_one_that_is_read_to_its_end() -> None:
         assert (ROOT / link).exists(), link
 
 
-def _knobs(entry: Entry) -> str:
-    return ",".join(f"{name}={value:g}" for name, value in entry.knobs.items()) or "static"
+def _cells(entry: Entry) -> list[str]:
+    robust = [f"{ball.accuracy_pct:.1f}" for ball in entry.robust if ball.eps == pytest.approx(EPS)]
+    timed = shown(BOARD)
+    timing = timing_at(entry, *timed) if timed else None
+    return [
+        f"{entry.gmacs_mean:.4f}",
+        f"{entry.saving_pct:.1f}",
+        f"{entry.top1_pct:.2f} [{entry.top1_ci95_low_pct:.1f}, {entry.top1_ci95_high_pct:.1f}]",
+        robust[0] if robust else "–",
+        taken_back(entry.slowdown, keep_label=False),
+        f"{entry.corruption.accuracy_pct:.1f}" if entry.corruption else "–",
+        f"{timing.speedup:.2f}, {100 * timing.speedup_share:.0f} %"
+        if timing and timing.speedup and timing.speedup_share
+        else "–",
+    ]

@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from dynvit.backbones.weights import sha256_of
 from dynvit.bench.trials import trials_of
+from dynvit.checkpoint import WEIGHTS
 from dynvit.data.corruptions import SEVERITIES, select
 from dynvit.errors import InputError, unknown
 from dynvit.evaluation.attacks.presets import Trial
@@ -203,7 +205,13 @@ class BenchConfig(BaseModel):
         # What is attached to records later may be added to any run; a search that looks at it is another search.
         free |= {"masking_checks"} | (set() if self.searches_robustness else attacks)
         plugins = {Path(file).name: file_version(file) for file in self.plugin}
-        return self.model_dump(mode="json", exclude=free) | {"plugin": plugins}
+        return self.model_dump(mode="json", exclude=free) | {"plugin": plugins, "contents": self._contents()}
+
+    def _contents(self) -> dict[str, str]:
+        """Weights and checkpoints that lie here, by hash: what is trained again under the same name is another."""
+        given = [self.weights, *(path for paths in self.method_checkpoint.values() for path in paths)]
+        files = {path: Path(path, WEIGHTS) if Path(path).is_dir() else Path(path) for path in given if path}
+        return {path: sha256_of(file)[:16] for path, file in files.items() if file.is_file()}
 
 
 def load_config(file: str | None, flags: Mapping[str, Any]) -> BenchConfig:
