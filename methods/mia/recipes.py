@@ -127,12 +127,14 @@ RECIPES: Mapping[str, Recipe] = {
         beta=5.0,
         source="ours: seconds on two cores, from a backbone trained on 8×8 digits",
     ),
+    # No padding: what a shifted crop leaves black costs nothing, and a cost steered on such images was 3 to 8 % below the
+    # one that is paid on whole ones.
     "cifar10": MIARecipe(
         epochs=1,
         batch_size=64,
         lr=3e-3,
         warmup_epochs=0.05,
-        augment=Augment(flip=0.5, padding=4),
+        augment=Augment(flip=0.5),
         keep_lr=1e-3,
         keep_epochs=0.2,
         keep_share=0.02,
