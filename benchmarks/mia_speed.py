@@ -105,7 +105,7 @@ def open_shares(model: MIAModel, images: Tensor, shares: dict[str, float]) -> No
             rows = logits.reshape(-1, actor.out_features)
             mean, deviation = rows.mean(0), rows.std(0) + 1e-6
             actor.weight.div_(deviation[:, None])
-            actor.bias.copy_(NormalDist().inv_cdf(shares[name]) - mean / deviation)
+            actor.bias.copy_(NormalDist().inv_cdf(min(max(shares[name], 1e-6), 1 - 1e-6)) - mean / deviation)
 
 
 def head_sets(prediction: MIAPrediction) -> int:

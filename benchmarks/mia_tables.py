@@ -3,9 +3,10 @@
     python benchmarks/mia_tables.py dimensions --weights FILE --data-dir DIR --output runs/mia-dimensions
     python benchmarks/mia_tables.py inheritance --weights FILE --data-dir DIR --output runs/mia-inheritance
 
-All trainings of a table begin from the same weights and see the same images in the same order; each model is measured
-at its trained point, every gate at P(keep) > 0.5. The same command again continues a training that was killed and
-repeats none that is finished. Table 3's robust accuracy is not measured here: ``dynvit bench`` attacks its checkpoints.
+All trainings of a table begin from the same weights and see the same images; each model is measured at its trained
+point, every gate at P(keep) > 0.5. Row "none" is the backbone, fine-tuned as long by dense's own recipe. The same
+command again continues a training that was killed and repeats none that is finished. Table 3's robust accuracy is not
+measured here: ``dynvit bench --robustness mia-paper`` attacks its checkpoints.
 """
 
 from __future__ import annotations

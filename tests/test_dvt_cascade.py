@@ -245,6 +245,14 @@ def test_criteria_score_between_0_and_1_image_by_image(name: str) -> None:
         assert bool((criterion(logits * 10, x) > scores).all())
 
 
+def test_what_is_drawn_at_one_exit_says_nothing_of_the_next() -> None:
+    logits, criterion = torch.zeros(2, 400, 10, dtype=torch.float64), criteria.get("random")
+    first, second = criterion(logits[:1], images(400)), criterion(logits, images(400))
+    assert abs(float(torch.corrcoef(torch.stack([first, second]))[0, 1])) < 0.15
+    stayed = first < 0.5
+    assert 0.35 < float((second[stayed] >= 0.5).double().mean()) < 0.65
+
+
 def test_patience_counts_agreement_back_from_here() -> None:
     answers = torch.tensor([[1, 0, 2], [1, 1, 2], [1, 1, 3]])
     logits = F.one_hot(answers, 4).double()

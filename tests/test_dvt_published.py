@@ -123,6 +123,7 @@ class Code:
         (Code(), "asks for code to be run"),
         ([1, 2], "holds a list"),
         ({"state_dict": {}}, "holds no model_state_dict"),
+        ({"model_state_dict": {"blocks.0.weight": 1}}, "holds no model_state_dict"),
         ({"model_state_dict": {"blocks.0.weight": torch.ones(1)}}, "lacks the exits"),
     ],
 )
@@ -139,9 +140,10 @@ def test_another_file_is_refused(
 def test_a_torn_missing_or_mixed_file_is_refused(checkpoint: tuple[Path, Cascade], tmp_path: Path) -> None:
     path, model = checkpoint
     torn = tmp_path / "torn.pth.tar"
-    torn.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(InputError, match="not a readable checkpoint"):
-        published.load_published(str(torn))
+    for left in (path.read_bytes()[:1000], b"", b"a.", b"0."):
+        torn.write_bytes(left)
+        with pytest.raises(InputError, match=r"not a readable checkpoint|asks for code"):
+            published.load_published(str(torn))
     with pytest.raises(InputError, match="no file"):
         published.load_published(str(tmp_path / "none.pth.tar"))
     state = released(model)

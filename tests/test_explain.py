@@ -12,10 +12,12 @@ import torch
 from data_helpers import hashes
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from dynvit.cli import main
 from dynvit.data import open_split
 from dynvit.explain.exits import Departures, easy_and_hard
+from dynvit.explain.images import read_image
 from dynvit.interface import Explains, OperatingPoint
 from dynvit.testing import Subject
 from dynvit_methods.dvt import DVT, DVTOptions
@@ -141,3 +143,9 @@ def test_wrong_input_is_one_line(
     assert said.count("\n") == 1
     assert all(part in said for part in says), said
     assert not list(tmp_path.iterdir())
+
+
+def test_grey_of_sixteen_bits_is_not_cut_off(tmp_path: Path) -> None:
+    file = tmp_path / "deep.png"
+    Image.fromarray(np.array([[0, 257 * 100], [257 * 200, 65535]], dtype=np.uint16)).save(file)
+    assert np.asarray(read_image(file))[..., 0].tolist() == [[0, 100], [200, 255]]

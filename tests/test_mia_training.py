@@ -127,9 +127,11 @@ def test_agents_inherit_three_quarters_and_keep_every_name_and_shape() -> None:
 
 
 @pytest.mark.parametrize("noise", [1.0, 0.5])
-@pytest.mark.parametrize("dimensions", [("depth", "heads", "tokens"), ("tokens",)])
-def test_a_new_policy_starts_at_the_target(dimensions: tuple[str, ...], noise: float) -> None:
-    model = tiny(target=0.7, dimensions=dimensions)
+@pytest.mark.parametrize(
+    "options", [{}, {"dimensions": ("tokens",)}, {"static_blocks": 1}], ids=["all", "tokens", "a static block"]
+)
+def test_a_new_policy_starts_at_the_target(options: dict[str, object], noise: float) -> None:
+    model = tiny(target=0.7, **options)
     become_agents(model, "usage", noise)
     with torch.no_grad():
         for name, parameter in model.controllers.named_parameters():

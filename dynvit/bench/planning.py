@@ -15,7 +15,7 @@ from dynvit.bench.config import BenchConfig
 from dynvit.bench.sweeping import Target
 from dynvit.data import open_split
 from dynvit.data.source import ImageSource
-from dynvit.evaluation.calibration import calibration_batches
+from dynvit.evaluation.calibration import LADDER_IMAGES, calibration_batches
 from dynvit.interface import Batch, OperatingPoint, SolvesBudgets
 from dynvit.ladder import GIGA, KnobLadder, OwnLadder, check_reach, common_budgets, ladder_of, noise_batch
 
@@ -58,8 +58,8 @@ class LadderPlan:
 
     def _ladder(self, arm: Arm) -> KnobLadder | OwnLadder | None:
         calibration = self._calibration(arm)
-        if len(calibration) > 1 and PartialState().is_main_process:
-            images = sum(len(batch.images) for batch in calibration)
+        images = sum(len(batch.images) for batch in calibration)
+        if images > LADDER_IMAGES and PartialState().is_main_process:  # fewer are done before anybody wonders
             sys.stderr.write(f"budgets: setting {arm.label} to them on {images:,} calibration images\n")
             sys.stderr.flush()
         return ladder_of(arm.model, arm.method.budget_knob, arm.knobs, calibration)

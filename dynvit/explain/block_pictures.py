@@ -74,7 +74,7 @@ def draw_kept(
     with canvas(width, height, layout=None) as figure:
 
         def write(text: str, left: float, above: float, **look: Any) -> None:
-            figure.text(left / width, 1 - above / height, text, va="bottom", **look)
+            figure.text(left / width, 1 - above / height, text, va="bottom", parse_math=False, **look)
 
         for line, head in enumerate(heads, 1):
             write(head, LEFT, HEAD * line, fontsize="x-small", color=FAINT)

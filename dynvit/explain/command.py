@@ -16,7 +16,7 @@ from dynvit.explain.images import as_seen, explain_images, read_image
 from dynvit.explain.request import ExplainRequest, said
 from dynvit.explain.trained import Trained, parse_point
 from dynvit.interface import Explanation
-from dynvit.processes import process_state
+from dynvit.processes import find_device
 
 __all__ = ["ExplainRequest", "run_explain"]
 
@@ -28,7 +28,7 @@ def run_explain(request: ExplainRequest) -> Iterator[str]:
     """
     request.check()
     images = [read_image(path) for path in request.images]
-    trained = Trained.read(request.method, request.checkpoint, process_state(request.device).device)
+    trained = Trained.read(request.method, request.checkpoint, find_device(request.device))
     if request.knobs:
         parse_point(trained.knobs, request.knobs)
     return explain_dataset(request, trained) if request.dataset else _explain_images(request, trained, images)

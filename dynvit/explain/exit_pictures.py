@@ -82,7 +82,7 @@ def draw_explanations(images: Sequence[Image.Image], found: Sequence[Explanation
             bare(shown)
             shown.imshow(image)
             axes = figure.add_subplot(grid[line, 1])
-            axes.set_title(name, loc="left", fontsize="small", fontweight="bold")
+            axes.set_title(name, loc="left", fontsize="small", fontweight="bold", parse_math=False)
             if not explanation.steps:
                 bare(axes)
                 continue

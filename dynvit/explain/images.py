@@ -24,6 +24,8 @@ def read_image(path: Path) -> Image.Image:
     """The image as RGB. Raises: ``InputError`` for a file that is missing or no image."""
     try:
         with Image.open(path) as image:
+            if image.mode.startswith("I;16"):  # convert() would cut it off at 255
+                return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).convert("RGB")
             return image.convert("RGB")
     except FileNotFoundError:
         raise InputError(f"no image {str(path)!r}: give files that exist") from None

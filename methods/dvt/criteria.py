@@ -16,6 +16,7 @@ import math
 import zlib
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -54,7 +55,8 @@ def entropy(logits: Tensor, images: Tensor) -> Tensor:
 def random(logits: Tensor, images: Tensor) -> Tensor:
     """A number drawn by the image's own pixels and the exit: the control. Batch mates change nothing."""
     pixels = images.detach().float().cpu().contiguous().numpy()
-    draws = [zlib.crc32(image.tobytes(), len(logits)) / 2**32 for image in pixels]
+    # A checksum alone will not do: another start only flips bits of it, so that the exits' draws would hang together.
+    draws = [np.random.default_rng((zlib.crc32(image.tobytes()), len(logits))).random() for image in pixels]
     return torch.tensor(draws, dtype=logits.dtype, device=logits.device)
 
 

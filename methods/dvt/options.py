@@ -66,7 +66,9 @@ class DVTOptions:
         for name in ("feature_hidden", "feature_width", "relation_expansion"):
             if getattr(self, name) < 1:
                 raise InputError(f"DVT's option {name} is {getattr(self, name)}; it must be 1 or more")
-        if self.grids and (not 2 <= len(self.grids) <= 4 or sorted(set(self.grids)) != list(self.grids)):
+        if self.grids and (
+            not 2 <= len(self.grids) <= 4 or self.grids[0] < 1 or sorted(set(self.grids)) != list(self.grids)
+        ):
             raise InputError(f"DVT takes 2 to 4 rising grids, (7, 10, 14) for one; not {self.grids}")
 
     def grids_for(self, backbone_grid: int) -> tuple[int, ...]:

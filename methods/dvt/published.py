@@ -84,7 +84,7 @@ def load_published(path: str) -> Published:
     """
     found = _read(path)
     state = found.get("model_state_dict")
-    if not isinstance(state, Mapping):
+    if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise InputError(f"{path} holds no model_state_dict: it is not a released DVT checkpoint")
     model = from_state(state, path)
     stored = found.get("dynamic_threshold")
@@ -176,8 +176,9 @@ def _read(path: str) -> Mapping[str, Any]:
         raise InputError(
             f"{path} asks for code to be run, which is never done: {str(error).splitlines()[0]}"
         ) from error
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path} is not a readable checkpoint: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # what a damaged pickle fails in is whatever its bytes happen to mean
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path} is not a readable checkpoint: {reason}") from error
     if not isinstance(found, Mapping):
         raise InputError(f"{path} holds a {type(found).__name__}, not the dict of a released DVT checkpoint")
     return found

@@ -51,7 +51,7 @@ def masked_block(block: Block, tokens: Tensor, masks: Masks, form: BlockForm) ->
         mixed = masked_attention(queries, keys, values, policy, attention.scale)
     else:
         mixed = F.scaled_dot_product_attention(queries, keys, values, scale=attention.scale)
-    made = F.linear((mixed * kept_heads(masks)).transpose(1, 2).flatten(2), attention.proj.weight)
+    made = F.linear((mixed * kept_heads(masks)).to(tokens.dtype).transpose(1, 2).flatten(2), attention.proj.weight)
     if attention.proj.bias is not None:
         made = made + runs * attention.proj.bias
     made = block.drop_path1(block.ls1(attention.proj_drop(made)))

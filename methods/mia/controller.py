@@ -106,7 +106,9 @@ class Summary(nn.Module):
     def parts(self, name: str, images: cost.Count) -> list[Part]:
         """The work on each of ``images``."""
         grid = self.cells if self.order == "first" else self.grid
-        found: list[Part] = [cost.Normalization(f"{name}.norm", images * (grid[0] * grid[1] * self.width))]
+        found = list[Part]()
+        if isinstance(self.norm, nn.LayerNorm):
+            found.append(cost.Normalization(f"{name}.norm", images * (grid[0] * grid[1] * self.width)))
         grid = self.first.out_grid(grid)
         found += self.first.parts(f"{name}.first", images, grid[0] * grid[1])
         grid = self.cells if self.order == "between" else grid
@@ -181,8 +183,10 @@ class Controller(nn.Module):
     def token_parts(self, name: str, images: cost.Count) -> list[Part]:
         """The work of the token branch."""
         rows, width, features = images * self.shape.tokens, self.shape.width, self.shape.features
+        normed = isinstance(self.token_features[0], nn.LayerNorm)
+        norm: list[Part] = [cost.Normalization(f"{name}.token_features.0", rows * width)] if normed else []
         return [
-            cost.Normalization(f"{name}.token_features.0", rows * width),
+            *norm,
             cost.Linear(f"{name}.token_features.1", rows, width, features),
             cost.Linear(f"{name}.token_features.3", rows, features, features),
             cost.Linear(f"{name}.token_actor", rows, features, 1),

@@ -46,6 +46,7 @@ class MIAFormer(Method[MIAOptions]):
         """
         if not isinstance(model, MIAModel) or not isinstance(recipe, MIARecipe):
             raise InputError(f"method mia trains with its own recipes: {', '.join(self.recipes)}")
+        self._check_target(model)
         return stages(model, recipe)
 
     def explain(self, model: DynamicModel, images: Tensor, point: OperatingPoint) -> Sequence[Explanation]:
@@ -59,12 +60,15 @@ class MIAFormer(Method[MIAOptions]):
         """
         if target > 1:
             raise InputError(f"target {target:g} is over the dense cost: give a fraction of it, 1 at most")
-        model = MIAModel(backbone, reading_of(backbone, options), options)
-        dense, (floor, controllers) = model.dense_macs(), model.floor_macs()
-        if target * dense <= floor:
+        wanted = replace(options, target=target)
+        self._check_target(MIAModel(backbone, reading_of(backbone, wanted), wanted))
+        return wanted
+
+    def _check_target(self, model: MIAModel) -> None:
+        options, dense, (floor, controllers) = model.options, model.dense_macs(), model.floor_macs()
+        if options.target * dense <= floor:
             raise InputError(
-                f"target {target:g} is out of method mia's reach on this backbone: with all of "
+                f"target {options.target:g} is out of method mia's reach on this backbone: with all of "
                 f"{', '.join(options.dimensions)} dropped, {floor / dense:.3f} of the dense MACs still run, "
                 f"{controllers / dense:.3f} of them the controllers' own; give one above that and up to 1"
             )
-        return replace(options, target=target)

@@ -162,7 +162,7 @@ class MIAModel(DynamicModel):
         batches = _some(calibration)
         low, high = self.reach(batches)
         for budget in budgets:
-            if budget < low * (1 - 1e-9):
+            if not low * (1 - 1e-9) <= budget <= high * (1 + 1e-9):
                 raise InputError(
                     f"a budget of {budget / 1e9:.4g} GMACs is out of reach: method mia goes from {low / 1e9:.4g} to "
                     f"{high / 1e9:.4g} GMACs per image; give --budgets within that"
@@ -180,6 +180,10 @@ class MIAModel(DynamicModel):
             keep = Masks.keep_all(1, gate.heads, gate.tokens, like=torch.ones(1)).to(torch.bool)
             if self._controller(index) is not None:
                 dropped = {name: torch.zeros_like(getattr(keep, name)) for name in self.options.dimensions}
+                if self.options.empty == "best":
+                    for name in {"heads"} if gate.class_token else {"heads", "tokens"}:
+                        if name in dropped:
+                            dropped[name][:, 0] = True
                 keep = replace(keep, **dropped)
             masks.append(keep)
         return int(macs(self.usage(masks))), int(macs(self.usage(masks)) - macs(self.usage(masks, asked=())))

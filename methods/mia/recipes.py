@@ -127,8 +127,8 @@ RECIPES: Mapping[str, Recipe] = {
         beta=5.0,
         source="ours: seconds on two cores, from a backbone trained on 8×8 digits",
     ),
-    # No padding: what a shifted crop leaves black costs nothing, and a cost steered on such images was 3 to 8 % below the
-    # one that is paid on whole ones.
+    # No padding: what a shifted crop leaves black costs nothing, and a cost steered on such images was 3 to 8 % below
+    # the one that is paid on whole ones.
     "cifar10": MIARecipe(
         epochs=1,
         batch_size=64,
