@@ -112,7 +112,7 @@ class _Split:
         found = policies(self.trained, self.source, point)
         spent = f"{found.macs.mean() / GIGA:.4g} GMACs an image"
         yield f"{said(point)}: {spent}, top-1 {100 * np.mean(found.answers == found.labels):.2f} %"
-        picture = draw_skip_ratios(found.skip_ratios(), f"{self.title} · {self.count} · {spent}")
+        picture = draw_skip_ratios(found.skip_ratios(), f"{self.title}\n{self.count}, {spent}")
         yield str(write_png(picture, self.output / "skip_ratios.png"))
         yield str(write_csv(_ratio_rows(found), self.output / "skip_ratios.csv"))
         cheap, dear = found.cheap_and_dear(self.request.per_class)
