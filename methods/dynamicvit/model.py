@@ -49,7 +49,7 @@ class DynamicViTModel(DynamicModel):
         super().__init__()
         self.backbone = backbone
         self.options = options
-        self.trained_point = OperatingPoint(keep_ratio=options.keep_ratio)
+        self.trained_point: OperatingPoint = OperatingPoint(keep_ratio=options.keep_ratio)
         self.vit = PlainViT(backbone, needed_by="method dynamicvit")
         self.prune_at = options.prune_at(self.vit.shape.depth)
         width = self.vit.shape.width
