@@ -47,6 +47,20 @@ def test_each_sign_is_found_alone() -> None:
     assert signs(*far, undefended=(Measured("pgd", SMALLER, 0.4, 20),)) == []  # another threat says nothing
 
 
+def test_what_may_not_be_compared_shows_none() -> None:
+    one_step = (Measured("fgsm", SMALLER, 30.0, 1), Measured("square", SMALLER, 10.0, None))
+    assert signs(*one_step) == []
+    few, many = (Measured("square", t, a, None, settings=s) for t, a, s in ((LARGER, 60.0, "1"), (SMALLER, 30.0, "2")))
+    assert signs(few, many) == []
+
+
+def test_each_norm_has_to_reach_zero_and_slow_rises_count() -> None:
+    other = Measured("pgd", Threat("l2", 50.0), 0.0, 20, unbounded=True)
+    assert signs(Measured("pgd", ALL, 40.0, 20, unbounded=True), other) == ["unbounded-above-zero"]
+    rising = [Measured("pgd", Threat("linf", 0.001 * k), 20 + 0.9 * k, 20) for k in range(1, 4)]
+    assert signs(*rising) == ["larger-eps-weaker"]
+
+
 def test_a_finding_says_who_where_and_how_much() -> None:
     (found,) = findings([Measured("pgd", LARGER, 60.0, 20), Measured("square", LARGER, 31.25, None)])
     assert found.text == (

@@ -158,6 +158,10 @@ FAULTS = (
     Fault("a negative eps", f"{WEIGHTS} --robustness pgd --eps -0.1", ("eps", "-0.1", "0 or more")),
     Fault("an eps that is no number", f"{WEIGHTS} --robustness pgd --eps 4:255", ("'4:255'", "4/255")),
     Fault("an eps of a preset", f"{WEIGHTS} --robustness cifar-linf --eps 4/255", ("'cifar-linf'", "--eps")),
+    Fault(
+        "a setting of a preset", f"{WEIGHTS} --robustness cifar-linf --attack-option cifar-linf.steps=9", ("settings",)
+    ),
+    Fault("a norm of a preset", f"{WEIGHTS} --robustness cifar-linf --norm l2", ("'cifar-linf'", "--norm")),
     Fault("an eps of no attack", f"{WEIGHTS} --eps 4/255", ("--eps", "--robustness")),
     Fault("unknown attack option", f"{WEIGHTS} --robustness pgd --attack-option pgd.step=3", ("'step'", "'steps'")),
     Fault("option of an absent attack", f"{WEIGHTS} --robustness pgd --attack-option fgsm.seed=3", ("'fgsm'", "pgd")),

@@ -13,6 +13,7 @@ from dynvit import cost
 from dynvit.data.pixels import PixelBatch
 from dynvit.errors import InputError
 from dynvit.evaluation.attacks import Threat
+from dynvit.evaluation.attacks.apgd import APGD
 from dynvit.evaluation.attacks.fgsm import FGSM
 from dynvit.evaluation.attacks.pgd import PGD
 from dynvit.evaluation.attacks.square import Square
@@ -129,6 +130,32 @@ def test_the_cheap_images_of_a_cascade_are_made_to_stay() -> None:
     assert set(found.clean_macs) == {first, both}
     assert (found.macs >= found.clean_macs).all()
     assert (found.macs == both).mean() > 0.8 > (found.clean_macs == both).mean()
+
+
+@pytest.mark.parametrize(("aim", "variant"), [("slowdown", "adaptive"), ("misclassify", "soft")])
+def test_apgd_climbs_what_a_cascade_says_in_float64(aim: str, variant: str) -> None:
+    model = Subject.of("dvt", options=DVTOptions(grids=(2, 4))).model().float()
+    point = OperatingPoint(threshold_1=0.2)
+    assault = Assault(APGD(steps=6), Threat("linf", 0.1), aim, variant)  # type: ignore[arg-type]
+    found = attack(model, point, batches(), assault)
+    assert (found.macs >= found.clean_macs).all() or aim == "misclassify"
+
+
+def test_apgd_raises_macs_as_pgd_does() -> None:
+    pgd, apgd = (run(Assault(given, TIGHT, "slowdown")).macs.mean() for given in (PGD(steps=20), APGD(steps=20)))
+    assert apgd >= 0.97 * pgd > run(Assault(PGD(steps=20), TIGHT, "slowdown")).clean_macs.mean()
+
+
+def test_what_is_handed_on_was_attacked_to_the_end() -> None:
+    victim = Gated()
+    with torch.no_grad():
+        for parameter in victim.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)))
+    hasty, patient = (
+        transfer(Gated(), POINT, [(victim, POINT)], batches(), Assault(APGD(steps=20, early_stop=early), WIDE))[0]
+        for early in (True, False)
+    )
+    assert (hasty.right == patient.right).all()
 
 
 def test_what_costs_alike_is_not_slowed_down() -> None:

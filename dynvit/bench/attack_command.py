@@ -44,7 +44,8 @@ def run_attack(flags: Mapping[str, Any], knobs: Sequence[str]) -> None:
         return
     console = Console(highlight=False)
     for record in with_findings(read_run(bench.folder / RUNS)):
-        if record.robustness and (point is None or record.point.knobs == dict(point)):
+        attacked = any(measured.norm is not None for measured in record.robustness)
+        if attacked and (point is None or record.point.knobs == dict(point)):
             console.print(attack_table(record))
             for finding in record.findings:
                 console.print(f"! {finding}", markup=False, soft_wrap=True)

@@ -50,6 +50,7 @@ class Job:
             "variant": self.assault.variant,
             "images": images,
             "source": self.source.record.record_id if self.source else None,
+            "patient": True if self.source and getattr(self.assault.attack, "early_stop", False) else None,
         }
 
 
@@ -86,8 +87,11 @@ def jobs(
             slow: Variant = "adaptive" if arm.method.adaptive_cost else "static"
             yield Job(subject, trial.name, Assault(trial.attack, trial.threat, "slowdown", slow))
             yield Job(subject, trial.name, Assault(trial.attack, trial.threat, "slowdown-keep-label", slow))
+    blind = all(trial.attack.black_box for trial in trials)  # as is advised where there is no gradient
     if checks:
-        yield from (_job(subject, check, "adaptive") for check in masking_checks(trials, size_of(subject)))
+        for check in masking_checks(trials, size_of(subject)):
+            if check.attack.black_box or not blind:
+                yield _job(subject, check, "adaptive")
 
 
 def slows(subject: Subject) -> bool:

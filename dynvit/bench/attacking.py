@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
 
@@ -19,16 +21,18 @@ from dynvit.bench.config import BenchConfig
 from dynvit.bench.sweeping import Measurer, Target
 from dynvit.data.opening import drawn
 from dynvit.evaluation.attacks.presets import Trial
+from dynvit.evaluation.gradient import check_gradient
 from dynvit.evaluation.robustness import AttackResults, attack, transfer, untouched
 from dynvit.interface import DynamicModel, OperatingPoint
-from dynvit.ladder import GIGA
-from dynvit.leaderboard.answers import images_hash, pack
-from dynvit.leaderboard.attached import ROBUSTNESS, RobustnessAttachment, RobustnessStore, attachment_key, join
+from dynvit.ladder import GIGA, noise_batch
+from dynvit.leaderboard.answers import images_hash, pack, unpack
+from dynvit.leaderboard.attached import ROBUSTNESS, RobustnessAttachment, RobustnessStore, attachment_key
 from dynvit.leaderboard.interval import wilson
 from dynvit.leaderboard.record import RobustnessRecord
-from dynvit.leaderboard.robust import robust_entries, taken_back_pct
+from dynvit.leaderboard.robust import taken_back_pct
 from dynvit.options import options_to_json
 from dynvit.progress import Progress, clock
+from dynvit.sweep import draw
 
 
 @dataclass
@@ -78,9 +82,9 @@ class Attacker:
         """Accuracy under one attack through the gates, worst of its variants: what a search asks."""
         wanted = [job for job in jobs(subject, [trial], None, checks=False) if job.assault.aim == "misclassify"]
         self.run([job for job in wanted if job.assault.variant in ("adaptive", "soft")])
-        keys = {self._key(job) for job in wanted}
-        [record] = join([subject.record], [line for key, line in self.known.items() if key in keys])
-        return robust_entries(record)[-1].accuracy_pct
+        found = [self.known[key].measured for key in map(self._key, wanted) if key in self.known]
+        left = [unpack(measured.right, measured.n) for measured in found if measured.right is not None]
+        return 100 * float(np.logical_and.reduce(left).mean())
 
     def _key(self, job: Job) -> str:
         return attachment_key(job.subject.record.record_id, job.question(self.images))
@@ -175,7 +179,9 @@ class Attacker:
         start = time.perf_counter()
         for _ in range(2):  # the first one warms up
             start = time.perf_counter()
-            torch.autograd.grad(model(images, subject.point).logits.sum(), images, allow_unused=True)
+            logits = model(images, subject.point).logits
+            if logits.requires_grad:
+                torch.autograd.grad(logits.sum(), images, allow_unused=True)
             if state.device.type == "cuda":
                 torch.cuda.synchronize()
         seconds = (time.perf_counter() - start) / size * total
@@ -187,6 +193,17 @@ class Attacker:
         sys.stderr.flush()
 
 
+def check_gradients(config: BenchConfig, arms: Sequence[Arm], device: torch.device) -> None:
+    """Refuse what gradients cannot attack before anything is measured. Raises: ``InputError`` that names the gate."""
+    if all(trial.attack.black_box for trial in config.attacks()):
+        return
+    for arm in arms:
+        model = arm.model.eval().to(device)
+        point = model.trained_point or model.neutral or draw(arm.knobs, seed=0, count=1)[0]
+        side = arm.preprocessing.image_size
+        check_gradient(model, point, noise_batch((side, side), device).images, arm.label)
+
+
 def attack_points(
     config: BenchConfig, folder: Path, arms: Sequence[Arm], plan: Mapping[str, Sequence[Target]], measurer: Measurer
 ) -> None:
@@ -195,6 +212,12 @@ def attack_points(
         arm.label: [Subject(arm, t.point, measurer.record(arm, t.point)) for t in plan[arm.label]] for arm in arms
     }
     source = next((subjects[arm.label][0] for arm in arms if arm.method.static), None)
+    if source is None:
+        warnings.warn(
+            "no dense backbone among the methods: nothing is transferred from it, nor is robustness held against it; "
+            "dynvit bench --methods dense,… does both",
+            stacklevel=2,
+        )
     count = None if config.robustness_points == "all" else config.robustness_points
     wanted = [
         job

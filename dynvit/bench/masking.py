@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from dynvit.evaluation.attacks import Threat, attacks
@@ -73,8 +74,9 @@ def _measured(record: Record) -> list[Measured]:
             attack.accuracy_pct,
             steps,
             unbounded(attack.norm, attack.eps, record.preprocessing.image_size),
+            json.dumps(attack.settings, sort_keys=True),
         )
-        key = (found.attack, found.threat, steps)
+        key = (found.attack, found.threat, found.settings)
         if key not in strongest or found.accuracy_pct < strongest[key].accuracy_pct:
             strongest[key] = found
     return list(strongest.values())

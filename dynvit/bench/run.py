@@ -17,7 +17,7 @@ from dynvit.backbones.build import build
 from dynvit.backbones.dense import dense_macs
 from dynvit.bench.arms import Arm
 from dynvit.bench.attack_plan import Subject
-from dynvit.bench.attacking import attack_points, attacker_of
+from dynvit.bench.attacking import attack_points, attacker_of, check_gradients
 from dynvit.bench.config import BenchConfig
 from dynvit.bench.corrupting import CorruptedImages, CorruptionRun, CorruptionSettings
 from dynvit.bench.folder import check_folder, claim_folder
@@ -100,6 +100,7 @@ class Bench:
             claim_folder(self.folder, self.config.identity())
         state.wait_for_everyone()
         arms = self.preparation.arms(self.folder, self.command)
+        check_gradients(self.config, arms, state.device)
         store = RunStore(self.folder / RUNS)
         if state.is_main_process:
             with store:

@@ -41,6 +41,10 @@ def trials_of(
         if name in PRESETS:
             if eps:
                 raise InputError(f"preset {name!r} has its own eps: leave out --eps, or name attacks instead")
+            if given.get(name):
+                raise InputError(f"preset {name!r} has its own settings: name its attacks instead")
+            if norm != "linf":
+                raise InputError(f"preset {name!r} has its own norm: leave out --norm, or name attacks instead")
             trials += preset(name).trials
         elif name in attacks.names():
             attack = parse_options(attacks.get(name), given.get(name, ()))

@@ -87,7 +87,9 @@ def answer_of(
 ) -> Answer:
     """The model at the point, as an attack is to see it. Shape: clean (B, 3, H, W), what rows are looked up in."""
     if aim != "misclassify":
-        return lambda images, rows: _stretched(model, images, point)
+        with torch.no_grad():
+            whole = cost.macs(model(clean, point).usage).float().clamp_min(1)
+        return lambda images, rows: _stretched(model, images, point, whole[rows])
     if variant == "soft":
         return lambda images, rows: _softened(model, images, point)
     if variant == "frozen":
@@ -109,16 +111,15 @@ def compute_climbs(model: DynamicModel, point: OperatingPoint, images: Tensor) -
     It has one where counted MACs carry the gates' gradients, or where the model says its ``effort``.
     """
     with torch.enable_grad():
-        found = _stretched(model.eval(), images.detach().requires_grad_(), point)
+        found = _stretched(model.eval(), images.detach().requires_grad_(), point, torch.ones(()))
     return found.effort.requires_grad
 
 
-def _stretched(model: DynamicModel, images: Tensor, point: OperatingPoint) -> Climbed:
+def _stretched(model: DynamicModel, images: Tensor, point: OperatingPoint, clean_macs: Tensor) -> Climbed:
+    """Effort as a share of what the clean image costs: of the size of logits, and rising with the cost."""
     found: Prediction = model(images, point)
-    ran = cost.macs(found.usage).float()
-    effort = model.effort(images, point, found) if isinstance(model, Stretches) else ran
-    # As a share of what the image itself costs, whoever its batch mates are: of the size of logits.
-    return Climbed(found.logits, found.usage, found.logits, effort / ran.detach().clamp_min(1))
+    effort = model.effort(images, point, found) if isinstance(model, Stretches) else cost.macs(found.usage).float()
+    return Climbed(found.logits, found.usage, found.logits, effort / clean_macs.to(effort.device))
 
 
 def _frozen(model: DynamicModel, point: OperatingPoint, clean: Tensor) -> Callable[[Tensor, Tensor], Prediction]:

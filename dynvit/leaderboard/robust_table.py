@@ -42,7 +42,8 @@ def robust_table(board: Leaderboard) -> Table | None:
 def attack_table(record: Record) -> Table:
     """Every attack on one record, a row each, and the worst of them together; eighty columns hold it."""
     knobs = " ".join(f"{name}={value}" for name, value in sorted(record.point.knobs.items()))
-    ordered = sorted(record.robustness, key=lambda a: (a.norm or "", a.eps or 0.0, a.goal or ""))
+    attacks = [measured for measured in record.robustness if measured.norm is not None]  # a corruption has no norm
+    ordered = sorted(attacks, key=lambda a: (a.norm or "", a.eps or 0.0, a.goal or ""))
     decimals = digits(record.compute.dense_gmacs)
     first = ordered[0]
     clean = "" if first.clean_accuracy_pct is None else f" · clean {first.clean_accuracy_pct:.1f} %"

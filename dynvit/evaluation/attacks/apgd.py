@@ -158,7 +158,7 @@ def ascend(
     look = victim.climb(begin, rows, goal_of(rows))
     best.see(rows, begin, look.score)
     at, zero = (begin, look.loss, look.gradient), torch.zeros_like(look.loss)
-    size = torch.full_like(zero, 2 * threat.eps)[:, None, None, None]
+    size = begin.new_full((len(begin), 1, 1, 1), 2 * threat.eps)  # the loss may be wider than the images
     state = _State(
         rows,
         victim.clean[rows],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import Literal
 
 from dynvit.evaluation.attacks.threat import Threat
@@ -24,7 +24,8 @@ class Measured:
     """One accuracy under attack, over the same images as those it is compared with.
 
     ``steps``: gradient steps from one start, 1 for FGSM, None for an attack without gradients.
-    ``unbounded``: whether the ball holds every image (``Threat.unbounded``). Units: percent.
+    ``unbounded``: whether the ball holds every image (``Threat.unbounded``). ``settings``: the attack's, as text; a
+    larger ball is only compared with a smaller one under the same. Units: percent.
     """
 
     attack: str
@@ -32,6 +33,7 @@ class Measured:
     accuracy_pct: float
     steps: int | None
     unbounded: bool = False
+    settings: str = ""
 
     def __str__(self) -> str:
         return f"{self.attack}{f' of {self.steps} steps' if (self.steps or 0) > 1 else ''}"
@@ -69,7 +71,8 @@ def findings(
 
 def _black_box(measured: Sequence[Measured], slack: float) -> Iterator[Finding]:
     for threat, those in _by(measured, lambda m: m.threat):
-        black, white = [m for m in those if m.steps is None], [m for m in those if m.steps is not None]
+        # One step is no search: that a black box beats it says nothing of the gradient.
+        black, white = [m for m in those if m.steps is None], [m for m in those if (m.steps or 0) > 1]
         if not (black and white):
             continue
         low, best = min(black, key=_accuracy), min(white, key=_accuracy)
@@ -94,9 +97,10 @@ def _steps(measured: Sequence[Measured], slack: float) -> Iterator[Finding]:
 
 
 def _radius(measured: Sequence[Measured], slack: float) -> Iterator[Finding]:
-    for _, those in _by(measured, lambda m: (m.attack, m.steps, m.threat.norm)):
+    for _, those in _by(measured, lambda m: (m.attack, m.steps, m.settings, m.threat.norm)):
         ladder = sorted(those, key=lambda m: m.threat.eps)
-        for small, large in pairwise(ladder):
+        for place, large in enumerate(ladder[1:], 1):
+            small = min(ladder[:place], key=_accuracy)
             if small.threat.eps < large.threat.eps and large.accuracy_pct > small.accuracy_pct + slack:
                 yield Finding(
                     "larger-eps-weaker",
@@ -106,13 +110,13 @@ def _radius(measured: Sequence[Measured], slack: float) -> Iterator[Finding]:
 
 
 def _unbounded(measured: Sequence[Measured], slack: float) -> Iterator[Finding]:
-    white = [m for m in measured if m.unbounded and m.steps is not None]
-    if white and (best := min(white, key=_accuracy)).accuracy_pct > slack:
-        yield Finding(
-            "unbounded-above-zero",
-            f"{best} leaves {best.accuracy_pct:.1f} % at {_said(best.threat)}, where every image is allowed: "
-            "it ought to reach 0",
-        )
+    for _, white in _by([m for m in measured if m.unbounded and m.steps is not None], lambda m: m.threat.norm):
+        if (best := min(white, key=_accuracy)).accuracy_pct > slack:
+            yield Finding(
+                "unbounded-above-zero",
+                f"{best} leaves {best.accuracy_pct:.1f} % at {_said(best.threat)}, where every image is allowed: "
+                "it ought to reach 0",
+            )
 
 
 def _undefended(measured: Sequence[Measured], undefended: Sequence[Measured], far: float) -> Iterator[Finding]:
