@@ -33,6 +33,8 @@ def _point(entry: Entry) -> str:
         return "static" if entry.baseline else ""
     if len(entry.knobs) > 1 and entry.target_gmacs is not None:
         return f"budget {entry.target_gmacs:.3g}"
+    if len(entry.knobs) > 1 and len(set(entry.knobs.values())) == 1:
+        return f"all knobs {_short(next(iter(entry.knobs.values())))}"
     return " ".join(f"{name}={_short(value)}" for name, value in sorted(entry.knobs.items()))
 
 

@@ -19,8 +19,10 @@ def robust_table(board: Leaderboard) -> Table | None:
         return None
     attacked = [entry for entry in board.entries if entry.robust]
     n = max(robust.n for entry in attacked for robust in entry.robust)
+    norms = {radius(front.norm, front.eps).split()[0] for front in board.robust_fronts}
+    common = f"{norms.pop()} " if len(norms) == 1 else ""
     shown = plain_table(
-        title=f"under attack · {n:,} images",
+        title=f"under attack{' · ' + common.strip() if common else ''} · {n:,} images",
         caption=(
             "accuracy %: right under every attack within the radius, worst image by image · ● on the front of "
             "accuracy, GMACs and this column · saving taken back %: by the worst slowdown within the largest radius, "
@@ -29,10 +31,12 @@ def robust_table(board: Leaderboard) -> Table | None:
     )
     shown.add_column("", no_wrap=True)
     shown.add_column("method", no_wrap=True)
-    shown.add_column("point", min_width=17, overflow="fold")
-    for heading in ("GMACs", "clean", *(radius(front.norm, front.eps) for front in board.robust_fronts), "taken back"):
+    shown.add_column("point", min_width=12, overflow="fold")
+    balls = [radius(front.norm, front.eps) for front in board.robust_fronts]
+    for heading in ("GMACs", "clean", *(ball.removeprefix(common) for ball in balls)):
         shown.add_column(heading, justify="right", no_wrap=True)
-    decimals, names = digits(board.setting.dense_gmacs), point_names(board)
+    shown.add_column("taken back", justify="right", min_width=7)
+    decimals, names = digits(board.setting.dense_gmacs) - 1, point_names(board)
     for i, entry in enumerate(attacked):
         last = i + 1 == len(attacked) or attacked[i + 1].method != entry.method
         shown.add_row(*_cells(entry, names[entry.record_id], board.robust_fronts, decimals), end_section=last)
@@ -122,5 +126,5 @@ def _cells(entry: Entry, name: str, fronts: Sequence[RobustFront], decimals: int
         f"{entry.gmacs_mean:.{decimals}f}",
         f"{entry.robust[0].clean_pct:.1f}",
         *columns,
-        f"{taken_back(entry.slowdown, False)} / {taken_back(entry.slowdown, True)}",
+        f"{taken_back(entry.slowdown, False)}/{taken_back(entry.slowdown, True)}",
     )
