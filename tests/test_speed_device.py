@@ -36,7 +36,12 @@ class FakeCuda:
         assert enable_timing
         name = f"event {sum(said.startswith('event') for said in self.said)}"
         self.said.append(name)
-        return SimpleNamespace(record=lambda: self.said.append(f"record {name}"), elapsed_time=lambda other: 250.0)
+        return SimpleNamespace(
+            record=lambda stream: self.said.append(f"record {name}"), elapsed_time=lambda other: 250.0
+        )
+
+    def current_stream(self, device: torch.device) -> str:
+        return f"stream of {device}"
 
     def synchronize(self, device: torch.device) -> None:
         self.said.append("wait")

@@ -91,7 +91,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(error: BaseException,
         found = list(test.ladder(SpeedSettings(batches=(2, 32, 64), rounds=1)))
     assert sizes(found) == [(2, 2), (32, 8)]
     halves = [str(warning.message).partition(";")[0] for warning in said]
-    assert halves == [f"batch {n} does not fit in memory ({who}): halved to {n // 2}" for n in (32, 16)]
+    assert halves == [f"demo: batch {n} does not fit in memory ({who}): halved to {n // 2}" for n in (32, 16)]
 
 
 def test_a_half_that_is_known_is_not_measured_twice() -> None:

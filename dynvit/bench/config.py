@@ -144,7 +144,7 @@ class BenchConfig(BaseModel):
     @field_validator("eps", mode="before")
     @classmethod
     def _radii(cls, eps: Any) -> tuple[float, ...]:
-        given = (eps,) if isinstance(eps, str | int | float) else tuple(eps)
+        given = (eps,) if isinstance(eps, str | int | float) else tuple(eps or ())
         return tuple(Threat("linf", read_eps(str(radius))).eps for radius in given)
 
     @field_validator("robustness_points")

@@ -39,8 +39,11 @@ def check_folder(folder: Path, identity: Mapping[str, Any]) -> bool:
         there = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{file} is not JSON ({error}): give another --output, or --fresh") from error
-    for name in sorted(there.keys() | identity.keys()):
-        if there.get(name) != identity.get(name):
+    if not isinstance(there, dict):
+        raise InputError(f"{file} holds a {type(there).__name__}, not what a bench writes: give another --output")
+    # What an older file does not know was added since: records carry the hashes that matter.
+    for name in sorted(there):
+        if there[name] != identity.get(name):
             raise InputError(
                 f"output {str(folder)!r} was made with {name} = {json.dumps(there.get(name))}, not "
                 f"{json.dumps(identity.get(name))}: give another --output, or --fresh for a new folder beside it"
@@ -51,5 +54,8 @@ def check_folder(folder: Path, identity: Mapping[str, Any]) -> bool:
 def claim_folder(folder: Path, identity: Mapping[str, Any]) -> None:
     """Make the folder this configuration's, or find that it is. Raises: as ``check_folder``."""
     if not check_folder(folder, identity):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / CONFIG, (json.dumps(identity, indent=1, sort_keys=True) + "\n").encode())
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(folder / CONFIG, (json.dumps(identity, indent=1, sort_keys=True) + "\n").encode())
+        except OSError as error:
+            raise InputError(f"output {str(folder)!r} cannot be made: {error.strerror}; give another") from error

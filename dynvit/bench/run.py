@@ -105,10 +105,12 @@ class Bench:
         if state.is_main_process:
             with store:
                 measured = self._sweep(arms, store, state)
+                state.wait_for_everyone()  # what the others read is on the disk
                 if self.config.speed:
                     self._time(measured, state.device)
                 return self._publish(store)
         self._sweep(arms, store, state)
+        state.wait_for_everyone()
         return self._board(store)
 
     def _sweep(self, arms: Sequence[Arm], store: RunStore, state: PartialState) -> list[PointToTime]:
@@ -147,6 +149,7 @@ class Bench:
         if self.config.robustness:
             attack_points(self.config, self.folder, arms, plan, measurer)
         if self.corrupted is not None:
+            measurer.forget_pixels()
             points = [(arm, target.point) for arm in arms for target in plan[arm.label]]
             run = CorruptionRun(self.corrupted, context, RobustnessStore(self.folder / ROBUSTNESS), state)
             run.run(points, say=partial(print, file=sys.stderr, flush=True))

@@ -81,7 +81,7 @@ def run_speed(request: SpeedRequest) -> None:
     points = _points(request, bench, arm, device)
     meter = SpeedMeter(
         source=bench.source,
-        settings=config.speed_settings,
+        settings=replace(config.speed_settings, seed=request.seed),
         backbone=build(replace(bench.preparation.backbone, weights=None)),
         dense_macs=bench.dense_macs,
         rule=config.rule,
@@ -140,7 +140,7 @@ def _bench(request: SpeedRequest, config: BenchConfig) -> Bench:
     source = open_split(
         config.dataset, config.split, data_dir=config.data_dir, seed=config.seed, calibration=config.calibration
     )
-    if request.checkpoint is None and request.weights is None and kind.adaptive_cost:
+    if request.checkpoint is None and kind.adaptive_cost and (kind.needs_training or request.weights is None):
         raise InputError(
             f"method {request.method!r} decides by what it has learned how much an image costs: give --checkpoint, or "
             "--weights where it needs no training"

@@ -88,6 +88,10 @@ class Measurer:
             )
         return self._pixels[arm.preprocessing]
 
+    def forget_pixels(self) -> None:
+        """Give the memory of decoded images back: they are not asked for again."""
+        self._pixels.clear()
+
     def _measure(self, arm: Arm, targets: Sequence[Target], progress: Progress) -> None:
         batches = self.batches(arm)
         points = [target.point for target in targets]

@@ -91,7 +91,7 @@ class SpeedMeter:
             )
         test = SpeedTest(
             dense=self._dense,
-            method=predict_contender(arm.model, point, self.settings.dtype, self.device, arm.label),
+            method=predict_contender(arm.model, point, self.settings.dtype, self.device, _called(arm, point)),
             pixels=self._pixels[arm.preprocessing],
             dense_macs=self.dense_macs,
             device=self.device,
@@ -247,6 +247,12 @@ def spread(items: Sequence[T], count: int) -> list[T]:
     if count == 1:
         return [items[len(items) // 2]]
     return [items[round(place)] for place in np.linspace(0, len(items) - 1, count)]
+
+
+def _called(arm: Arm, point: OperatingPoint) -> str:
+    """The arm and the point, so that a warning of one is not taken for another's."""
+    knobs = (f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in point.items())
+    return " ".join([arm.label, *knobs])
 
 
 def _mega(count: int | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import typer
@@ -171,7 +172,7 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 
 def _count(text: str | None) -> int | str | None:
     """A number where it is one; what is neither a number nor ``all`` is refused with the other options."""
-    return int(text) if text is not None and text.lstrip("-").isdigit() else text
+    return int(text) if text is not None and re.fullmatch("-?[0-9]+", text) else text
 
 
 def _numbers(text: str | None, flag: str) -> tuple[float, ...] | None:

@@ -92,7 +92,8 @@ class SpeedTest:
             if size == 1:
                 raise InputError(f"{who} does not fit in memory with one image: give a smaller backbone or image size")
             warnings.warn(
-                f"batch {size} does not fit in memory ({who}): halved to {size // 2}; larger ones are left out",
+                f"{self.method.who}: batch {size} does not fit in memory ({who}): halved to {size // 2}; larger ones "
+                "are left out",
                 stacklevel=3,
             )
             size //= 2

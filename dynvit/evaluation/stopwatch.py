@@ -44,9 +44,10 @@ def event_stopwatch(device: torch.device, cuda: Any = torch.cuda) -> Stopwatch:
     def seconds(work: Callable[[], object]) -> float:
         begin, end = cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)
         cuda.synchronize(device)
-        begin.record()
+        stream = cuda.current_stream(device)  # of this device: an event would take the current one's
+        begin.record(stream)
         work()
-        end.record()
+        end.record(stream)
         cuda.synchronize(device)
         return float(begin.elapsed_time(end)) / 1e3
 

@@ -62,6 +62,7 @@ class SpeedLadder(Frozen):
     dtype: Name = Field(description="number type of the forward pass")
     threads: int | None = Field(ge=1, description="processor threads; null on an accelerator")
     execution_mode: Name = Field(description="what was timed")
+    dense_execution_mode: Name | None = Field(default=None, description="the same of the dense backbone")
     break_even_batch: int | None = Field(
         ge=1,
         description="smallest measured batch at which it was faster than dense in every quiet round; null: at none",

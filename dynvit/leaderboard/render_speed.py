@@ -62,7 +62,8 @@ def render_speed(board: Leaderboard, folder: str | os.PathLike[str], name: str =
 def timed(board: Leaderboard) -> str:
     """Every timing as CSV, those of other devices and types too."""
     text = io.StringIO()
-    first = ["method", "record_id", "knobs", "device", "dtype", "threads", "execution_mode", "break_even_batch"]
+    where = ["device", "dtype", "threads", "execution_mode", "dense_execution_mode"]
+    first = ["method", "record_id", "knobs", *where, "break_even_batch"]
     table = csv.DictWriter(text, [*first, *NUMBERS], lineterminator="\n")
     table.writeheader()
     for entry in board.entries:

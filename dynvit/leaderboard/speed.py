@@ -17,10 +17,12 @@ class Conditions(NamedTuple):
     dtype: str
     threads: int | None
     execution_mode: str
+    dense_execution_mode: str | None = None
 
     def __str__(self) -> str:
         threads = "" if self.threads is None else f", {self.threads} thread{'s' if self.threads > 1 else ''}"
-        return f"{self.device}, {self.dtype}{threads}, {self.execution_mode}"
+        against = f" against {self.dense_execution_mode}" if self.dense_execution_mode else ""
+        return f"{self.device}, {self.dtype}{threads}, {self.execution_mode}{against}"
 
 
 def speed_ladders(timings: Iterable[SpeedRecord]) -> tuple[SpeedLadder, ...]:
@@ -33,7 +35,7 @@ def speed_ladders(timings: Iterable[SpeedRecord]) -> tuple[SpeedLadder, ...]:
 
 def conditions(of: SpeedRecord | SpeedLadder) -> Conditions:
     """On what, and in which way, it was timed."""
-    return Conditions(of.device, of.dtype, of.threads, of.execution_mode)
+    return Conditions(of.device, of.dtype, of.threads, of.execution_mode, of.dense_execution_mode)
 
 
 def break_even(timings: Iterable[SpeedRecord]) -> int | None:
