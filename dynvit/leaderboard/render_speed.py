@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+CURVES = 7
+"""Points of a method that are drawn at most."""
 COLUMNS = 3
 NUMBERS = (
     "batch_size",
@@ -123,6 +125,7 @@ def _draw_method(
 ) -> None:
     import seaborn
 
+    entries = entries[:: -(-len(entries) // CURVES)]  # the table and the CSV have all
     colours = seaborn.color_palette("viridis", len(entries) + 1)
     axes.axhline(1, color=INK, linewidth=1.0, zorder=1)
     for entry, colour in zip(entries, colours, strict=False):
