@@ -35,7 +35,6 @@ from dynvit.processes import process_state
 from dynvit.training.run import RunSettings, TrainRequest, train_to
 from dynvit.version import __version__
 from dynvit_methods.mia.model import MIAModel
-from dynvit_methods.mia.sampling import dense_macs
 
 GIGA = 1e9
 Which = Literal["dimensions", "inheritance"]
@@ -124,7 +123,7 @@ def measure(planned: Planned, checkpoint: Path, data_dir: str | None, limit: int
     point = model.trained_point if isinstance(model, MIAModel) else OperatingPoint()
     source = open_split(config.dataset, "validation", data_dir=data_dir, seed=config.training.seed, limit=limit)
     (found,) = evaluate(model, [point], PixelBatches(source, config.preprocessing), device=device)
-    wanted = planned.target * dense_macs(model) / GIGA if isinstance(model, MIAModel) and planned.target else None
+    wanted = planned.target * model.dense_macs() / GIGA if isinstance(model, MIAModel) and planned.target else None
     top1 = round(100 * float((found.rank == 0).mean()), 3)
     return TableRow(planned.name, planned.target if gated else None, top1, float(found.macs.mean()) / GIGA, wanted)
 

@@ -25,7 +25,7 @@ from dynvit_methods.mia import MIAFormer, MIAModel, MIAOptions
 from dynvit_methods.mia.agents import become_agents, keep_share
 from dynvit_methods.mia.recipes import RECIPES, MIARecipe
 from dynvit_methods.mia.reinforce import actor_critic
-from dynvit_methods.mia.sampling import acting, decided, dense_macs, noisy, spent, steps
+from dynvit_methods.mia.sampling import acting, decided, noisy, spent, steps
 from dynvit_methods.mia.stages import reinforced, skips_nothing
 
 SHORT = MIARecipe(
@@ -71,7 +71,7 @@ def batch(count: int = 16) -> Batch:
 def cost(model: MIAModel, images: Tensor) -> float:
     """What the trained model spends without noise, as a fraction of its backbone."""
     with torch.no_grad():
-        return float(spent(model, model.eval()(images, model.trained_point).masks, dense_macs(model)).mean())
+        return float(spent(model, model.eval()(images, model.trained_point).masks, model.dense_macs()).mean())
 
 
 @pytest.mark.parametrize("dimensions", [("depth", "heads", "tokens"), ("heads",)])
@@ -100,7 +100,7 @@ def test_cotraining_moves_the_cost_towards_the_target_from_either_side(
     history = run(model, named(model)["co-train"], steps=20).history
     assert sign * (cost(model, images) - before) > 0.02
     assert sign * history[0].losses["alpha"] < 0
-    assert history[0].losses["target_gmacs"] * 1e9 == pytest.approx(target * dense_macs(model))
+    assert history[0].losses["target_gmacs"] * 1e9 == pytest.approx(target * model.dense_macs())
 
 
 def test_agents_inherit_three_quarters_and_keep_every_name_and_shape() -> None:
@@ -140,14 +140,14 @@ def test_a_new_policy_starts_at_the_target(options: dict[str, object], noise: fl
         torch.manual_seed(0)
         prediction = model.masked(batch(512).images, acting(noise))
     assert 0.01 < keep_share(model) < 0.999
-    assert float(spent(model, prediction.masks, dense_macs(model)).mean()) == pytest.approx(0.7, abs=0.02)
+    assert float(spent(model, prediction.masks, model.dense_macs()).mean()) == pytest.approx(0.7, abs=0.02)
 
 
 def test_the_policys_gradient_stays_in_the_controllers_unless_asked() -> None:
     found = {}
     for reach in ("controllers", "all"):
         model = tiny(policy_gradient=reach).train()
-        reinforced(model, batch(), SHORT, dense_macs(model))[0].total.backward()
+        reinforced(model, batch(), SHORT, model.dense_macs())[0].total.backward()
         found[reach] = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     assert not any(name.startswith("backbone") for name in found["controllers"])
     assert any(name.startswith("backbone.blocks") for name in found["all"])

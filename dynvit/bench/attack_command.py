@@ -17,6 +17,7 @@ from dynvit.errors import InputError
 from dynvit.explain.trained import parse_point
 from dynvit.interface import OperatingPoint, methods
 from dynvit.leaderboard.attached import RUNS, read_run
+from dynvit.leaderboard.robust import attacks_on
 from dynvit.leaderboard.robust_table import attack_table
 from dynvit.options import parse_options
 from dynvit.processes import fit_threads
@@ -44,8 +45,7 @@ def run_attack(flags: Mapping[str, Any], knobs: Sequence[str]) -> None:
         return
     console = Console(highlight=False)
     for record in with_findings(read_run(bench.folder / RUNS)):
-        attacked = any(measured.norm is not None for measured in record.robustness)
-        if attacked and (point is None or record.point.knobs == dict(point)):
+        if attacks_on(record) and (point is None or record.point.knobs == dict(point)):
             console.print(attack_table(record))
             for finding in record.findings:
                 console.print(f"! {finding}", markup=False, soft_wrap=True)

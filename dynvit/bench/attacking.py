@@ -21,10 +21,9 @@ from dynvit.bench.config import BenchConfig
 from dynvit.bench.sweeping import Measurer, Target
 from dynvit.data.opening import drawn
 from dynvit.evaluation.attacks.presets import Trial
-from dynvit.evaluation.gradient import check_gradient
 from dynvit.evaluation.robustness import AttackResults, attack, transfer, untouched
 from dynvit.interface import DynamicModel, OperatingPoint
-from dynvit.ladder import GIGA, noise_batch
+from dynvit.ladder import GIGA
 from dynvit.leaderboard.answers import images_hash, pack, unpack
 from dynvit.leaderboard.attached import ROBUSTNESS, RobustnessAttachment, RobustnessStore, attachment_key
 from dynvit.leaderboard.interval import wilson
@@ -32,7 +31,6 @@ from dynvit.leaderboard.record import RobustnessRecord
 from dynvit.leaderboard.robust import taken_back_pct
 from dynvit.options import options_to_json
 from dynvit.progress import Progress, clock
-from dynvit.sweep import draw
 
 
 @dataclass
@@ -191,17 +189,6 @@ class Attacker:
             f"{clock(seconds)}; images that fall early take less\n"
         )
         sys.stderr.flush()
-
-
-def check_gradients(config: BenchConfig, arms: Sequence[Arm], device: torch.device) -> None:
-    """Refuse what gradients cannot attack before anything is measured. Raises: ``InputError`` that names the gate."""
-    if all(trial.attack.black_box for trial in config.attacks()):
-        return
-    for arm in arms:
-        model = arm.model.eval().to(device)
-        point = model.trained_point or model.neutral or draw(arm.knobs, seed=0, count=1)[0]
-        side = arm.preprocessing.image_size
-        check_gradient(model, point, noise_batch((side, side), device).images, arm.label)
 
 
 def attack_points(

@@ -14,10 +14,8 @@ from dynvit.bench.config import BenchConfig, load_config
 from dynvit.bench.folder import fresh_folder
 from dynvit.bench.run import Bench
 from dynvit.leaderboard.board import Leaderboard
-from dynvit.leaderboard.corruption_table import corruption_table, seeds_table
-from dynvit.leaderboard.robust_table import findings, radius, robust_table
-from dynvit.leaderboard.speed_table import speed_table
-from dynvit.leaderboard.table import table
+from dynvit.leaderboard.printing import print_board
+from dynvit.leaderboard.robust_table import radius
 from dynvit.processes import fit_threads
 from dynvit.registry import load_plugin
 
@@ -43,12 +41,7 @@ def run_bench(suite: str | None, flags: Mapping[str, Any], *, fresh: bool, dry_r
     fit_threads(bench.dense_macs)
     board = bench.run()
     if PartialState().is_main_process:
-        console.print(table(board))
-        for further in (robust_table(board), corruption_table(board), speed_table(board), seeds_table(board)):
-            if further is not None:
-                console.print(further)
-        for line in findings(board):
-            console.print(line, markup=False, soft_wrap=True)
+        print_board(board, console)
         console.print(_closing(board, bench.folder), markup=False, soft_wrap=True)
 
 
@@ -126,8 +119,5 @@ def _weights(bench: Bench) -> str:
 
 def _closing(board: Leaderboard, folder: Path) -> str:
     share = f"{100 * board.hypervolume_share:.1f} %"
-    timed = ", speed.png, speed.svg, speed.csv, speed.jsonl" if any(entry.speed for entry in board.entries) else ""
-    return (
-        f"{len(board.entries)} points, hypervolume {share} of the possible; in {folder}: leaderboard.json, "
-        f"front.png, front.svg, front.csv, runs.jsonl{timed}"
-    )
+    files = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_file()))
+    return f"{len(board.entries)} points, hypervolume {share} of the possible; in {folder}: {files}"

@@ -172,6 +172,11 @@ class BenchConfig(BaseModel):
         )
 
     @property
+    def climbs(self) -> bool:
+        """Whether an attack needs a gradient, so that every arm must have one."""
+        return any(not trial.attack.black_box for trial in self.attacks())
+
+    @property
     def backbone_name(self) -> str:
         """The backbone asked for, else the dataset's default."""
         return self.backbone or _DEFAULT_BACKBONE.get(self.dataset, _LARGE_BACKBONE)

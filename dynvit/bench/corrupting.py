@@ -19,9 +19,9 @@ from dynvit.bench.results import Context, accuracy
 from dynvit.data.corruptions import recipe_for
 from dynvit.data.corruptions.loading import CorruptedBatches, Corrupting, Variant, canvas, corrupting_pool
 from dynvit.data.corruptions.ready import open_ready
+from dynvit.data.opening import drawn
 from dynvit.data.pixels import PixelBatch, PixelBatches
 from dynvit.data.source import ImageSource
-from dynvit.data.splits import ranked
 from dynvit.data.transforms import Preprocessing
 from dynvit.evaluation.accuracy import SampleResults, evaluate
 from dynvit.interface import OperatingPoint
@@ -64,15 +64,13 @@ class CorruptedImages:
     @classmethod
     def open(cls, settings: CorruptionSettings, source: ImageSource) -> CorruptedImages:
         """Draw the images, and check a ready set. Raises: ``InputError`` for a set that is not whole."""
-        keys = [sample.key for sample in source.manifest.samples]
-        chosen = ranked(keys, settings.seed, "limit")[: settings.limit] if settings.limit < len(keys) else None
-        drawn = source if chosen is None else source.subset(chosen)
+        images = drawn(source, settings.limit, settings.seed)
         if settings.folder is None:
-            return cls(settings, drawn)
+            return cls(settings, images)
         ready = open_ready(
-            settings.folder, source.spec, source.split, settings.variants, drawn, settings.limit, settings.seed
+            settings.folder, source.spec, source.split, settings.variants, images, settings.limit, settings.seed
         )
-        return cls(settings, drawn, ready)
+        return cls(settings, images, ready)
 
     def how(self, variant: Variant, preprocessing: Preprocessing) -> dict[str, JsonValue]:
         """How the images come to be, by name: what stands in a record's settings."""

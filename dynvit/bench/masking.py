@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from dynvit.evaluation.attacks import Threat, attacks
 from dynvit.evaluation.attacks.masking import Measured, findings
-from dynvit.leaderboard.record import Record, RobustnessRecord
+from dynvit.leaderboard.record import Record, RobustnessRecord, is_static
 from dynvit.leaderboard.robust import comparable, said, unbounded
 
 SLACK_IMAGES = 2
@@ -21,7 +21,7 @@ def with_findings(records: Iterable[Record]) -> list[Record]:
     """The records with what their attacks say. The static backbone is what 'undefended' means: the record without knobs
     that costs what dense costs."""
     every = list(records)
-    static = next((record for record in every if _static(record) and comparable(record)), None)
+    static = next((record for record in every if is_static(record) and comparable(record)), None)
     return [record.model_copy(update={"findings": tuple(_found(record, static))}) for record in every]
 
 
@@ -32,7 +32,7 @@ def _found(record: Record, static: Record | None) -> Iterator[str]:
     slack = max(1.0, 100 * SLACK_IMAGES / those[0].n)
     theirs: Sequence[Measured] = ()
     better = 0.0
-    if static is not None and not _static(record):
+    if static is not None and not is_static(record):
         theirs = _measured(static)
         # What was right more often to begin with may keep more, and hides nothing by it.
         better = max(0.0, _clean(those) - _clean(comparable(static)))
@@ -84,7 +84,3 @@ def _measured(record: Record) -> list[Measured]:
 
 def _clean(those: Sequence[RobustnessRecord]) -> float:
     return those[0].clean_accuracy_pct or 0.0
-
-
-def _static(record: Record) -> bool:
-    return not record.point.knobs and abs(record.compute.saving_pct) < 1e-6

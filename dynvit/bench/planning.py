@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from accelerate import PartialState
@@ -26,6 +26,7 @@ class LadderPlan:
 
     config: BenchConfig
     device: torch.device
+    _decoded: dict[Hashable, list[Batch]] = field(default_factory=dict)
 
     def points(self, arms: Sequence[Arm]) -> Mapping[str, list[Target]]:
         """The same budgets for every arm, and the point it was trained for; one without a budget has its only point.
@@ -71,14 +72,18 @@ class LadderPlan:
             return []
         if not arm.method.adaptive_cost:
             return [noise_batch((size, size), self.device)]
-        return calibration_batches(
-            arm.model,
-            open_calibration(self.config),
-            arm.preprocessing,
-            arm.backbone.num_classes,
-            self.device,
-            self.config.batch_size,
-        )
+        # Arms that see the same images share them: a calibration split is decoded, and held, once.
+        same = arm.preprocessing, arm.backbone.num_classes, isinstance(arm.model, SolvesBudgets)
+        if same not in self._decoded:
+            self._decoded[same] = calibration_batches(
+                arm.model,
+                open_calibration(self.config),
+                arm.preprocessing,
+                arm.backbone.num_classes,
+                self.device,
+                self.config.batch_size,
+            )
+        return self._decoded[same]
 
 
 def open_calibration(config: BenchConfig) -> ImageSource:

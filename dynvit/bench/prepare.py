@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from optuna.distributions import BaseDistribution
 from torch import nn
 
 from dynvit import checkpoint
@@ -65,7 +66,10 @@ class Preparation:
         self, planned: Planned, backbone: BackboneSpec, seed: int | None, training: Path, command: str
     ) -> Iterator[Arm]:
         if planned.checkpoint is not None:
-            yield self._from_checkpoint(planned, planned.checkpoint, training)
+            arm = self._from_checkpoint(planned, planned.checkpoint, training)
+            if self.config.climbs:
+                _check_gradient(arm.label, arm.knobs, arm.model)
+            yield arm
         elif planned.trained:
             request = self._request(planned.name, options_to_json(planned.options), planned.target)
             request = request.model_copy(update={"weights": backbone.weights})
@@ -224,13 +228,13 @@ def static_method() -> str:
     raise InputError("no installed method trains a plain backbone: give --weights")
 
 
-def prepare(config: BenchConfig, dataset: DatasetSpec, *, attacked: bool = False) -> Preparation:
+def prepare(config: BenchConfig, dataset: DatasetSpec) -> Preparation:
     """Check methods, options, weights and checkpoints; nothing is trained or written.
 
-    ``attacked``: by gradients, so that every arm must have one.
     Raises: ``InputError`` for an unknown name, for weights that do not fit, for a method that needs training and
     has none, for one that gives an attack no gradient.
     """
+    climbs = config.climbs  # what is wrong with the attacks is said first
     for given in (*config.method_checkpoint, *config.options):
         if given not in config.methods:
             raise InputError(f"method {given!r} is not benched: --methods has {', '.join(config.methods)}")
@@ -253,8 +257,8 @@ def prepare(config: BenchConfig, dataset: DatasetSpec, *, attacked: bool = False
         if arm.checkpoint is None:
             attached = arm.method.attach(build(replace(backbone, weights=None)), arm.options)
             _check_budgets(config.budgets, arm, attached)
-            if attacked:
-                _check_gradient(arm, attached)
+            if climbs:
+                _check_gradient(arm.label, arm.method.knobs(arm.options), attached)
             if arm.target is not None:
                 arm.method.options_for(arm.target, model, arm.options)
         else:
@@ -296,12 +300,12 @@ def _check_budgets(budgets: Sequence[float], arm: Planned, model: DynamicModel) 
             check_reach(budget * GIGA, ladder.range(), arm.label)
 
 
-def _check_gradient(arm: Planned, model: DynamicModel) -> None:
+def _check_gradient(label: str, knobs: Mapping[str, BaseDistribution], model: DynamicModel) -> None:
     """Whether gradients reach the image is a matter of the code, not of weights: any point and any image will do."""
     point = model.neutral or OperatingPoint()
-    if knobs := arm.method.knobs(arm.options):
+    if knobs:
         [point] = draw(knobs, seed=0, count=1)
-    check_gradient(model, point, noise_batch(image_size(model.backbone)).images, arm.label)
+    check_gradient(model, point, noise_batch(image_size(model.backbone)).images, label)
 
 
 def _fits(config: BenchConfig, dataset: DatasetSpec) -> bool:

@@ -17,7 +17,7 @@ from dynvit.backbones.build import build
 from dynvit.backbones.dense import dense_macs
 from dynvit.bench.arms import Arm
 from dynvit.bench.attack_plan import Subject
-from dynvit.bench.attacking import attack_points, attacker_of, check_gradients
+from dynvit.bench.attacking import attack_points, attacker_of
 from dynvit.bench.config import BenchConfig
 from dynvit.bench.corrupting import CorruptedImages, CorruptionRun, CorruptionSettings
 from dynvit.bench.folder import check_folder, claim_folder
@@ -39,9 +39,7 @@ from dynvit.leaderboard.answers import read_answers
 from dynvit.leaderboard.attached import ROBUSTNESS, RUNS, SPEED, RobustnessStore, SpeedStore, read_run
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.build import build as build_board
-from dynvit.leaderboard.render import render
-from dynvit.leaderboard.render_speed import render_speed
-from dynvit.leaderboard.robust_picture import render_robust
+from dynvit.leaderboard.pictures import write_pictures
 from dynvit.leaderboard.store import RunStore
 from dynvit.processes import find_device, process_state
 from dynvit.progress import Progress
@@ -84,8 +82,7 @@ class Bench:
         )
         if len(source) == 0:
             raise InputError(f"split {config.split!r} of {config.dataset} has no sample: pack or fetch it again")
-        trials = config.attacks()
-        preparation = prepare(config, source.spec, attacked=any(not trial.attack.black_box for trial in trials))
+        preparation = prepare(config, source.spec)
         if config.speed:
             check_speed(config.speed_settings, find_device(config.device))
         check_folder(config.folder, config.identity())
@@ -100,7 +97,6 @@ class Bench:
             claim_folder(self.folder, self.config.identity())
         state.wait_for_everyone()
         arms = self.preparation.arms(self.folder, self.command)
-        check_gradients(self.config, arms, state.device)
         store = RunStore(self.folder / RUNS)
         if state.is_main_process:
             with store:
@@ -218,9 +214,7 @@ class Bench:
     def _publish(self, store: RunStore) -> Leaderboard:
         board = self._board(store)
         board.write(self.folder / BOARD)
-        render(board, self.folder)
-        render_robust(board, self.folder)
-        render_speed(board, self.folder)
+        write_pictures(board, self.folder)
         return board
 
     def _board(self, store: RunStore) -> Leaderboard:

@@ -23,33 +23,18 @@ def show(
     """Print the table of a finished or running bench, and draw its picture again."""
     from rich.console import Console
 
-    from dynvit.leaderboard.corruption_table import corruption_table, seeds_table
-    from dynvit.leaderboard.robust_table import findings, robust_table
-    from dynvit.leaderboard.speed_table import speed_table
-    from dynvit.leaderboard.table import table
+    from dynvit.leaderboard.printing import print_board
 
     boards, console = _boards(path), Console(highlight=False)
     for board in boards:
-        console.print(table(board))
-        for further in (robust_table(board), corruption_table(board), speed_table(board), seeds_table(board)):
-            if further is not None:
-                console.print(further)
-        for line in findings(board):
-            console.print(line, markup=False, soft_wrap=True)
+        print_board(board, console)
     if render:
-        from dynvit.leaderboard.render import render as write_picture
-        from dynvit.leaderboard.render_speed import render_speed
-        from dynvit.leaderboard.robust_picture import render_robust
+        from dynvit.leaderboard.pictures import write_pictures
 
         folder = path if path.is_dir() else path.parent
         if len(boards) > 1:
             raise InputError(f"{path} holds {len(boards)} settings: --render takes a file with one")
-        written = (
-            *write_picture(boards[0], folder),
-            *render_robust(boards[0], folder),
-            *render_speed(boards[0], folder),
-        )
-        for picture in written:
+        for picture in write_pictures(boards[0], folder):
             typer.echo(str(picture))
 
 

@@ -75,8 +75,14 @@ class ImageSource(Protocol):
         """The same source with these samples only, in this order."""
 
 
+UNREADABLE = (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError)
+"""What Pillow raises for a file that is no whole image."""
+
+
 @dataclass(frozen=True)
-class _Base:
+class ManifestSource:
+    """What all sources have in common: they know their samples by a manifest."""
+
     spec: DatasetSpec
     split: str
     manifest: Manifest
@@ -88,15 +94,17 @@ class _Base:
 
     @property
     def expected(self) -> int:
+        """Samples that the split should hold."""
         return len(self.manifest) + self.lost
 
     def subset(self, indices: Iterable[int]) -> Self:
+        """The same source with these samples only, in this order."""
         chosen = Manifest(tuple(self.manifest.samples[i] for i in indices))
         return dataclasses.replace(self, manifest=chosen, lost=0)
 
 
 @dataclass(frozen=True)
-class ShardSource(_Base):
+class ShardSource(ManifestSource):
     """Samples in WebDataset shards, read by offset. ``paths`` gives each shard's local file."""
 
     paths: dict[str, Path] = dataclasses.field(default_factory=dict)
@@ -121,7 +129,7 @@ class ShardSource(_Base):
         try:
             with Image.open(io.BytesIO(content)) as image:
                 return Example(sample.key, sample.label, image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        except UNREADABLE as error:
             # PIL's message holds the address of a buffer, which would differ from run to run.
             reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
             raise BadSampleError(
@@ -131,7 +139,7 @@ class ShardSource(_Base):
 
 
 @dataclass(frozen=True, eq=False)
-class ArraySource(_Base):
+class ArraySource(ManifestSource):
     """Samples in memory: ``images`` is uint8 (N, H, W, 3), and a sample's offset is its row."""
 
     images: NDArray[np.uint8] = dataclasses.field(kw_only=True)

@@ -92,7 +92,7 @@ def slowdown_entries(record: Record) -> tuple[SlowdownEntry, ...]:
     """The worst slowdown within each ball that was tried, and smaller ones, with and without the label kept."""
     found = []
     for keep_label, goal in ((False, ("slowdown", "slowdown-keep-label")), (True, ("slowdown-keep-label",))):
-        for norm, those in _by_norm(_largest(a for a in record.robustness if a.goal in goal)).items():
+        for norm, those in _by_norm(_largest(a for a in attacks_on(record) if a.goal in goal)).items():
             for eps in sorted({attack.eps for attack in those if attack.eps is not None}):
                 within = [attack for attack in those if attack.eps is not None and attack.eps <= eps]
                 worst = max(within, key=lambda attack: attack.gmacs_mean_under_attack)
@@ -110,9 +110,14 @@ def slowdown_entries(record: Record) -> tuple[SlowdownEntry, ...]:
     return tuple(found)
 
 
+def attacks_on(record: Record) -> list[RobustnessRecord]:
+    """What attackers did to a record: a corruption has no norm."""
+    return [measured for measured in record.robustness if measured.norm is not None]
+
+
 def comparable(record: Record) -> list[RobustnessRecord]:
     """The attacks on accuracy whose answers are known image by image, all on the same images."""
-    return _largest(a for a in record.robustness if a.goal == "misclassify" and a.right is not None)
+    return _largest(a for a in attacks_on(record) if a.goal == "misclassify" and a.right is not None)
 
 
 def taken_back_pct(gmacs: float, clean: float, dense: float) -> float | None:
@@ -132,8 +137,7 @@ def unbounded(norm: str, eps: float, image_size: Sequence[int]) -> bool:
 def _largest(attacks: Iterable[RobustnessRecord]) -> list[RobustnessRecord]:
     by_images: dict[str | None, list[RobustnessRecord]] = defaultdict(list)
     for attack in attacks:
-        if attack.norm is not None:
-            by_images[attack.images].append(attack)
+        by_images[attack.images].append(attack)
     return max(reversed(by_images.values()), key=lambda those: those[0].n, default=[])
 
 

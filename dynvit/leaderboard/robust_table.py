@@ -9,7 +9,7 @@ from rich.table import Table
 from dynvit.leaderboard.board import Entry, Leaderboard, RobustFront
 from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.record import Record
-from dynvit.leaderboard.robust import SlowdownEntry, robust_entries, said
+from dynvit.leaderboard.robust import SlowdownEntry, attacks_on, robust_entries, said
 from dynvit.leaderboard.table import digits, plain_table
 
 
@@ -46,8 +46,7 @@ def robust_table(board: Leaderboard) -> Table | None:
 def attack_table(record: Record) -> Table:
     """Every attack on one record, a row each, and the worst of them together; eighty columns hold it."""
     knobs = " ".join(f"{name}={value}" for name, value in sorted(record.point.knobs.items()))
-    attacks = [measured for measured in record.robustness if measured.norm is not None]  # a corruption has no norm
-    ordered = sorted(attacks, key=lambda a: (a.norm or "", a.eps or 0.0, a.goal or ""))
+    ordered = sorted(attacks_on(record), key=lambda a: (a.norm or "", a.eps or 0.0, a.goal or ""))
     decimals = digits(record.compute.dense_gmacs)
     first = ordered[0]
     clean = "" if first.clean_accuracy_pct is None else f" · clean {first.clean_accuracy_pct:.1f} %"

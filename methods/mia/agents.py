@@ -13,7 +13,7 @@ from .inherit import mixed
 from .learning import ActorStart
 from .model import MIAModel
 from .options import DIMENSIONS
-from .sampling import dense_macs, spent
+from .sampling import spent
 
 LEAST, MOST = 0.01, 0.999
 
@@ -56,7 +56,7 @@ def keep_share(model: MIAModel, draws: int = 256) -> float:
         shapes = (draws,), (draws, gate.heads), (draws, gate.tokens)
         decides = float(index >= model.options.static_blocks)  # the others keep all: 0 is below any P
         uniform.append(Masks(*(torch.rand(shape, generator=generator) * decides for shape in shapes)))
-    dense, low, high = dense_macs(model), LEAST, MOST
+    dense, low, high = model.dense_macs(), LEAST, MOST
     while high - low > 1e-3:
         middle = (low + high) / 2
         masks = [

@@ -61,12 +61,6 @@ def executed(model: MIAModel, images: Tensor, dense: int) -> Tensor:
     return spent(model, prediction.masks, dense).mean()
 
 
-def dense_macs(model: MIAModel) -> int:
-    """What the backbone costs, from the closed forms of its blocks. Units: MACs an image."""
-    whole = [Masks.keep_all(1, g.heads, g.tokens, like=torch.empty(0)).to(torch.bool) for g in model.reading.gates]
-    return int(cost.macs(model.usage(whole, asked=())))
-
-
 def skip_rates(model: MIAModel, prediction: MIAPrediction, masks: Sequence[Masks]) -> Mapping[str, Tensor]:
     """The share of blocks that the masks skip, and of heads and tokens in the blocks that run; scalars."""
     gated = [mask for mask, logits in zip(masks, prediction.gates, strict=True) if _asks(logits)]

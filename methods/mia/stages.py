@@ -23,7 +23,7 @@ from .model import MIAModel, MIAPrediction
 from .options import DIMENSIONS
 from .recipes import MIARecipe
 from .reinforce import actor_critic, reward
-from .sampling import acting, at_least_float32, decided, dense_macs, executed, noisy, skip_rates, spent, steps
+from .sampling import acting, at_least_float32, decided, executed, noisy, skip_rates, spent, steps
 
 EVERY = 4
 """Of a batch, every so many images are enough to see on which side of the target it is."""
@@ -61,7 +61,7 @@ def keep_everything(model: MIAModel, recipe: MIARecipe) -> Stage:
 
 def cotraining(model: MIAModel, recipe: MIARecipe) -> Stage:
     """Controllers and backbone, by the task and the cost (Eq. 6, 7)."""
-    options, choices, dense, clock = model.options, recipe.choices(model.options), dense_macs(model), _Clock()
+    options, choices, dense, clock = model.options, recipe.choices(model.options), model.dense_macs(), _Clock()
     law = clock.overhear(cosine(recipe.warmup_epochs / recipe.share, recipe.min_lr / recipe.lr))
 
     def loss(model: MIAModel, batch: Batch) -> Losses:
@@ -88,7 +88,7 @@ def cotraining(model: MIAModel, recipe: MIARecipe) -> Stage:
 
 def agents_alone(model: MIAModel, recipe: MIARecipe) -> Stage:
     """Actors and critics, everything else as it is: they learn to read features that are in part new (§3.3)."""
-    choices, dense = recipe.choices(model.options), dense_macs(model)
+    choices, dense = recipe.choices(model.options), model.dense_macs()
 
     def loss(model: MIAModel, batch: Batch) -> Losses:
         return reinforced(model, batch, recipe, dense)[0]
@@ -106,7 +106,7 @@ def agents_alone(model: MIAModel, recipe: MIARecipe) -> Stage:
 def hybrid(model: MIAModel, recipe: MIARecipe) -> Stage:
     """All of it: the controllers by A2C, the backbone by the task under what they sample (Eq. 9)."""
 
-    dense = dense_macs(model)
+    dense = model.dense_macs()
 
     def loss(model: MIAModel, batch: Batch) -> Losses:
         learned, prediction = reinforced(model, batch, recipe, dense)

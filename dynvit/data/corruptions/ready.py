@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from dynvit.data.corruptions.catalogue import CORRUPTIONS
 from dynvit.data.corruptions.loading import Variant
 from dynvit.data.datasets import DatasetSpec
 from dynvit.data.manifest import Manifest, Sample
 from dynvit.data.opening import open_split
-from dynvit.data.source import BadSampleError, Example, ImageSource, OnBadSample
+from dynvit.data.source import UNREADABLE, BadSampleError, Example, ImageSource, ManifestSource, OnBadSample
 from dynvit.data.splits import ranked
 from dynvit.errors import InputError
 
@@ -23,23 +23,10 @@ _WNIDS = 1000  # classes of ImageNet-1k, whose folders are named by WordNet ids
 
 
 @dataclass(frozen=True)
-class FolderSource:
+class FolderSource(ManifestSource):
     """Images in class folders under ``root``; a sample's ``shard`` is its path from there."""
 
-    spec: DatasetSpec
-    split: str
-    manifest: Manifest
-    root: Path
-    on_bad_sample: OnBadSample = "raise"
-    lost: int = 0
-
-    def __len__(self) -> int:
-        return len(self.manifest)
-
-    @property
-    def expected(self) -> int:
-        """Samples that the split should hold."""
-        return len(self.manifest) + self.lost
+    root: Path = dataclasses.field(kw_only=True)
 
     def read(self, index: int) -> Example:
         """Decode one image to RGB. Raises: ``BadSampleError``."""
@@ -47,16 +34,11 @@ class FolderSource:
         try:
             with Image.open(self.root / sample.shard) as image:
                 return Example(sample.key, sample.label, image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+        except UNREADABLE as error:
             raise BadSampleError(
                 f"{self.root / sample.shard} cannot be decoded: fetch it again, or count and skip such images "
                 "with --on-bad-sample skip"
             ) from error
-
-    def subset(self, indices: Iterable[int]) -> FolderSource:
-        """The same source with these samples only, in this order."""
-        chosen = Manifest(tuple(self.manifest.samples[i] for i in indices))
-        return dataclasses.replace(self, manifest=chosen, lost=0)
 
 
 def open_ready(
@@ -147,7 +129,7 @@ def _open_classes(
     for name, label in zip(classes, range(len(classes)), strict=True):
         if not any(sample.label == label for sample in samples):
             raise InputError(f"class folder {place / name} holds no image: fetch the set again")
-    return FolderSource(spec, split, Manifest(samples).unique_keys(), place, on_bad_sample)
+    return FolderSource(spec, split, Manifest(samples).unique_keys(), on_bad_sample, root=place)
 
 
 def _samples(place: Path, classes: Sequence[str]) -> Iterator[Sample]:
