@@ -1,6 +1,6 @@
 """What the benchmarks share: a table of numbers wanted and measured.
 
-Times are taken in turns, as the bench's own are (``dynvit.evaluation.turns``).
+Times are taken in turns, as the bench's own are (``dynvit.measurements.speed.interleaved``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dynvit.errors import InputError
-from dynvit.evaluation.turns import Comparison, interleaved
+from dynvit.measurements.speed.interleaved import Comparison, interleaved
 
 __all__ = ["Comparison", "Row", "interleaved", "report", "rounds_row", "run"]
 

@@ -17,10 +17,10 @@ from _measure import Row, interleaved, report, rounds_row, run
 from _models import drawn, point_at
 from torch import Tensor
 
-from dynvit.evaluation.attacks import Attack, Threat, frozen_parameters
-from dynvit.evaluation.attacks.apgd import APGD
-from dynvit.evaluation.attacks.fgsm import FGSM
-from dynvit.evaluation.attacks.pgd import PGD
+from dynvit.attacks import Attack, Threat, frozen_parameters
+from dynvit.attacks.apgd import APGD
+from dynvit.attacks.fgsm import FGSM
+from dynvit.attacks.pgd import PGD
 from dynvit.interface import DynamicModel, OperatingPoint
 
 WANTED = 1.1

@@ -22,18 +22,18 @@ import typer
 from _measure import Row, report, run
 from torch import Tensor, nn
 
+from dynvit.attacks import Attack, Threat, frozen_parameters
+from dynvit.attacks.apgd import APGD
+from dynvit.attacks.fgsm import FGSM
+from dynvit.attacks.pgd import PGD
+from dynvit.attacks.square import Square
 from dynvit.backbones.build import BackboneSpec, build
 from dynvit.data import open_split
 from dynvit.data.pixels import PixelBatches
 from dynvit.data.transforms import preprocessing_for
 from dynvit.errors import InputError, unknown
-from dynvit.evaluation.accuracy import to_pixels
-from dynvit.evaluation.attacks import Attack, Threat, frozen_parameters
-from dynvit.evaluation.attacks.apgd import APGD
-from dynvit.evaluation.attacks.fgsm import FGSM
-from dynvit.evaluation.attacks.pgd import PGD
-from dynvit.evaluation.attacks.square import Square
 from dynvit.interface import DynamicModel, OperatingPoint, methods
+from dynvit.measurements.accuracy.evaluate import to_pixels
 
 BACKBONE = "deit_tiny_patch16_224"
 EXACT, NEAR = 0.5, 3.0  # points

@@ -21,20 +21,20 @@ from torch import Tensor
 
 from dynvit.backbones.build import build, describe
 from dynvit.backbones.dense import dense_macs
-from dynvit.bench.arms import Arm
 from dynvit.bench.config import BenchConfig, load_config
-from dynvit.bench.results import Context
-from dynvit.bench.sweeping import Measurer, Target
+from dynvit.budgets import GIGA, CostRange, common_budgets, solver_for
 from dynvit.data import ImageSource, open_split
 from dynvit.data.pixels import PixelBatches
 from dynvit.data.transforms import preprocessing_for
 from dynvit.environment import capture
 from dynvit.errors import InputError
-from dynvit.evaluation.accuracy import to_pixels
 from dynvit.interface import Batch, DynamicModel, OperatingPoint, methods
-from dynvit.ladder import GIGA, CostRange, common_budgets, ladder_of
 from dynvit.leaderboard.store import RunStore
+from dynvit.measurements.accuracy.evaluate import to_pixels
+from dynvit.measurements.accuracy.measure import Measurer, Target
+from dynvit.measurements.accuracy.record import Context
 from dynvit.progress import Progress
+from dynvit.session.open_model import OpenModel
 from dynvit.training.run import backbone_for
 
 WANTED_PCT = 10.0
@@ -113,17 +113,17 @@ def sweep(config: BenchConfig, folder: Path) -> Sweep:
         return Sweep(between.bench, between.bare, len(source), measurer.batches(arm).decoded, len(store.read()))
 
 
-def _arm(config: BenchConfig, source: ImageSource) -> Arm:
+def _arm(config: BenchConfig, source: ImageSource) -> OpenModel:
     name = config.methods[0]
     kind = methods.get(name)
     spec = backbone_for(config.backbone_name, source.spec)
     backbone = build(spec)
     info, preprocessing = describe(spec, backbone), preprocessing_for(vars(backbone)["pretrained_cfg"], source.spec)
     options = kind.Options()
-    return Arm(name, name, kind(), options, kind().attach(backbone, options).eval(), info, preprocessing)
+    return OpenModel(name, name, kind(), options, kind().attach(backbone, options).eval(), info, preprocessing)
 
 
-def _points(arm: Arm, count: int) -> list[OperatingPoint]:
+def _points(arm: OpenModel, count: int) -> list[OperatingPoint]:
     """The rungs of the bench's own ladder."""
     if arm.method.adaptive_cost or arm.method.budget_knob is None:
         raise InputError(
@@ -131,13 +131,13 @@ def _points(arm: Arm, count: int) -> list[OperatingPoint]:
         )
     size = arm.preprocessing.image_size
     noise = Batch(torch.rand(1, 3, size, size), torch.zeros(1, dtype=torch.int64), torch.zeros(1, 1))
-    ladder = ladder_of(arm.model, arm.method.budget_knob, arm.knobs, [noise])
+    ladder = solver_for(arm.model, arm.method.budget_knob, arm.knobs, [noise])
     assert ladder is not None
     reach = ladder.range()
     return list(ladder.solve(common_budgets([CostRange(reach.low, reach.high)], count)))
 
 
-def _context(config: BenchConfig, arm: Arm, source: ImageSource) -> Context:
+def _context(config: BenchConfig, arm: OpenModel, source: ImageSource) -> Context:
     return Context(
         role="report",
         dataset=config.dataset,

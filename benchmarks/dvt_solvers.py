@@ -17,8 +17,8 @@ from dynvit.checkpoint import load
 from dynvit.data import open_split
 from dynvit.data.pixels import PixelBatches
 from dynvit.data.transforms import Preprocessing
-from dynvit.evaluation.accuracy import to_pixels
 from dynvit.interface import Batch
+from dynvit.measurements.accuracy.evaluate import to_pixels
 from dynvit_methods.dvt.cascade import Cascade
 from dynvit_methods.dvt.thresholds import SOLVERS, Confidences
 

@@ -4,7 +4,8 @@
     python benchmarks/dvt_speed.py --mix            # batch 64, a third of the images leaving at each exit
 
 Each round times dense, the cascade, dense again; its ratio is the mean of the two dense times over the cascade's. A
-round counts only where neither was slowed by a neighbour (``dynvit.evaluation.turns``; the published code was measured
+round counts only where neither was slowed by a neighbour (``dynvit.measurements.speed.interleaved``; the published
+code was measured
 so too). The median of the rounds that count is printed.
 """
 

@@ -19,8 +19,8 @@ from dynvit.data import open_split
 from dynvit.data.pixels import PixelBatches
 from dynvit.data.transforms import preprocessing_for
 from dynvit.errors import unknown
-from dynvit.evaluation.accuracy import SampleResults, evaluate
 from dynvit.interface import DynamicModel, OperatingPoint, methods
+from dynvit.measurements.accuracy.evaluate import SampleResults, evaluate
 
 BACKBONE = "deit_tiny_patch16_224"
 WITHIN = 0.2  # points of top-1: rounding differs between processors

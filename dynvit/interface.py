@@ -135,7 +135,7 @@ class SolvesBudgets(Protocol):
 
 
 @runtime_checkable
-class Replays(Protocol):
+class SupportsFrozenGates(Protocol):
     """A ``DynamicModel`` that can take decisions again that it took before: the backbone, its gates held."""
 
     def replay(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> Prediction:
@@ -144,7 +144,7 @@ class Replays(Protocol):
 
 
 @runtime_checkable
-class Softens(Protocol):
+class SupportsSurrogateLogits(Protocol):
     """A ``DynamicModel`` whose answer jumps between branches, of which a gradient sees only the one taken."""
 
     def soften(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
@@ -153,7 +153,7 @@ class Softens(Protocol):
 
 
 @runtime_checkable
-class Stretches(Protocol):
+class SupportsComputeProxy(Protocol):
     """A ``DynamicModel`` whose counted MACs carry no gradient, and that says otherwise what raises them."""
 
     def effort(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:

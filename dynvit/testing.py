@@ -31,10 +31,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dynvit import cost
 from dynvit.backbones.normalize import Normalize
+from dynvit.budgets import KnobSolver, mean_macs
 from dynvit.errors import InputError
 from dynvit.interface import Batch, DynamicModel, Method, OperatingPoint, Prediction, SolvesBudgets, methods
-from dynvit.ladder import KnobLadder, mean_macs
-from dynvit.sweep import draw
+from dynvit.search import draw
 
 TOLERANCE = 1e-8  # float64, where a difference of form is rounding and a difference of meaning is not
 
@@ -98,7 +98,7 @@ class Subject:
         knobs = self.method.knobs(self.options)
         points = [model.neutral] if model.neutral is not None else []
         if self.method.budget_knob and not isinstance(model, SolvesBudgets):
-            rungs = KnobLadder(model, self.method.budget_knob, knobs, self._calibration())
+            rungs = KnobSolver(model, self.method.budget_knob, knobs, self._calibration())
             reach = rungs.range()
             points += rungs.solve([reach.low + part * (reach.high - reach.low) for part in (0.0, 0.5, 1.0)])
         points += draw(knobs, self.seed, 3 if knobs else 1)
@@ -202,7 +202,7 @@ def macs_fall_with_the_budget(subject: Subject) -> None:
         raise NotApplicable("the method solves budgets itself")
     if knob is None:
         raise NotApplicable("the method has no budget knob")
-    ladder = KnobLadder(model, knob, knobs, [subject.batch()])
+    ladder = KnobSolver(model, knob, knobs, [subject.batch()])
     reach = ladder.range()
     budgets = torch.linspace(reach.low, reach.high, 9, dtype=torch.float64).tolist()
     spent = [mean_macs(model, point, [subject.batch()]) for point in ladder.solve(budgets)]

@@ -7,7 +7,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from dynvit.evaluation.attacks import Answer
+from dynvit.attacks import Answer
 from dynvit.interface import Prediction, Usage
 
 IDS = [f"image-{i}" for i in range(24)]

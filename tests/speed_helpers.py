@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from dynvit.cost import Linear
-from dynvit.evaluation.contenders import Contender
-from dynvit.evaluation.speed import SpeedTest
-from dynvit.evaluation.stopwatch import wall_stopwatch
 from dynvit.interface import Prediction, Usage
+from dynvit.measurements.speed.speed_test import SpeedTest
+from dynvit.measurements.speed.timed_model import TimedModel
+from dynvit.measurements.speed.timer import wall_timer
 
 DENSE_MACS = 300
 
@@ -76,12 +76,12 @@ def speed_test(dense: FakeModel, method: FakeModel, pixels: Tensor | None = None
     if pixels is None:
         pixels = torch.tensor([0, 255], dtype=torch.uint8).repeat(256).view(-1, 1, 1, 1).expand(-1, 3, 2, 2)
     return SpeedTest(
-        dense=Contender("the dense backbone", nn.Linear(2, 2), dense, "dense"),
-        method=Contender("demo", nn.Linear(2, 2), method, "predict"),
+        dense=TimedModel("the dense backbone", nn.Linear(2, 2), dense, "dense"),
+        method=TimedModel("demo", nn.Linear(2, 2), method, "predict"),
         pixels=pixels,
         dense_macs=DENSE_MACS,
         device=torch.device("cpu"),
-        stopwatch=wall_stopwatch(lambda: None, method.machine.clock),
+        timer=wall_timer(lambda: None, method.machine.clock),
         **more,
     )
 

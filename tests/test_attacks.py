@@ -18,15 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from dynvit.attacks import MISCLASSIFY, Attack, Criterion, Threat, attacks, frozen_parameters
+from dynvit.attacks.apgd import APGD
+from dynvit.attacks.apgd_targeted import TargetedAPGD
+from dynvit.attacks.criterion import cross_entropy, margin
+from dynvit.attacks.fgsm import FGSM
+from dynvit.attacks.pgd import PGD
+from dynvit.attacks.presets import PRESETS, preset
+from dynvit.attacks.square import Square
 from dynvit.errors import InputError
-from dynvit.evaluation.attacks import MISCLASSIFY, Attack, Goal, Threat, attacks, frozen_parameters
-from dynvit.evaluation.attacks.apgd import APGD
-from dynvit.evaluation.attacks.apgd_targeted import TargetedAPGD
-from dynvit.evaluation.attacks.fgsm import FGSM
-from dynvit.evaluation.attacks.goal import cross_entropy, margin
-from dynvit.evaluation.attacks.pgd import PGD
-from dynvit.evaluation.attacks.presets import PRESETS, preset
-from dynvit.evaluation.attacks.square import Square
 from dynvit.interface import Prediction
 from dynvit.registry import load_plugin
 
@@ -47,7 +47,7 @@ each_attack = pytest.mark.parametrize("attack", EVERY, ids=str)
 each_norm = pytest.mark.parametrize("threat", NORMS, ids=str)
 
 # Cross-entropy as both loss and score, never enough: what is compared is how high an attack climbs.
-CLIMB = Goal("climb", cross_entropy, cross_entropy)
+CLIMB = Criterion("climb", cross_entropy, cross_entropy)
 
 
 @each_attack
@@ -220,7 +220,7 @@ def test_a_goal_that_is_not_a_label_goes_the_same_way() -> None:
     def answer(images: Tensor, rows: Tensor) -> Prediction:
         return Prediction(SMALL(images), images.mean((1, 2, 3)))  # type: ignore[arg-type]
 
-    free, careful = Goal("bright", brightness, brightness), Goal("bright-kept", brightness, kept)
+    free, careful = Criterion("bright", brightness, brightness), Criterion("bright-kept", brightness, kept)
     brightest = (images + threat.eps).clamp(0, 1)
     for attack in (PGD(steps=10), APGD(steps=30)):
         torch.testing.assert_close(attack(answer, images, labels, IDS, threat, free), brightest, atol=1e-3, rtol=0)

@@ -6,12 +6,12 @@ import torch
 from attack_helpers import IDS, SMALL, answer_of, small_set
 from torch import nn
 
-from dynvit.evaluation.attacks import Attack, Threat
-from dynvit.evaluation.attacks.fgsm import FGSM
-from dynvit.evaluation.attacks.masking import Measured, findings
-from dynvit.evaluation.attacks.pgd import PGD
-from dynvit.evaluation.attacks.square import Square
+from dynvit.attacks import Attack, Threat
+from dynvit.attacks.fgsm import FGSM
+from dynvit.attacks.pgd import PGD
+from dynvit.attacks.square import Square
 from dynvit.interface import Prediction, Usage
+from dynvit.measurements.robustness.masking_signs import Measured, findings
 
 SMALLER, LARGER, ALL = Threat("linf", 1 / 255), Threat("linf", 4 / 255), Threat("linf", 0.5)
 SOUND = (

@@ -10,11 +10,11 @@ import torch
 from attack_helpers import SMALL, answer_of
 from torch import Tensor, nn
 
-from dynvit.evaluation.attacks import Attack, Norm, Threat
-from dynvit.evaluation.attacks.apgd import APGD
-from dynvit.evaluation.attacks.fgsm import FGSM
-from dynvit.evaluation.attacks.pgd import PGD
-from dynvit.evaluation.attacks.square import Square
+from dynvit.attacks import Attack, Norm, Threat
+from dynvit.attacks.apgd import APGD
+from dynvit.attacks.fgsm import FGSM
+from dynvit.attacks.pgd import PGD
+from dynvit.attacks.square import Square
 
 evasion = pytest.importorskip("art.attacks.evasion", reason="pip install adversarial-robustness-toolbox")
 classification = pytest.importorskip("art.estimators.classification")

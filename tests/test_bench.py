@@ -68,7 +68,7 @@ def test_running_again_measures_nothing_and_changes_nothing(done: Path, monkeypa
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("dynvit.bench.sweeping.evaluate", refuse)
+    monkeypatch.setattr("dynvit.measurements.accuracy.measure.evaluate", refuse)
     bench(done)
     after = {file: file.read_bytes() for file in done.iterdir() if file.is_file()}
     command = [(done / "leaderboard.json")]  # the board names the command that wrote it, which pytest decides

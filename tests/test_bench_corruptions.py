@@ -18,14 +18,14 @@ from dynvit.cli import main
 from dynvit.data import open_split
 from dynvit.data.corruptions import CORRUPTIONS, corrupt
 from dynvit.errors import InputError
-from dynvit.leaderboard.answers import ANSWERS, read_answers
-from dynvit.leaderboard.attached import RobustnessStore, read_run
 from dynvit.leaderboard.board import read_board
 from dynvit.leaderboard.build import build
-from dynvit.leaderboard.corruption import ALEXNET_ERROR, mean_corruption_error, summarise
+from dynvit.leaderboard.follow_up import RobustnessStore, read_run
 from dynvit.leaderboard.paired import difference_interval, mcnemar, paired
+from dynvit.leaderboard.per_sample import ANSWERS, read_per_sample
 from dynvit.leaderboard.record import Record, record_id
 from dynvit.leaderboard.spread import seed_spreads
+from dynvit.measurements.corruption.summary import ALEXNET_ERROR, mean_corruption_error, summarise
 
 CORRUPTED: dict[str, Any] = {
     **SMALL,
@@ -88,7 +88,7 @@ def test_what_is_measured_is_not_measured_again_and_a_lost_line_is(done: Path, m
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("dynvit.bench.corrupting.evaluate", refuse)
+    monkeypatch.setattr("dynvit.measurements.corruption.measure.evaluate", refuse)
     bench(done, **CORRUPTED)
 
 
@@ -98,7 +98,7 @@ def test_a_finished_bench_may_be_asked_for_more(done: Path) -> None:
 
 
 def test_records_are_compared_image_by_image(done: Path, capsys: pytest.CaptureFixture) -> None:
-    answers = read_answers(done / "runs.jsonl")
+    answers = read_per_sample(done / "runs.jsonl")
     for record in records(done):
         assert answers[record.record_id].bits().sum() == record.accuracy.n_correct
     dense, first, *_ = sorted(records(done), key=lambda record: record.method.name)

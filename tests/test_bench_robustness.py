@@ -16,9 +16,9 @@ import pytest
 from bench_helpers import bench, recorded, records
 
 from dynvit.cli import main
-from dynvit.leaderboard.answers import unpack
-from dynvit.leaderboard.attached import RobustnessAttachment, RobustnessStore, read_run
 from dynvit.leaderboard.board import read_board
+from dynvit.leaderboard.follow_up import RobustnessFollowUp, RobustnessStore, read_run
+from dynvit.leaderboard.per_sample import unpack
 
 PLAIN: dict[str, Any] = {"methods": ("dense", "topk", "dvt"), "epochs": 1, "points": 2, "limit": 40}
 ATTACKED: dict[str, Any] = {
@@ -31,7 +31,7 @@ ATTACKED: dict[str, Any] = {
 }
 
 
-def lines(folder: Path) -> list[RobustnessAttachment]:
+def lines(folder: Path) -> list[RobustnessFollowUp]:
     return RobustnessStore(folder / "robustness.jsonl").read()
 
 
@@ -114,7 +114,7 @@ def test_running_again_attacks_nothing(done: Path, monkeypatch: pytest.MonkeyPat
         raise AssertionError("attacked again")
 
     for name in ("attack", "transfer", "untouched"):
-        monkeypatch.setattr(f"dynvit.bench.attacking.{name}", refuse)
+        monkeypatch.setattr(f"dynvit.measurements.robustness.measure.{name}", refuse)
     bench(done, **ATTACKED)
     assert (done / "robustness.jsonl").read_bytes() == before
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from bench_helpers import bench, recorded
 
-from dynvit.bench.timing import spread
 from dynvit.cli import main
 from dynvit.evaluation import turns
-from dynvit.evaluation.speed import SpeedTest
-from dynvit.leaderboard.attached import SpeedStore
 from dynvit.leaderboard.board import read_board
+from dynvit.leaderboard.follow_up import SpeedStore
+from dynvit.measurements.speed.measure import spread
+from dynvit.measurements.speed.speed_test import SpeedTest
 
 SPED: dict[str, Any] = {
     "methods": ("dense", "topk", "dvt"),

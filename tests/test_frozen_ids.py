@@ -14,7 +14,7 @@ import yaml
 from bench_helpers import run_bench
 from frozen_inputs import FROZEN, make_inputs
 
-from dynvit.leaderboard.attached import attachment_key
+from dynvit.leaderboard.follow_up import follow_up_key
 from dynvit.leaderboard.record import Record
 
 
@@ -56,7 +56,7 @@ def test_what_is_measured_later_keeps_its_keys(again: Path, file: str) -> None:
         found = set()
         for line in lines(folder / file):
             question = line["question"]
-            assert line["key"] == attachment_key(line["record_id"], question)
+            assert line["key"] == follow_up_key(line["record_id"], question)
             question.pop("device", None)  # the machine's
             if question.get("source") in names:
                 question["source"] = names[question["source"]]

@@ -16,8 +16,8 @@ from dynvit.checkpoint import load
 from dynvit.data import open_split
 from dynvit.data.pixels import PixelBatches
 from dynvit.errors import InputError
-from dynvit.evaluation.accuracy import to_pixels
 from dynvit.interface import Augment, Batch, Recipe, Stage
+from dynvit.measurements.accuracy.evaluate import to_pixels
 from dynvit.training.run import RunSettings, TrainRequest, train_to
 from dynvit.training.running import RunningStage
 from dynvit.training.trainer import TrainerSettings, TrainingSummary, train

@@ -9,8 +9,8 @@ import pytest
 
 from dynvit.leaderboard.board import Entry, read_board
 from dynvit.leaderboard.naming import point_names
-from dynvit.leaderboard.robust_table import taken_back
-from dynvit.leaderboard.speed import shown, timing_at
+from dynvit.measurements.robustness.table import saving_lost
+from dynvit.measurements.speed.summary import shown, timing_at
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -45,7 +45,7 @@ def _cells(entry: Entry) -> list[str]:
         f"{entry.saving_pct:.1f}",
         f"{entry.top1_pct:.2f} [{entry.top1_ci95_low_pct:.1f}, {entry.top1_ci95_high_pct:.1f}]",
         robust[0] if robust else "–",
-        taken_back(entry.slowdown, keep_label=False),
+        saving_lost(entry.slowdown, keep_label=False),
         f"{entry.corruption.accuracy_pct:.1f}" if entry.corruption else "–",
         f"{timing.speedup:.2f}, {100 * timing.speedup_share:.0f} %"
         if timing and timing.speedup and timing.speedup_share

@@ -10,17 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from dynvit import cost
+from dynvit.attacks import Threat
+from dynvit.attacks.apgd import APGD
+from dynvit.attacks.fgsm import FGSM
+from dynvit.attacks.pgd import PGD
+from dynvit.attacks.square import Square
 from dynvit.data.pixels import PixelBatch
 from dynvit.errors import InputError
-from dynvit.evaluation.attacks import Threat
-from dynvit.evaluation.attacks.apgd import APGD
-from dynvit.evaluation.attacks.fgsm import FGSM
-from dynvit.evaluation.attacks.pgd import PGD
-from dynvit.evaluation.attacks.square import Square
-from dynvit.evaluation.gradient import check_gradient
-from dynvit.evaluation.robustness import Assault, AttackResults, attack, transfer, untouched
-from dynvit.evaluation.variants import compute_climbs, variants_of
-from dynvit.interface import DynamicModel, OperatingPoint, Prediction, Replays, Usage
+from dynvit.interface import DynamicModel, OperatingPoint, Prediction, SupportsFrozenGates, Usage
+from dynvit.measurements.robustness.gradient import check_gradient
+from dynvit.measurements.robustness.under_attack import AttackResults, AttackSpec, attack, transfer, untouched
+from dynvit.measurements.robustness.variants import compute_climbs, variants_of
 from dynvit.ops.gates import straight_through
 from dynvit.testing import Subject
 from dynvit_methods.dvt import DVTOptions
@@ -62,8 +62,8 @@ def batches(size: int = N, order: Sequence[int] = range(N)) -> list[PixelBatch]:
     return [PixelBatch([f"image-{row}" for row in those], images[those], labels[those]) for those in rows]
 
 
-def run(assault: Assault, given: list[PixelBatch] | None = None, model: DynamicModel | None = None) -> AttackResults:
-    return attack(model or Gated(), POINT, batches() if given is None else given, assault)
+def run(spec: AttackSpec, given: list[PixelBatch] | None = None, model: DynamicModel | None = None) -> AttackResults:
+    return attack(model or Gated(), POINT, batches() if given is None else given, spec)
 
 
 ATTACKS = {"fgsm": FGSM(), "pgd": PGD(steps=5, restarts=2), "square": Square(queries=100)}
@@ -73,7 +73,7 @@ TIGHT, WIDE = Threat("linf", 0.03), Threat("l2", 2.0)
 @pytest.mark.parametrize("name", ATTACKS)
 @pytest.mark.parametrize("threat", [TIGHT, WIDE], ids=["linf", "l2"])
 def test_no_image_is_right_under_attack_that_is_wrong_clean(name: str, threat: Threat) -> None:
-    found = run(Assault(ATTACKS[name], threat))
+    found = run(AttackSpec(ATTACKS[name], threat))
     assert not (found.right & ~found.clean_right).any()
     assert found.clean_right.sum() == N - N // 4
     assert found.right.sum() < found.clean_right.sum()
@@ -82,7 +82,7 @@ def test_no_image_is_right_under_attack_that_is_wrong_clean(name: str, threat: T
 @pytest.mark.parametrize("name", ATTACKS)
 @pytest.mark.parametrize("aim", ["misclassify", "slowdown", "slowdown-keep-label"])
 def test_a_ball_of_no_radius_is_the_clean_image(name: str, aim: str) -> None:
-    found = run(Assault(ATTACKS[name], Threat("linf", 0.0), aim))  # type: ignore[arg-type]
+    found = run(AttackSpec(ATTACKS[name], Threat("linf", 0.0), aim))  # type: ignore[arg-type]
     assert (found.right == found.clean_right).all()
     assert (found.macs == found.clean_macs).all()
 
@@ -90,9 +90,9 @@ def test_a_ball_of_no_radius_is_the_clean_image(name: str, aim: str) -> None:
 @pytest.mark.parametrize("name", ATTACKS)
 @pytest.mark.parametrize("aim", ["misclassify", "slowdown-keep-label"])
 def test_neither_batch_nor_order_changes_an_image(name: str, aim: str) -> None:
-    assault = Assault(ATTACKS[name], TIGHT, aim)  # type: ignore[arg-type]
-    whole = run(assault)
-    parts = run(assault, batches(5, list(reversed(range(N)))))
+    spec = AttackSpec(ATTACKS[name], TIGHT, aim)  # type: ignore[arg-type]
+    whole = run(spec)
+    parts = run(spec, batches(5, list(reversed(range(N)))))
     assert parts.ids != whole.ids
     first, second = whole.merged([]), parts.merged([])
     assert first.ids == second.ids
@@ -101,17 +101,17 @@ def test_neither_batch_nor_order_changes_an_image(name: str, aim: str) -> None:
 
 
 def test_processes_share_the_images_and_lose_none() -> None:
-    assault = Assault(ATTACKS["pgd"], TIGHT)
+    spec = AttackSpec(ATTACKS["pgd"], TIGHT)
     every = batches(5)
-    whole, even, odd = run(assault, every), run(assault, every[::2]), run(assault, every[1::2])
+    whole, even, odd = run(spec, every), run(spec, every[::2]), run(spec, every[1::2])
     merged, again = whole.merged([]), even.merged([odd])
     assert merged.ids == again.ids
     assert (merged.right == again.right).all()
 
 
 def test_a_slowdown_raises_macs_and_may_keep_the_label() -> None:
-    free = run(Assault(PGD(steps=10), Threat("linf", 0.1), "slowdown"))
-    kept = run(Assault(PGD(steps=10), Threat("linf", 0.1), "slowdown-keep-label"))
+    free = run(AttackSpec(PGD(steps=10), Threat("linf", 0.1), "slowdown"))
+    kept = run(AttackSpec(PGD(steps=10), Threat("linf", 0.1), "slowdown-keep-label"))
     dear = 2 * 192 * 4
     assert (free.macs >= free.clean_macs).all()
     assert free.clean_macs.mean() < 0.9 * dear
@@ -125,7 +125,7 @@ def test_the_cheap_images_of_a_cascade_are_made_to_stay() -> None:
     [batch] = batches()
     sure = model.predict(batch.images, OperatingPoint(threshold_1=1.0)).scores[0]
     point = OperatingPoint(threshold_1=float(sure.median()))
-    found = attack(model, point, [batch], Assault(PGD(steps=10), Threat("linf", 0.1), "slowdown"))
+    found = attack(model, point, [batch], AttackSpec(PGD(steps=10), Threat("linf", 0.1), "slowdown"))
     first, both = model.exit_macs()
     assert set(found.clean_macs) == {first, both}
     assert (found.macs >= found.clean_macs).all()
@@ -136,23 +136,23 @@ def test_the_cheap_images_of_a_cascade_are_made_to_stay() -> None:
 def test_apgd_climbs_what_a_cascade_says_in_float64(aim: str, variant: str) -> None:
     model = Subject.of("dvt", options=DVTOptions(grids=(2, 4))).model().float()
     point = OperatingPoint(threshold_1=0.2)
-    assault = Assault(APGD(steps=6), Threat("linf", 0.1), aim, variant)  # type: ignore[arg-type]
-    found = attack(model, point, batches(), assault)
+    spec = AttackSpec(APGD(steps=6), Threat("linf", 0.1), aim, variant)  # type: ignore[arg-type]
+    found = attack(model, point, batches(), spec)
     assert (found.macs >= found.clean_macs).all() or aim == "misclassify"
 
 
 def test_apgd_raises_macs_as_pgd_does() -> None:
-    pgd, apgd = (run(Assault(given, TIGHT, "slowdown")).macs.mean() for given in (PGD(steps=20), APGD(steps=20)))
-    assert apgd >= 0.97 * pgd > run(Assault(PGD(steps=20), TIGHT, "slowdown")).clean_macs.mean()
+    pgd, apgd = (run(AttackSpec(given, TIGHT, "slowdown")).macs.mean() for given in (PGD(steps=20), APGD(steps=20)))
+    assert apgd >= 0.97 * pgd > run(AttackSpec(PGD(steps=20), TIGHT, "slowdown")).clean_macs.mean()
 
 
 def test_what_is_handed_on_was_attacked_to_the_end() -> None:
-    victim = Gated()
+    problem = Gated()
     with torch.no_grad():
-        for parameter in victim.parameters():
+        for parameter in problem.parameters():
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)))
     hasty, patient = (
-        transfer(Gated(), POINT, [(victim, POINT)], batches(), Assault(APGD(steps=20, early_stop=early), WIDE))[0]
+        transfer(Gated(), POINT, [(problem, POINT)], batches(), AttackSpec(APGD(steps=20, early_stop=early), WIDE))[0]
         for early in (True, False)
     )
     assert (hasty.right == patient.right).all()
@@ -179,7 +179,7 @@ REPLAYING = {
 def test_decisions_are_taken_again_whatever_the_image(name: str) -> None:
     options = {"options": DVTOptions(grids=(2, 4))} if name == "dvt" else {}
     model, point = Subject.of(name, **options).model(), REPLAYING[name]
-    assert isinstance(model, Replays)
+    assert isinstance(model, SupportsFrozenGates)
     images = torch.rand(4, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         decided = model(images, point)
@@ -207,11 +207,11 @@ def test_the_soft_variant_of_a_cascade_weighs_every_exit() -> None:
 
 
 def test_one_attack_on_another_model_judges_many() -> None:
-    source, victim = Gated(), Gated()
+    source, problem = Gated(), Gated()
     with torch.no_grad():
-        victim.hidden.weight.zero_()
-    found = transfer(source, POINT, [(source, POINT), (victim, POINT)], batches(7), Assault(PGD(steps=5), TIGHT))
-    own = run(Assault(replace(PGD(steps=5), early_stop=True), TIGHT), batches(7))
+        problem.hidden.weight.zero_()
+    found = transfer(source, POINT, [(source, POINT), (problem, POINT)], batches(7), AttackSpec(PGD(steps=5), TIGHT))
+    own = run(AttackSpec(replace(PGD(steps=5), early_stop=True), TIGHT), batches(7))
     assert (found[0].right == own.right).all()  # against itself it is the attack
     assert (found[1].right <= found[1].clean_right).all()
     assert found[1].right.sum() > found[0].right.sum()
@@ -233,7 +233,7 @@ def test_images_that_the_attack_wins_and_the_model_does_not_lose_are_attacked_to
     threat = Threat("linf", 0.03)
     alone = hasty(lambda images, _: model(images, POINT), batch.images, batch.labels, batch.ids, threat)
     left = model.predict(alone, POINT).logits.argmax(1) == batch.labels
-    found = run(Assault(PGD(steps=20), threat), model=model)
+    found = run(AttackSpec(PGD(steps=20), threat), model=model)
     assert found.right.sum() < left.sum()
 
 

@@ -15,10 +15,10 @@ from torch.profiler import ProfilerActivity, profile
 
 import dynvit.backbones.small  # noqa: F401 - registers vit_digits with timm
 from dynvit.errors import InputError
-from dynvit.evaluation.contenders import Contender, check_compile, dense_contender
-from dynvit.evaluation.energy import energy_of, meter_for
-from dynvit.evaluation.memory import CUDA_ALLOCATOR, own_bytes, peak_bytes
-from dynvit.evaluation.stopwatch import event_stopwatch, wall_stopwatch
+from dynvit.measurements.speed.energy import energy_of, meter_for
+from dynvit.measurements.speed.memory import CUDA_ALLOCATOR, own_bytes, peak_bytes
+from dynvit.measurements.speed.timed_model import TimedModel, check_compile, timed_dense
+from dynvit.measurements.speed.timer import event_timer, wall_timer
 from dynvit.processes import find_device
 
 CUDA = torch.device("cuda", 0)
@@ -61,7 +61,7 @@ class FakeCuda:
 
 def test_events_lie_around_the_work_on_an_idle_device_and_tell_seconds() -> None:
     cuda = FakeCuda()
-    assert event_stopwatch(CUDA, cuda)(lambda: cuda.said.append("work")) == 0.25
+    assert event_timer(CUDA, cuda)(lambda: cuda.said.append("work")) == 0.25
     assert cuda.said == ["event 0", "event 1", "wait", "record event 0", "work", "record event 1", "wait"]
 
 
@@ -72,7 +72,7 @@ def test_a_wall_clock_waits_for_the_device_before_and_after() -> None:
     def wait() -> None:
         machine.now += pending.pop() if pending else 0.0
 
-    assert wall_stopwatch(wait, machine.clock)(lambda: pending.append(2.0)) == 2.0
+    assert wall_timer(wait, machine.clock)(lambda: pending.append(2.0)) == 2.0
 
 
 def test_memory_on_cuda_is_the_allocators_above_what_was_there() -> None:
@@ -147,7 +147,7 @@ def test_there_is_no_meter_without_the_package_the_counter_or_the_device(nvml, m
 
 def test_another_type_leaves_the_model_that_was_given_as_it_is() -> None:
     backbone = timm.create_model("vit_digits").eval()
-    made = dense_contender(backbone, "bf16", torch.device("cpu"))
+    made = timed_dense(backbone, "bf16", torch.device("cpu"))
     answer = made(torch.rand(2, 3, 8, 8).bfloat16())
     assert isinstance(answer, torch.Tensor)
     assert answer.dtype == torch.bfloat16
@@ -158,7 +158,7 @@ def test_what_torch_compile_fails_on_runs_as_it_is_and_says_so(monkeypatch: pyte
     def fail(images: torch.Tensor) -> None:
         raise TypeError("a gate of Python objects")
 
-    plain = Contender("demo", nn.Identity(), lambda images: images, "predict")
+    plain = TimedModel("demo", nn.Identity(), lambda images: images, "predict")
     monkeypatch.setattr(torch, "compile", lambda call: fail)
     with pytest.warns(UserWarning, match=r"demo runs as it is.*a gate of Python objects"):
         assert plain.compiled(torch.zeros(1)) is plain

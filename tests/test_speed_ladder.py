@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from speed_helpers import FakeMachine, FakeModel, always, by_pixel, sizes, speed_test
 
 from dynvit.errors import InputError
-from dynvit.evaluation.timing import MOST, SpeedSettings, expected_images, round_images
+from dynvit.measurements.speed.timing import MOST, SpeedSettings, expected_images, round_images
 
 FAST = SpeedSettings(batches=(1, 4, 32), rounds=3)
 

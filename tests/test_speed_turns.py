@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from speed_helpers import FakeMachine
 
-from dynvit.evaluation.turns import QUIET, Comparison, Round, interleaved
+from dynvit.measurements.speed.interleaved import QUIET, Comparison, Round, interleaved
 
 loads = st.lists(st.floats(0.1, 10.0), min_size=7, max_size=7)
 

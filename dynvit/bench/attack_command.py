@@ -10,15 +10,15 @@ from rich.console import Console
 
 from dynvit.bench.command import command_line
 from dynvit.bench.config import BenchConfig, load_config
-from dynvit.bench.masking import with_findings
 from dynvit.bench.run import Bench
 from dynvit.checkpoint import read_config
 from dynvit.errors import InputError
 from dynvit.explain.trained import parse_point
 from dynvit.interface import OperatingPoint, methods
-from dynvit.leaderboard.attached import RUNS, read_run
-from dynvit.leaderboard.robust import attacks_on
-from dynvit.leaderboard.robust_table import attack_table
+from dynvit.leaderboard.follow_up import RUNS, read_run
+from dynvit.measurements.robustness.masking import with_findings
+from dynvit.measurements.robustness.summary import attacks_on
+from dynvit.measurements.robustness.table import attack_table
 from dynvit.options import parse_options
 from dynvit.processes import fit_threads
 from dynvit.registry import load_plugin

@@ -15,7 +15,7 @@ from dynvit.bench.folder import fresh_folder
 from dynvit.bench.run import Bench
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.printing import print_board
-from dynvit.leaderboard.robust_table import radius
+from dynvit.measurements.robustness.table import radius
 from dynvit.processes import fit_threads
 from dynvit.registry import load_plugin
 

@@ -9,18 +9,18 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from dynvit.attacks.presets import Trial
+from dynvit.attacks.threat import Norm, Threat, read_eps
 from dynvit.backbones.weights import sha256_of
-from dynvit.bench.trials import trials_of
 from dynvit.checkpoint import WEIGHTS
 from dynvit.data.corruptions import SEVERITIES, select
 from dynvit.errors import InputError, unknown
-from dynvit.evaluation.attacks.presets import Trial
-from dynvit.evaluation.attacks.threat import Norm, Threat, read_eps
-from dynvit.evaluation.contenders import Dtype
-from dynvit.evaluation.timing import BATCHES, SpeedSettings
 from dynvit.interface import Rule, methods
+from dynvit.measurements.robustness.specs import trials_of
+from dynvit.measurements.speed.timed_model import Dtype
+from dynvit.measurements.speed.timing import BATCHES, SpeedSettings
 from dynvit.registry import file_version
-from dynvit.sweep import SamplerName
+from dynvit.search import SamplerName
 
 # What a newcomer gets for each dataset: a backbone of fitting size, and training where no weights can be had.
 _DEFAULT_BACKBONE = {"digits": "vit_digits"}

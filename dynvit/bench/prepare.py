@@ -13,18 +13,18 @@ from torch import nn
 from dynvit import checkpoint
 from dynvit.backbones.build import BackboneSpec, build, describe, image_size
 from dynvit.backbones.weights import sha256_of
-from dynvit.bench.arms import Arm
 from dynvit.bench.config import BenchConfig
+from dynvit.budgets import GIGA, KnobSolver, check_feasible, noise_batch
 from dynvit.data.datasets import DatasetSpec
 from dynvit.data.transforms import Preprocessing, preprocessing_for
 from dynvit.errors import InputError, unknown
-from dynvit.evaluation.gradient import check_gradient
 from dynvit.interface import DynamicModel, Method, OperatingPoint, methods
-from dynvit.ladder import GIGA, KnobLadder, check_reach, noise_batch
 from dynvit.leaderboard.record import CheckpointRecord
+from dynvit.measurements.robustness.gradient import check_gradient
 from dynvit.options import options_from_json, options_to_json, parse_options
 from dynvit.published import fetch, find
-from dynvit.sweep import draw
+from dynvit.search import draw
+from dynvit.session.open_model import OpenModel
 from dynvit.training.run import RunSettings, TrainRequest, backbone_for, train_to
 
 
@@ -52,7 +52,7 @@ class Preparation:
     planned: tuple[Planned, ...]
     trains_backbone: bool
 
-    def arms(self, folder: Path, command: str) -> list[Arm]:
+    def arms(self, folder: Path, command: str) -> list[OpenModel]:
         """Train what is to be trained into ``folder/train``, and build every arm."""
         training = folder / "train"
         backbone, seed = self.backbone, None
@@ -64,7 +64,7 @@ class Preparation:
 
     def _build(
         self, planned: Planned, backbone: BackboneSpec, seed: int | None, training: Path, command: str
-    ) -> Iterator[Arm]:
+    ) -> Iterator[OpenModel]:
         if planned.checkpoint is not None:
             arm = self._from_checkpoint(planned, planned.checkpoint, training)
             if self.config.climbs:
@@ -78,7 +78,7 @@ class Preparation:
         else:
             model = build(backbone)
             info = describe(backbone, model)
-            yield Arm(
+            yield OpenModel(
                 label=planned.label,
                 name=planned.name,
                 method=planned.method,
@@ -89,12 +89,12 @@ class Preparation:
                 training_seed=seed,
             )
 
-    def _from_checkpoint(self, planned: Planned, path: str, training: Path) -> Arm:
+    def _from_checkpoint(self, planned: Planned, path: str, training: Path) -> OpenModel:
         if not Path(path).is_dir():
             return self._from_published(planned, path)
         model, config = checkpoint.load(path)
         info = config.backbone_info
-        return Arm(
+        return OpenModel(
             label=planned.label,
             name=planned.name,
             method=planned.method,
@@ -106,14 +106,14 @@ class Preparation:
             training_seed=config.training.seed,
         )
 
-    def _from_published(self, planned: Planned, given: str) -> Arm:
+    def _from_published(self, planned: Planned, given: str) -> OpenModel:
         file = Path(given) if Path(given).exists() else fetch(find(planned.method, given))
         model, _ = planned.method.load_published(str(file))
         backbone = model.backbone
         spec = replace(self.backbone, weights=None)
         info = replace(describe(spec, backbone), weights_uri=given, weights_sha256=sha256_of(file))
         self._same_shape(given, backbone)
-        return Arm(
+        return OpenModel(
             label=planned.label,
             name=planned.name,
             method=planned.method,
@@ -295,9 +295,9 @@ def _check_budgets(budgets: Sequence[float], arm: Planned, model: DynamicModel) 
     """Budgets out of reach are found before a training where weights do not decide what is in reach."""
     if budgets and arm.method.budget_knob is not None and not arm.method.adaptive_cost:
         noise = noise_batch(image_size(model.backbone))
-        ladder = KnobLadder(model, arm.method.budget_knob, arm.method.knobs(arm.options), [noise])
+        ladder = KnobSolver(model, arm.method.budget_knob, arm.method.knobs(arm.options), [noise])
         for budget in budgets:
-            check_reach(budget * GIGA, ladder.range(), arm.label)
+            check_feasible(budget * GIGA, ladder.range(), arm.label)
 
 
 def _check_gradient(label: str, knobs: Mapping[str, BaseDistribution], model: DynamicModel) -> None:

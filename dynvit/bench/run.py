@@ -15,35 +15,35 @@ from accelerate import PartialState
 
 from dynvit.backbones.build import build
 from dynvit.backbones.dense import dense_macs
-from dynvit.bench.arms import Arm
-from dynvit.bench.attack_plan import Subject
-from dynvit.bench.attacking import attack_points, attacker_of
 from dynvit.bench.config import BenchConfig
-from dynvit.bench.corrupting import CorruptedImages, CorruptionRun, CorruptionSettings
 from dynvit.bench.folder import check_folder, claim_folder
-from dynvit.bench.masking import with_findings
-from dynvit.bench.planning import LadderPlan, only_point, open_calibration
+from dynvit.bench.points import LadderPlan, only_point, open_calibration
 from dynvit.bench.prepare import Preparation, prepare
-from dynvit.bench.results import Context
-from dynvit.bench.sweeping import Measurer, Target
-from dynvit.bench.timing import PointToTime, SpeedMeter, SpeedRun, check_speed, device_model, spread
-from dynvit.bench.trials import search_trial
+from dynvit.budgets import GIGA
 from dynvit.data import open_split
 from dynvit.data.corruptions.loading import Variant
 from dynvit.data.source import ImageSource
 from dynvit.environment import capture
 from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint
-from dynvit.ladder import GIGA
-from dynvit.leaderboard.answers import read_answers
-from dynvit.leaderboard.attached import ROBUSTNESS, RUNS, SPEED, RobustnessStore, SpeedStore, read_run
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.build import build as build_board
+from dynvit.leaderboard.follow_up import ROBUSTNESS, RUNS, SPEED, RobustnessStore, SpeedStore, read_run
+from dynvit.leaderboard.per_sample import read_per_sample
 from dynvit.leaderboard.pictures import write_pictures
 from dynvit.leaderboard.store import RunStore
+from dynvit.measurements.accuracy.measure import Measurer, Target
+from dynvit.measurements.accuracy.record import Context
+from dynvit.measurements.corruption.measure import CorruptedImages, CorruptionRun, CorruptionSettings
+from dynvit.measurements.robustness.masking import with_findings
+from dynvit.measurements.robustness.measure import attack_points, attacker_of
+from dynvit.measurements.robustness.specs import search_trial
+from dynvit.measurements.robustness.tasks import Subject
+from dynvit.measurements.speed.measure import PointToTime, SpeedMeter, SpeedRun, check_speed, device_model, spread
 from dynvit.processes import find_device, process_state
 from dynvit.progress import Progress
-from dynvit.sweep import Objectives, climb, search
+from dynvit.search import Objectives, climb, search
+from dynvit.session.open_model import OpenModel
 
 BOARD = "leaderboard.json"
 
@@ -109,7 +109,7 @@ class Bench:
         state.wait_for_everyone()
         return self._board(store)
 
-    def _sweep(self, arms: Sequence[Arm], store: RunStore, state: PartialState) -> list[PointToTime]:
+    def _sweep(self, arms: Sequence[OpenModel], store: RunStore, state: PartialState) -> list[PointToTime]:
         """Measure what is missing; returns the points that there are, a few of each arm where they are to be timed."""
         context = Context(
             role="report",
@@ -169,7 +169,7 @@ class Bench:
         with SpeedStore(self.folder / SPEED) as store:
             SpeedRun(meter, store, capture(_device_name(device)), self.command, _git_sha()).run(points)
 
-    def _search(self, arm: Arm, context: Context, store: RunStore, state: PartialState) -> list[Target]:
+    def _search(self, arm: OpenModel, context: Context, store: RunStore, state: PartialState) -> list[Target]:
         """Points that a sampler found on the calibration split; what it saw there is recorded too."""
         if not arm.knobs:
             return [only_point(arm)]
@@ -219,7 +219,7 @@ class Bench:
 
     def _board(self, store: RunStore) -> Leaderboard:
         records = with_findings(read_run(store.path))
-        return build_board(records, command=self.command, answers=read_answers(store.path))
+        return build_board(records, command=self.command, answers=read_per_sample(store.path))
 
 
 def _corruption_settings(config: BenchConfig) -> CorruptionSettings:
@@ -234,7 +234,7 @@ def _corruption_settings(config: BenchConfig) -> CorruptionSettings:
     )
 
 
-def _worth(measurer: Measurer, arm: Arm, point: OperatingPoint) -> Objectives:
+def _worth(measurer: Measurer, arm: OpenModel, point: OperatingPoint) -> Objectives:
     record = measurer.record(arm, point)
     return Objectives(record.accuracy.top1_pct, record.compute.gmacs_mean)
 

@@ -14,24 +14,24 @@ from rich.console import Console
 from dynvit import checkpoint
 from dynvit.backbones.build import build
 from dynvit.backbones.dense import dense_macs
-from dynvit.bench.arms import Arm
 from dynvit.bench.command import command_line
 from dynvit.bench.config import BenchConfig, load_config
-from dynvit.bench.planning import LadderPlan
+from dynvit.bench.points import LadderPlan
 from dynvit.bench.prepare import Planned, Preparation
 from dynvit.bench.run import Bench
-from dynvit.bench.timing import SpeedMeter, check_speed, device_model, up_to
 from dynvit.data import open_split
 from dynvit.errors import InputError
-from dynvit.evaluation.timing import expected_images
 from dynvit.explain.trained import parse_point
 from dynvit.interface import OperatingPoint, methods
 from dynvit.leaderboard.record import SpeedRecord
-from dynvit.leaderboard.speed import break_even, conditions
-from dynvit.leaderboard.speed_table import ladder_table
+from dynvit.measurements.speed.measure import SpeedMeter, check_speed, device_model, up_to
+from dynvit.measurements.speed.summary import break_even, conditions
+from dynvit.measurements.speed.table import curve_table
+from dynvit.measurements.speed.timing import expected_images
 from dynvit.options import options_to_json, parse_options
 from dynvit.processes import find_device, fit_threads
 from dynvit.progress import Progress
+from dynvit.session.open_model import OpenModel
 from dynvit.training.run import backbone_for
 
 
@@ -92,7 +92,7 @@ def run_speed(request: SpeedRequest) -> None:
     for point in points:
         found = _timed(request, meter, arm, point)
         if found:
-            console.print(ladder_table(_title(arm, point, config, found[0]), found))
+            console.print(curve_table(_title(arm, point, config, found[0]), found))
             console.print(_said(found), markup=False)
 
 
@@ -154,14 +154,14 @@ def _bench(request: SpeedRequest, config: BenchConfig) -> Bench:
     return Bench(config, command_line(), config.folder, source, preparation, dense)
 
 
-def _points(request: SpeedRequest, bench: Bench, arm: Arm, device: torch.device) -> list[OperatingPoint]:
+def _points(request: SpeedRequest, bench: Bench, arm: OpenModel, device: torch.device) -> list[OperatingPoint]:
     if request.knobs:
         return [parse_point(arm.knobs, request.knobs)]
     targets = LadderPlan(bench.config, device).points([arm])[arm.label]
     return list(dict.fromkeys(target.point for target in targets))
 
 
-def _timed(request: SpeedRequest, meter: SpeedMeter, arm: Arm, point: OperatingPoint) -> list[SpeedRecord]:
+def _timed(request: SpeedRequest, meter: SpeedMeter, arm: OpenModel, point: OperatingPoint) -> list[SpeedRecord]:
     sizes = sorted(set(meter.settings.batches))
     found = []
     total = sum(expected_images(size, meter.settings.rounds) for size in sizes)
@@ -173,7 +173,7 @@ def _timed(request: SpeedRequest, meter: SpeedMeter, arm: Arm, point: OperatingP
     return found
 
 
-def _write(path: Path, arm: Arm, point: OperatingPoint, timing: SpeedRecord) -> None:
+def _write(path: Path, arm: OpenModel, point: OperatingPoint, timing: SpeedRecord) -> None:
     line = {
         "method": arm.name,
         "options": options_to_json(arm.options),
@@ -195,7 +195,7 @@ def _check_output(path: Path | None) -> None:
         raise InputError(f"--output {str(path)!r}: there is no folder {str(path.parent)!r}; make it first")
 
 
-def _title(arm: Arm, point: OperatingPoint, config: BenchConfig, timing: SpeedRecord) -> str:
+def _title(arm: OpenModel, point: OperatingPoint, config: BenchConfig, timing: SpeedRecord) -> str:
     return (
         f"{arm.label} {_knobs(point)} on {arm.backbone.name} · {config.dataset} {config.split} · {conditions(timing)} "
         f"against {timing.dense_execution_mode}"

@@ -57,7 +57,8 @@ def bench(
         list[str] | None, typer.Option(metavar="ATTACK.NAME=VALUE", help="A setting of an attack; repeatable.")
     ] = None,
     masking_checks: Annotated[
-        bool | None, typer.Option("--masking-checks/--no-masking-checks", help="Look for masked gradients. Default: on")
+        bool | None,
+        typer.Option("--masking-checks/--no-masking-checks", help="Look for masked gradients. Default: on"),
     ] = None,
     rule: Annotated[str | None, typer.Option(help="Counting rule: matmul+conv or fvcore.")] = None,
     calibration: Annotated[

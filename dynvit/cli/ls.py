@@ -54,7 +54,7 @@ def list_datasets() -> None:
 @app.command("attacks")
 def list_attacks(plugin: Plugin = None) -> None:
     """Attacks: built in, from installed packages, from plug-in files."""
-    from dynvit.evaluation.attacks import attacks
+    from dynvit.attacks import attacks
 
     _load(plugin)
     rows = [(name, attack.summary, _origin(attacks, name)) for name, attack in attacks.load_all().items()]

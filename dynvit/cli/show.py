@@ -53,10 +53,10 @@ def validate(
 
 
 def _boards(path: Path) -> list[Leaderboard]:
-    from dynvit.bench.masking import with_findings
-    from dynvit.leaderboard.answers import read_answers
     from dynvit.leaderboard.board import read_board
     from dynvit.leaderboard.build import build, group
+    from dynvit.leaderboard.per_sample import read_per_sample
+    from dynvit.measurements.robustness.masking import with_findings
 
     if path.suffix == ".json":
         return [read_board(path)]
@@ -66,12 +66,12 @@ def _boards(path: Path) -> list[Leaderboard]:
     groups = group(with_findings(_records(runs)))
     if not groups:
         raise InputError(f"{runs} reports no point yet: run `dynvit bench` to its end, then show it")
-    answers = read_answers(runs)
+    answers = read_per_sample(runs)
     return [build(records, command=f"dynvit show {path.name}", answers=answers) for records in groups.values()]
 
 
 def _records(file: Path) -> list[Record]:
-    from dynvit.leaderboard.attached import read_run
+    from dynvit.leaderboard.follow_up import read_run
 
     if not file.is_file():
         raise InputError(f"no file {str(file)!r}: give a bench's output folder, its runs.jsonl, or a leaderboard.json")
@@ -80,15 +80,15 @@ def _records(file: Path) -> list[Record]:
 
 def _lines(file: Path) -> str:
     """How many lines of which kind a file holds; each was checked."""
-    from dynvit.leaderboard.answers import ANSWERS, AnswersStore
-    from dynvit.leaderboard.attached import ROBUSTNESS, SPEED, RobustnessStore, SpeedStore
+    from dynvit.leaderboard.follow_up import ROBUSTNESS, SPEED, RobustnessStore, SpeedStore
+    from dynvit.leaderboard.per_sample import ANSWERS, PerSampleStore
 
     if file.is_file() and file.name == ROBUSTNESS:
         return f"{len(RobustnessStore(file).read())} attacks"
     if file.is_file() and file.name == SPEED:
         return f"{len(SpeedStore(file).read())} timings"
     if file.is_file() and file.name == ANSWERS:
-        return f"answers of {len(AnswersStore(file).read())} records"
+        return f"answers of {len(PerSampleStore(file).read())} records"
     return f"{len(_records(file))} records"
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from dynvit.budgets import GIGA
 from dynvit.data import ImageSource, open_split
 from dynvit.data.transforms import evaluation_transform
 from dynvit.errors import InputError
-from dynvit.evaluation.accuracy import to_pixels
 from dynvit.explain.block_pictures import draw_kept, draw_skip_ratios
 from dynvit.explain.blocks import Policies, policies
 from dynvit.explain.canvas import write_csv, write_png
@@ -23,8 +23,8 @@ from dynvit.explain.images import as_seen, explain_images
 from dynvit.explain.request import ExplainRequest, said
 from dynvit.explain.trained import Trained, parse_point, solve
 from dynvit.interface import OperatingPoint
-from dynvit.ladder import GIGA
-from dynvit.sweep import draw
+from dynvit.measurements.accuracy.evaluate import to_pixels
+from dynvit.search import draw
 
 MOST_CLASSES = 20  # rows of a sheet that people still look at
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from dynvit import cost
 from dynvit.data import ImageSource
 from dynvit.errors import InputError
-from dynvit.evaluation.accuracy import to_pixels
 from dynvit.explain.trained import Trained
 from dynvit.interface import OperatingPoint
+from dynvit.measurements.accuracy.evaluate import to_pixels
 from dynvit.progress import Progress
 
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from dynvit.data.transforms import evaluation_transform
 from dynvit.errors import InputError
-from dynvit.evaluation.accuracy import to_pixels
 from dynvit.explain.trained import Trained
 from dynvit.interface import Explains, Explanation, OperatingPoint
+from dynvit.measurements.accuracy.evaluate import to_pixels
 
 BATCH = 64
 

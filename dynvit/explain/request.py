@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dynvit.budgets import GIGA, CostRange
 from dynvit.errors import InputError
 from dynvit.explain.trained import Trained, parse_point, solve
 from dynvit.interface import OperatingPoint
-from dynvit.ladder import GIGA, CostRange
 
 
 @dataclass(frozen=True)

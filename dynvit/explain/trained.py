@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
+from dynvit.budgets import GIGA, KnobSolver, ModelSolver, solver_for
+from dynvit.calibration import calibration_batches
 from dynvit.checkpoint import CheckpointConfig, load, read_config
 from dynvit.data import ImageSource, open_split
 from dynvit.data.pixels import PixelBatches
 from dynvit.errors import InputError, unknown
-from dynvit.evaluation.calibration import calibration_batches
 from dynvit.interface import DynamicModel, Explains, KnobValue, Method, OperatingPoint, methods
-from dynvit.ladder import GIGA, KnobLadder, OwnLadder, ladder_of
 from dynvit.options import options_from_json
 
 
@@ -62,7 +62,7 @@ class Trained:
         """The images of a split as this model takes them."""
         return PixelBatches(source, self.config.preprocessing)
 
-    def ladder(self, data_dir: str | None = None, calibration: int | None = None) -> KnobLadder | OwnLadder:
+    def ladder(self, data_dir: str | None = None, calibration: int | None = None) -> KnobSolver | ModelSolver:
         """How budgets become points: solved on the split that was held out of this model's training.
 
         Raises: ``InputError`` for a method that has no budget to be set to, and where the data is missing.
@@ -77,13 +77,13 @@ class Trained:
         classes = self.config.backbone_info.num_classes
         batches = calibration_batches(self.model, source, self.config.preprocessing, classes, self.device)
         with torch.inference_mode():
-            found = ladder_of(self.model, self.method.budget_knob, self.knobs, batches)
+            found = solver_for(self.model, self.method.budget_knob, self.knobs, batches)
         if found is None:
             raise InputError(f"method {self.config.method.name!r} has no budget to be set to: give every --knob")
         return found
 
 
-def solve(ladder: KnobLadder | OwnLadder, budgets: Sequence[float]) -> list[OperatingPoint]:
+def solve(ladder: KnobSolver | ModelSolver, budgets: Sequence[float]) -> list[OperatingPoint]:
     """The ladder's points. Units: budgets in GMACs an image."""
     with torch.inference_mode():
         return ladder.solve([budget * GIGA for budget in budgets])

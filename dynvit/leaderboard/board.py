@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from dynvit.errors import InputError
-from dynvit.leaderboard.corruption import CorruptionSummary
 from dynvit.leaderboard.files import first_fault, write_whole
 from dynvit.leaderboard.paired import Paired
 from dynvit.leaderboard.paper import PaperRow
@@ -27,8 +26,9 @@ from dynvit.leaderboard.record import (
     SpeedRecord,
     UtcDate,
 )
-from dynvit.leaderboard.robust import RobustEntry, SlowdownEntry
 from dynvit.leaderboard.spread import SeedSpread
+from dynvit.measurements.corruption.summary import CorruptionSummary
+from dynvit.measurements.robustness.summary import RobustEntry, SlowdownEntry
 
 BOARD_VERSION: Literal[1] = 1
 
@@ -55,7 +55,7 @@ class Objective(Frozen):
     reference: float = Field(description="the reference point's coordinate: no better than this is worth nothing")
 
 
-class SpeedLadder(Frozen):
+class SpeedCurve(Frozen):
     """One entry's timings in one way on one device, over the batch size."""
 
     device: Name = Field(description="device model")
@@ -90,7 +90,7 @@ class Entry(Frozen):
     baseline: bool = Field(description="the static backbone itself: no knob, and it costs what dense costs")
     on_method_front: bool = Field(description="no other entry of its method dominates it")
     on_front: bool = Field(description="no entry at all dominates it")
-    speed: tuple[SpeedLadder, ...] = Field(default=(), description="timings beside dense; empty: not timed")
+    speed: tuple[SpeedCurve, ...] = Field(default=(), description="timings beside dense; empty: not timed")
     against_dense: Paired | None = Field(
         default=None, description="against the static backbone, image by image; null: answers were not kept"
     )

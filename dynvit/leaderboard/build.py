@@ -6,16 +6,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dynvit.errors import InputError
-from dynvit.leaderboard.answers import Answers
 from dynvit.leaderboard.board import Entry, Generated, Leaderboard, MethodSummary, Objective, RobustFront, Setting
-from dynvit.leaderboard.corruption import summarise
 from dynvit.leaderboard.front import hypervolume, non_dominated
 from dynvit.leaderboard.paired import Paired, paired
 from dynvit.leaderboard.paper import PaperRow
+from dynvit.leaderboard.per_sample import PerSampleResults
 from dynvit.leaderboard.record import Record, is_static
-from dynvit.leaderboard.robust import robust_entries, slowdown_entries
-from dynvit.leaderboard.speed import speed_ladders
 from dynvit.leaderboard.spread import seed_spreads
+from dynvit.measurements.corruption.summary import summarise
+from dynvit.measurements.robustness.summary import robust_entries, slowdown_entries
+from dynvit.measurements.speed.summary import speed_curves
 from dynvit.version import __version__
 
 
@@ -24,7 +24,7 @@ def build(
     *,
     command: str = "",
     papers: Iterable[PaperRow] = (),
-    answers: Mapping[str, Answers] | None = None,
+    answers: Mapping[str, PerSampleResults] | None = None,
 ) -> Leaderboard:
     """The board of the records that report; a sampler's trials (``role: search``) are left out.
 
@@ -177,7 +177,7 @@ def _summary(name: str, records: Sequence[Record], objectives: Sequence[Objectiv
     )
 
 
-def _against(static: Answers | None, answers: Answers | None) -> Paired | None:
+def _against(static: PerSampleResults | None, answers: PerSampleResults | None) -> Paired | None:
     if static is None or answers is None or static is answers or static.images != answers.images:
         return None
     return paired(static.bits(), answers.bits())
@@ -205,7 +205,7 @@ def _entry(
         baseline=is_static(record),
         on_method_front=on_method_front,
         on_front=on_front,
-        speed=speed_ladders(record.speed),
+        speed=speed_curves(record.speed),
         against_dense=against_dense,
         corruption=summarise(record),
         robust=robust_entries(record),

@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.table import Table
 
 from dynvit.errors import InputError
-from dynvit.leaderboard.answers import Answers, read_answers
-from dynvit.leaderboard.attached import RUNS
+from dynvit.leaderboard.follow_up import RUNS
 from dynvit.leaderboard.paired import Paired, paired
+from dynvit.leaderboard.per_sample import PerSampleResults, read_per_sample
 from dynvit.leaderboard.record import Record, is_static
 from dynvit.leaderboard.store import RunStore
 from dynvit.leaderboard.table import plain_table
@@ -23,7 +23,7 @@ class Answered:
     """A record and which images it answered right."""
 
     record: Record
-    answers: Answers
+    answers: PerSampleResults
 
 
 def read_answered(folder: Path) -> list[Answered]:
@@ -34,7 +34,7 @@ def read_answered(folder: Path) -> list[Answered]:
     runs = folder / RUNS if folder.is_dir() else folder
     if not runs.is_file():
         raise InputError(f"no bench in {str(folder)!r}: give its output folder, or FOLDER:RECORD")
-    kept = read_answers(runs)
+    kept = read_per_sample(runs)
     reported = [record for record in RunStore(runs).read() if record.role == "report"]
     found = [Answered(record, kept[record.record_id]) for record in reported if record.record_id in kept]
     if not found:

@@ -11,8 +11,8 @@ import math
 from pydantic import Field
 
 from dynvit.errors import InputError
-from dynvit.leaderboard.answers import Bools
 from dynvit.leaderboard.interval import Z95, Interval
+from dynvit.leaderboard.per_sample import Bools
 from dynvit.leaderboard.record import Count, Frozen
 
 

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from dynvit.leaderboard.board import Leaderboard
-from dynvit.leaderboard.render import render
-from dynvit.leaderboard.render_speed import render_speed
-from dynvit.leaderboard.robust_picture import render_robust
+from dynvit.leaderboard.figure import render
+from dynvit.measurements.robustness.figure import render_robust
+from dynvit.measurements.speed.figure import render_speed
 
 
 def write_pictures(board: Leaderboard, folder: str | os.PathLike[str]) -> list[Path]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from rich.console import Console
 
 from dynvit.leaderboard.board import Leaderboard
-from dynvit.leaderboard.corruption_table import corruption_table, seeds_table
-from dynvit.leaderboard.robust_table import findings, robust_table
-from dynvit.leaderboard.speed_table import speed_table
 from dynvit.leaderboard.table import table
+from dynvit.measurements.corruption.table import corruption_table, seeds_table
+from dynvit.measurements.robustness.table import findings, robust_table
+from dynvit.measurements.speed.table import speed_table
 
 
 def print_board(board: Leaderboard, console: Console) -> None:

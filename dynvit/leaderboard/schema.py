@@ -12,17 +12,17 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from dynvit.leaderboard.answers import Answers
-from dynvit.leaderboard.attached import RobustnessAttachment, SpeedAttachment
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.files import write_whole
+from dynvit.leaderboard.follow_up import RobustnessFollowUp, SpeedFollowUp
+from dynvit.leaderboard.per_sample import PerSampleResults
 from dynvit.leaderboard.record import Record
 
 MODELS: dict[str, type[BaseModel]] = {
     "record.schema.json": Record,
-    "robustness.schema.json": RobustnessAttachment,
-    "speed.schema.json": SpeedAttachment,
-    "answers.schema.json": Answers,
+    "robustness.schema.json": RobustnessFollowUp,
+    "speed.schema.json": SpeedFollowUp,
+    "answers.schema.json": PerSampleResults,
     "leaderboard.schema.json": Leaderboard,
 }
 

@@ -11,12 +11,12 @@ from pydantic import ValidationError
 
 from dynvit.cli import main
 from dynvit.environment import capture
-from dynvit.leaderboard.attached import (
-    RobustnessAttachment,
+from dynvit.leaderboard.follow_up import (
+    RobustnessFollowUp,
     RobustnessStore,
-    SpeedAttachment,
+    SpeedFollowUp,
     SpeedStore,
-    attachment_key,
+    follow_up_key,
     read_run,
 )
 from dynvit.leaderboard.record import RobustnessRecord, SpeedRecord
@@ -26,7 +26,7 @@ from dynvit.leaderboard.store import RunStore
 def made(record_id: str, question: dict[str, Any]) -> dict[str, Any]:
     return {
         "record_id": record_id,
-        "key": attachment_key(record_id, question),
+        "key": follow_up_key(record_id, question),
         "question": question,
         "environment": capture(),
         "command": "dynvit bench",
@@ -36,7 +36,7 @@ def made(record_id: str, question: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def attacked(record_id: str, eps: float = 0.01, accuracy: float = 10.0) -> RobustnessAttachment:
+def attacked(record_id: str, eps: float = 0.01, accuracy: float = 10.0) -> RobustnessFollowUp:
     answer = RobustnessRecord(
         threat="linf",
         norm="linf",
@@ -48,10 +48,10 @@ def attacked(record_id: str, eps: float = 0.01, accuracy: float = 10.0) -> Robus
         accuracy_pct=accuracy,
         gmacs_mean_under_attack=0.8,
     )
-    return RobustnessAttachment(measured=answer, **made(record_id, {"attack": "pgd", "eps": eps, "steps": 10}))
+    return RobustnessFollowUp(measured=answer, **made(record_id, {"attack": "pgd", "eps": eps, "steps": 10}))
 
 
-def timed(record_id: str, batch: int) -> SpeedAttachment:
+def timed(record_id: str, batch: int) -> SpeedFollowUp:
     answer = SpeedRecord(
         device="cpu",
         dtype="float32",
@@ -63,7 +63,7 @@ def timed(record_id: str, batch: int) -> SpeedAttachment:
         images_per_s=900.0,
         peak_memory_mb=None,
     )
-    return SpeedAttachment(measured=answer, **made(record_id, {"device": "cpu", "batch_size": batch}))
+    return SpeedFollowUp(measured=answer, **made(record_id, {"device": "cpu", "batch_size": batch}))
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_the_same_question_again_replaces_the_answer(folder: Path) -> None:
     one = read_run(folder / "runs.jsonl")[0]
     store = RobustnessStore(folder / "robustness.jsonl")
     store.append(attacked(one.record_id, accuracy=5.0))
-    found = store.find(attachment_key(one.record_id, {"steps": 10.0, "eps": 0.01, "attack": "pgd"}))
+    found = store.find(follow_up_key(one.record_id, {"steps": 10.0, "eps": 0.01, "attack": "pgd"}))
     assert found is not None
     assert found.measured.accuracy_pct == 5.0
     assert len(store.read()) == 4
@@ -114,7 +114,7 @@ def test_a_torn_attachment_costs_itself_only(folder: Path) -> None:
 def test_a_key_that_is_not_the_questions_is_refused() -> None:
     fields = attacked("0" * 16).model_dump() | {"question": {"attack": "pgd", "eps": 0.5}}
     with pytest.raises(ValidationError, match="edited by hand"):
-        RobustnessAttachment.model_validate(fields)
+        RobustnessFollowUp.model_validate(fields)
 
 
 def test_validate_reads_every_file_of_a_bench(folder: Path, capsys: pytest.CaptureFixture) -> None:

@@ -16,8 +16,8 @@ from dynvit.cli.show import show, validate
 from dynvit.errors import InputError
 from dynvit.leaderboard.board import read_board
 from dynvit.leaderboard.build import build, group
+from dynvit.leaderboard.figure import render
 from dynvit.leaderboard.paper import PaperRow
-from dynvit.leaderboard.render import render
 from dynvit.leaderboard.store import RunStore
 
 DENSE = 1.2537

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynvit.bench.masking import with_findings
-from dynvit.bench.trials import masking_checks, search_trial, trials_of
 from dynvit.errors import InputError
-from dynvit.leaderboard.answers import pack, unpack
 from dynvit.leaderboard.build import build
+from dynvit.leaderboard.per_sample import pack, unpack
 from dynvit.leaderboard.record import Record, RobustnessRecord
-from dynvit.leaderboard.robust import robust_entries, slowdown_entries, taken_back_pct
-from dynvit.leaderboard.robust_table import findings, radius, robust_table
+from dynvit.measurements.robustness.masking import with_findings
+from dynvit.measurements.robustness.specs import masking_checks, search_trial, trials_of
+from dynvit.measurements.robustness.summary import robust_entries, saving_lost_pct, slowdown_entries
+from dynvit.measurements.robustness.table import findings, radius, robust_table
 
 DENSE = 1.2537
 
@@ -78,8 +78,8 @@ def test_a_slowdown_that_keeps_the_label_is_a_slowdown(measure) -> None:
     kept = attacked([True] * 4, goal="slowdown-keep-label", gmacs_mean_under_attack=1.0, saving_taken_back_pct=30.0)
     found = slowdown_entries(under(measure(), free, kept))
     assert [(slow.keep_label, slow.gmacs_mean) for slow in found] == [(False, 1.0), (True, 1.0)]
-    assert taken_back_pct(1.5, 0.5, 1.0) == 200.0
-    assert taken_back_pct(1.0, 1.0, 1.0) is None
+    assert saving_lost_pct(1.5, 0.5, 1.0) == 200.0
+    assert saving_lost_pct(1.0, 1.0, 1.0) is None
 
 
 def test_the_front_of_three_keeps_what_is_only_robust(measure) -> None:

@@ -15,9 +15,9 @@ from rich.console import Console
 from dynvit.leaderboard.board import Leaderboard, read_board
 from dynvit.leaderboard.build import build
 from dynvit.leaderboard.record import SpeedRecord
-from dynvit.leaderboard.render_speed import render_speed
-from dynvit.leaderboard.speed import Conditions, break_even, shown, speed_ladders
-from dynvit.leaderboard.speed_table import speed_table
+from dynvit.measurements.speed.figure import render_speed
+from dynvit.measurements.speed.summary import Conditions, break_even, shown, speed_curves
+from dynvit.measurements.speed.table import speed_table
 
 
 def timing(batch: int, speedup: float = 1.2, **more: Any) -> SpeedRecord:
@@ -63,7 +63,7 @@ def test_a_method_beats_dense_where_it_does_in_every_round() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from([1, 2, 4, 8]), st.floats(0.2, 5)), max_size=9))
 def test_ladders_rise_and_the_later_of_two_timings_stands(found: list[tuple[int, float]]) -> None:
-    ladders = speed_ladders(timing(batch, speedup) for batch, speedup in found)
+    ladders = speed_curves(timing(batch, speedup) for batch, speedup in found)
     assert len(ladders) == bool(found)
     for ladder in ladders:
         assert [(t.batch_size, t.speedup) for t in ladder.sizes] == sorted(dict(found).items())

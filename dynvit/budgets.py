@@ -1,0 +1,168 @@
+"""From budgets to operating points: what each method is set to so that all meet on one axis of compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+
+from dynvit import cost
+from dynvit.errors import InputError
+from dynvit.interface import Batch, DynamicModel, KnobValue, OperatingPoint, SolvesBudgets
+
+GIGA = 1e9
+# A float knob is searched and reported in steps of a ten-thousandth of its range: finer changes no token count.
+STEPS = 10_000
+SLACK = 1e-9  # a budget that is a cost written down and read again is still that cost
+
+
+@dataclass(frozen=True)
+class CostRange:
+    """What a method can be set to cost. Units: mean MACs per image."""
+
+    low: float
+    high: float
+
+
+class KnobSolver:
+    """A model's cost along its budget knob, measured by running it on calibration images.
+
+    Units: MACs per image. A model whose images all cost alike needs one calibration image.
+    """
+
+    def __init__(
+        self,
+        model: DynamicModel,
+        knob: str,
+        knobs: Mapping[str, BaseDistribution],
+        calibration: Sequence[Batch],
+    ) -> None:
+        distribution = knobs[knob]
+        if not isinstance(distribution, FloatDistribution | IntDistribution):
+            raise InputError(f"budget knob {knob!r} is a {type(distribution).__name__}: it must be a number's range")
+        self._knob = knob
+        self._fixed = {name: _most(other) for name, other in knobs.items() if name != knob}
+        self._grid = _grid(distribution)
+        measured: Callable[[int], float] = lambda index: mean_macs(model, self.point(index), calibration)  # noqa: E731
+        self._macs = cache(measured)
+        # Compute falls with a drop rate and rises with a keep ratio: both are climbed from the cheap end.
+        if self._macs(0) > self._macs(len(self._grid) - 1):
+            self._grid = self._grid[::-1]
+            self._macs.cache_clear()
+
+    def point(self, index: int) -> OperatingPoint:
+        """The operating point at one step of the ladder, the other knobs at the end of their range."""
+        return OperatingPoint(**{self._knob: self._grid[index]}, **self._fixed)
+
+    def range(self) -> CostRange:
+        """The cheapest and the dearest step."""
+        return CostRange(self._macs(0), self._macs(len(self._grid) - 1))
+
+    def solve(self, budgets: Sequence[float]) -> list[OperatingPoint]:
+        """For each budget the dearest step within it.
+
+        Raises: ``InputError`` for a budget below the range, naming the range; one above it gets the dearest step.
+        """
+        return [self.point(self._climb(budget)) for budget in budgets]
+
+    def _climb(self, budget: float) -> int:
+        low, high = 0, len(self._grid) - 1
+        if self._macs(high) <= budget * (1 + SLACK):
+            # Just below its neutral point a method may cost more than at it: predictors run and drop next to nothing.
+            return high
+        check_feasible(budget, self.range())
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._macs(middle) <= budget * (1 + SLACK):
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+
+class ModelSolver:
+    """The ladder of a model that solves its budgets itself."""
+
+    def __init__(self, model: SolvesBudgets, calibration: Sequence[Batch]) -> None:
+        self._model, self._calibration = model, calibration
+
+    def range(self) -> CostRange:
+        """The cheapest and the dearest setting."""
+        return CostRange(*self._model.reach(self._calibration))
+
+    def solve(self, budgets: Sequence[float]) -> list[OperatingPoint]:
+        """For each budget the point that the model finds best."""
+        return list(self._model.solve(budgets, self._calibration))
+
+
+def solver_for(
+    model: DynamicModel, budget_knob: str | None, knobs: Mapping[str, BaseDistribution], calibration: Sequence[Batch]
+) -> KnobSolver | ModelSolver | None:
+    """How a model is set to a budget; None for one that has no budget to be set to."""
+    if isinstance(model, SolvesBudgets):
+        return ModelSolver(model, calibration)
+    return None if budget_knob is None else KnobSolver(model, budget_knob, knobs, calibration)
+
+
+def check_feasible(budget: float, reach: CostRange, who: str = "the method") -> None:
+    """Raises: ``InputError`` for a budget that a method cannot be set to. Units: MACs per image."""
+    if not reach.low * (1 - SLACK) <= budget <= reach.high * (1 + SLACK):
+        raise InputError(
+            f"a budget of {budget / GIGA:.4g} GMACs is out of reach: {who} goes from {reach.low / GIGA:.4g} to "
+            f"{reach.high / GIGA:.4g} GMACs per image; give --budgets within that"
+        )
+
+
+def common_budgets(ranges: Sequence[CostRange], points: int) -> list[float]:
+    """``points`` budgets, evenly spaced over what all the methods can be set to.
+
+    Units: MACs per image. Raises: ``InputError`` where the methods share no range.
+
+    >>> common_budgets([CostRange(2.0, 10.0), CostRange(4.0, 12.0)], 3)
+    [4.0, 7.0, 10.0]
+    """
+    low, high = max(r.low for r in ranges), min(r.high for r in ranges)
+    if low > high:
+        raise InputError(
+            f"the methods share no budget: one starts at {low / GIGA:.4g} GMACs, another ends at "
+            f"{high / GIGA:.4g}; bench them apart or give --budgets"
+        )
+    return [float(b) for b in np.linspace(low, high, points)] if points > 1 else [high]
+
+
+def noise_batch(size: tuple[int, int], device: torch.device | str = "cpu") -> Batch:
+    """One image of noise: all that a ladder needs where every image costs alike.
+
+    Units: ``size`` height and width in pixels.
+    """
+    noise = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
+    return Batch(noise, torch.zeros(1, dtype=torch.int64), torch.zeros(1, 1))
+
+
+def mean_macs(model: DynamicModel, point: OperatingPoint, calibration: Sequence[Batch]) -> float:
+    """What ``predict`` costs at a point, over the calibration images. Units: MACs per image."""
+    model.eval()
+    with torch.inference_mode():
+        spent = [cost.macs(model.predict(batch.images, point).usage).double() for batch in calibration]
+    return float(torch.cat(spent).mean())
+
+
+def _grid(distribution: FloatDistribution | IntDistribution) -> list[KnobValue]:
+    if isinstance(distribution, IntDistribution):
+        return list(range(distribution.low, distribution.high + 1, distribution.step or 1))
+    steps = STEPS if distribution.step is None else round((distribution.high - distribution.low) / distribution.step)
+    return [round(float(v), 6) for v in np.linspace(distribution.low, distribution.high, steps + 1)]
+
+
+def _most(distribution: BaseDistribution) -> KnobValue:
+    """A knob that is not swept stays at the last of its values, by convention the one that drops nothing."""
+    if isinstance(distribution, FloatDistribution | IntDistribution):
+        return distribution.high
+    choices = getattr(distribution, "choices", ())
+    if not choices:
+        raise InputError(f"a knob is a {type(distribution).__name__}: use optuna's Float, Int or Categorical")
+    return choices[-1]

@@ -1,1 +1,0 @@
-"""What a model is worth at an operating point: accuracy and compute, image by image."""

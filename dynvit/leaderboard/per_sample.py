@@ -1,0 +1,92 @@
+"""Which images a record answered right: a bit each, kept beside ``runs.jsonl`` so that records can be paired.
+
+A line of ``answers.jsonl`` takes 167 bytes a thousand images. It is written before its record: a kill between the
+two leaves answers without a record, which the next run writes again, and never a record without its answers.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from dynvit.leaderboard.lines import LineStore
+from dynvit.leaderboard.record import Frozen
+
+ANSWERS = "answers.jsonl"
+Bools = NDArray[np.bool_]
+
+
+class PerSampleResults(Frozen):
+    """Which images one record answered right."""
+
+    record_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = Field(description="the record")
+    n: int = Field(ge=1, description="images")
+    images: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = Field(
+        description="which images: a hash of their sorted sample ids; answers are compared within one"
+    )
+    right: str = Field(description="which were answered right: a bit each in the order of sorted ids, base64")
+
+    def bits(self) -> Bools:
+        """Shape: (n,), in the order of sorted ids."""
+        return unpack(self.right, self.n)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        unpack(self.right, self.n)
+        return self
+
+
+class PerSampleStore(LineStore[PerSampleResults]):
+    """``answers.jsonl``. Raises: as ``LineStore``."""
+
+    model = PerSampleResults
+
+    @staticmethod
+    def key(line: PerSampleResults) -> str:
+        """The record's id."""
+        return line.record_id
+
+
+def read_per_sample(runs: str | os.PathLike[str]) -> dict[str, PerSampleResults]:
+    """What is kept beside a ``runs.jsonl``, by record id. Raises: as ``LineStore``."""
+    return {answers.record_id: answers for answers in PerSampleStore(Path(runs).with_name(ANSWERS)).read()}
+
+
+def images_hash(ids: Iterable[str]) -> str:
+    """Sixteen hex digits that name a set of images, in whatever order.
+
+    >>> images_hash(["b", "a"]) == images_hash(["a", "b"]) != images_hash(["a"])
+    True
+    """
+    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()[:16]
+
+
+def pack(right: Bools) -> str:
+    """A bit each, base64.
+
+    Shape: (n,), in the order of sorted ids.
+
+    >>> pack(np.array([True, False, True]))
+    'oA=='
+    """
+    return base64.b64encode(np.packbits(right).tobytes()).decode()
+
+
+def unpack(right: str, n: int) -> Bools:
+    """What ``pack`` was given. Shape: (n,). Raises: ``ValueError`` where there are not as many bits."""
+    try:
+        packed = base64.b64decode(right, validate=True)
+    except binascii.Error as error:
+        raise ValueError("right is not base64") from error
+    if len(packed) != (n + 7) // 8:
+        raise ValueError(f"right holds {8 * len(packed)} bits for {n} images")
+    return np.unpackbits(np.frombuffer(packed, np.uint8), count=n).astype(bool)

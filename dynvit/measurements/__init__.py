@@ -1,0 +1,1 @@
+"""What can be measured of a model at an operating point, each in a folder of its own."""

@@ -1,0 +1,1 @@
+"""Accuracy and compute: what makes a record."""

@@ -1,0 +1,72 @@
+"""The models that a bench sweeps: one arm for each method, or for each of its checkpoints."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+
+from dynvit.backbones.build import BackboneInfo
+from dynvit.data.transforms import Preprocessing
+from dynvit.interface import DynamicModel, Method, methods
+from dynvit.leaderboard.record import BackboneRecord, CheckpointRecord, MethodRecord, PreprocessingRecord
+from dynvit.options import options_to_json
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """One model, ready to be swept, and what its records say of it.
+
+    ``label`` is for people: the method's name, with the target where there are several checkpoints.
+    """
+
+    label: str
+    name: str
+    method: Method[Any]
+    options: Any
+    model: DynamicModel
+    backbone: BackboneInfo
+    preprocessing: Preprocessing
+    checkpoint: CheckpointRecord | None = None
+    training_seed: int | None = None
+    knobs: Mapping[str, BaseDistribution] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "knobs", self.method.knobs(self.options))
+
+    def method_record(self) -> MethodRecord:
+        """The method, and the package that it came from."""
+        origin = methods.origins(self.name)[0]
+        return MethodRecord(
+            name=self.name,
+            options=options_to_json(self.options),
+            # A one-file plug-in's path is its author's business; its name and hash are the record's.
+            distribution=os.path.basename(origin.distribution),
+            version=origin.version,
+        )
+
+    def backbone_record(self) -> BackboneRecord:
+        """The static model under it."""
+        info = self.backbone
+        return BackboneRecord(
+            name=info.name,
+            weights_uri=info.weights_uri,
+            weights_sha256=info.weights_sha256,
+            image_size=info.image_size,
+            num_classes=info.num_classes,
+            params=info.params,
+        )
+
+    def preprocessing_record(self) -> PreprocessingRecord:
+        """How images become inputs."""
+        given = self.preprocessing
+        return PreprocessingRecord(
+            image_size=(given.image_size, given.image_size),
+            crop_pct=given.crop_pct,
+            interpolation=given.interpolation,
+            mean=given.mean,
+            std=given.std,
+        )
