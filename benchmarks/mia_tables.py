@@ -29,7 +29,7 @@ from dynvit.data import open_split
 from dynvit.data.pixels import PixelBatches
 from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint
-from dynvit.leaderboard.files import write_whole
+from dynvit.files import write_whole
 from dynvit.measurements.accuracy.evaluate import evaluate
 from dynvit.processes import process_state
 from dynvit.training.run import RunSettings, TrainRequest, train_to

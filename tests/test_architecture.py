@@ -26,7 +26,7 @@ LAYERS = (
     {"cost", "ops", "recipes"},
     {"schedules"},
     {"interface"},
-    {"point", "registry", "options", "progress", "processes", "environment", "__init__"},
+    {"point", "registry", "options", "files", "progress", "processes", "environment", "__init__"},
     {"errors", "version"},
 )
 HEIGHT = {room: -depth for depth, layer in enumerate(LAYERS) for room in layer}

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from dynvit.errors import InputError
-from dynvit.leaderboard.files import first_fault, write_whole
+from dynvit.errors import InputError, first_fault
+from dynvit.files import write_whole
 from dynvit.leaderboard.paired import Paired
 from dynvit.leaderboard.paper import PaperRow
 from dynvit.leaderboard.record import (
