@@ -21,7 +21,6 @@ from dynvit.leaderboard.record import (
     Name,
     Percent,
     Pixels,
-    Rule,
     Sha256,
     SpeedRecord,
     UtcDate,
@@ -29,6 +28,7 @@ from dynvit.leaderboard.record import (
 from dynvit.leaderboard.spread import SeedSpread
 from dynvit.measurements.corruption.summary import CorruptionSummary
 from dynvit.measurements.robustness.summary import RobustEntry, SlowdownEntry
+from dynvit.units import Rule
 
 BOARD_VERSION: Literal[1] = 1
 

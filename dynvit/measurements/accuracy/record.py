@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from dynvit.budgets import GIGA
 from dynvit.environment import Environment
 from dynvit.interface import OperatingPoint, Rule
 from dynvit.leaderboard.interval import wilson
@@ -24,6 +23,7 @@ from dynvit.leaderboard.record import (
 )
 from dynvit.measurements.accuracy.evaluate import SampleResults
 from dynvit.session.open_model import OpenModel
+from dynvit.units import GIGA
 
 
 @dataclass(frozen=True)

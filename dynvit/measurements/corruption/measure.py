@@ -14,7 +14,6 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from pydantic import JsonValue
 
-from dynvit.budgets import GIGA
 from dynvit.data.corruptions import recipe_for
 from dynvit.data.corruptions.loading import CorruptedBatches, Corrupting, Variant, canvas, corrupting_pool
 from dynvit.data.corruptions.ready import open_ready
@@ -32,6 +31,7 @@ from dynvit.measurements.corruption.summary import GENERATED, READY, THREAT
 from dynvit.measurements.robustness.summary import saving_lost_pct
 from dynvit.progress import Progress, clock
 from dynvit.session.open_model import OpenModel
+from dynvit.units import GIGA
 
 VERSION = 1  # of the corruptions: rises when one of them makes other pixels
 _TRIED = 8  # images on which the time that a run takes is guessed

@@ -17,7 +17,6 @@ from accelerate.utils import broadcast_object_list, gather_object
 
 from dynvit.attacks.presets import Trial
 from dynvit.bench.config import BenchConfig
-from dynvit.budgets import GIGA
 from dynvit.data.opening import drawn
 from dynvit.interface import DynamicModel, OperatingPoint
 from dynvit.leaderboard.follow_up import ROBUSTNESS, RobustnessFollowUp, RobustnessStore, follow_up_key
@@ -31,6 +30,7 @@ from dynvit.measurements.robustness.under_attack import AttackResults, attack, t
 from dynvit.options import options_to_json
 from dynvit.progress import Progress, clock
 from dynvit.session.open_model import OpenModel
+from dynvit.units import GIGA
 
 
 @dataclass
