@@ -124,3 +124,24 @@ def test_wilsons_interval_solves_its_own_equation(counts: tuple[int, int]) -> No
     for end in (low / 100, high / 100):
         # Both ends p satisfy |share - p| = z sqrt(p (1 - p) / n).
         assert abs(k / n - end) == pytest.approx(1.959963984540054 * (end * (1 - end) / n) ** 0.5, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "low", "high"),
+    [
+        (0, 10, 0.0, 27.75327998628892),
+        (1, 7, 2.5679624344743557, 51.3127829274319),
+        (42, 49, 73.33229377608558, 92.90357627959321),
+        (1061, 1300, 79.41761226513741, 83.6268625396051),
+        (40000, 50000, 79.64709217819302, 80.3482984253583),
+        (10, 10, 72.24672001371106, 100.0),
+    ],
+)
+def test_wilsons_interval_is_what_the_published_boards_hold(k: int, n: int, low: float, high: float) -> None:
+    assert wilson(k, n) == pytest.approx((low, high), abs=1e-9)
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 0), (-1, 5), (6, 5)])
+def test_what_is_no_share_has_no_interval(k: int, n: int) -> None:
+    with pytest.raises(ValueError, match="is no share"):
+        wilson(k, n)
