@@ -13,8 +13,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from dynvit import cost
 from dynvit.errors import InputError
 from dynvit.interface import Batch, DynamicModel, KnobValue, OperatingPoint, SolvesBudgets
+from dynvit.units import GIGA
 
-GIGA = 1e9
 # A float knob is searched and reported in steps of a ten-thousandth of its range: finer changes no token count.
 STEPS = 10_000
 SLACK = 1e-9  # a budget that is a cost written down and read again is still that cost

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from dynvit.backbones.build import BackboneInfo, BackboneSpec, build
 from dynvit.backbones.weights import compare, sha256_of
-from dynvit.data.manifest import atomic
 from dynvit.data.transforms import Preprocessing
 from dynvit.errors import InputError
+from dynvit.files import atomic
 from dynvit.interface import DynamicModel, methods
 from dynvit.options import options_from_json
 from dynvit.version import __version__

@@ -18,8 +18,7 @@ from dynvit.errors import InputError
 from dynvit.point import KnobValue as KnobValue
 from dynvit.point import OperatingPoint as OperatingPoint
 from dynvit.registry import Registry
-
-Rule = Literal["matmul+conv", "fvcore"]
+from dynvit.units import Rule as Rule
 
 
 class Part(Protocol):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.errors import InputError
-from dynvit.leaderboard.files import write_whole
+from dynvit.files import write_whole
 
 CONFIG = "bench.json"
 

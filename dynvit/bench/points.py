@@ -11,13 +11,14 @@ import torch
 from accelerate import PartialState
 
 from dynvit.bench.config import BenchConfig
-from dynvit.budgets import GIGA, KnobSolver, ModelSolver, check_feasible, common_budgets, noise_batch, solver_for
+from dynvit.budgets import KnobSolver, ModelSolver, check_feasible, common_budgets, noise_batch, solver_for
 from dynvit.calibration import CALIBRATION_IMAGES, calibration_batches
 from dynvit.data import open_split
 from dynvit.data.source import ImageSource
 from dynvit.interface import Batch, OperatingPoint, SolvesBudgets
 from dynvit.measurements.accuracy.measure import Target
 from dynvit.session.open_model import OpenModel
+from dynvit.units import GIGA
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dynvit import checkpoint
 from dynvit.backbones.build import BackboneSpec, build, describe, image_size
 from dynvit.backbones.weights import sha256_of
 from dynvit.bench.config import BenchConfig
-from dynvit.budgets import GIGA, KnobSolver, check_feasible, noise_batch
+from dynvit.budgets import KnobSolver, check_feasible, noise_batch
 from dynvit.data.datasets import DatasetSpec
 from dynvit.data.transforms import Preprocessing, preprocessing_for
 from dynvit.errors import InputError, unknown
@@ -26,6 +26,7 @@ from dynvit.published import fetch, find
 from dynvit.search import draw
 from dynvit.session.open_model import OpenModel
 from dynvit.training.run import RunSettings, TrainRequest, backbone_for, train_to
+from dynvit.units import GIGA
 
 
 @dataclass(frozen=True)

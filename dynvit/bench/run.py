@@ -19,7 +19,6 @@ from dynvit.bench.config import BenchConfig
 from dynvit.bench.folder import check_folder, claim_folder
 from dynvit.bench.points import LadderPlan, only_point, open_calibration
 from dynvit.bench.prepare import Preparation, prepare
-from dynvit.budgets import GIGA
 from dynvit.data import open_split
 from dynvit.data.corruptions.loading import Variant
 from dynvit.data.source import ImageSource
@@ -44,6 +43,7 @@ from dynvit.processes import find_device, process_state
 from dynvit.progress import Progress
 from dynvit.search import Objectives, climb, search
 from dynvit.session.open_model import OpenModel
+from dynvit.units import GIGA
 
 BOARD = "leaderboard.json"
 

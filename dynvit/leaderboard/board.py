@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
-from dynvit.leaderboard.files import write_whole
+from dynvit.files import write_whole
 from dynvit.leaderboard.paired import Paired
 from dynvit.leaderboard.paper import PaperRow
 from dynvit.leaderboard.record import (

@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dynvit.files import write_whole
 from dynvit.leaderboard.board import Entry, Leaderboard
-from dynvit.leaderboard.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,8 +16,7 @@ from typing import Any, BinaryIO, Generic, Self, TypeVar
 import jsonlines
 from pydantic import BaseModel, ValidationError
 
-from dynvit.errors import InputError
-from dynvit.leaderboard.files import first_fault
+from dynvit.errors import InputError, first_fault
 
 if sys.platform != "win32":
     import fcntl

@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from dynvit.environment import Environment
+from dynvit.units import Rule
 
 SCHEMA_VERSION: Literal[2] = 2
 
@@ -54,7 +55,6 @@ Pixels = Annotated[int, Field(ge=1)]
 JsonObject = dict[str, Annotated[JsonValue, AfterValidator(_finite)]]
 Knobs = dict[str, bool | int | float | str]
 UtcDate = Annotated[AwareDatetime, AfterValidator(_utc)]
-Rule = Literal["matmul+conv", "fvcore"]
 Role = Literal["report", "search"]
 
 

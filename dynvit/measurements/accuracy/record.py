@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from dynvit.budgets import GIGA
+from dynvit.units import GIGA
 from dynvit.interface import OperatingPoint
 from dynvit.leaderboard.interval import wilson
 from dynvit.leaderboard.record import (

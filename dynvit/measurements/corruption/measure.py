@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from dynvit.budgets import GIGA
+from dynvit.units import GIGA
 from dynvit.data.corruptions import recipe_for
 from dynvit.data.corruptions.loading import CorruptedBatches, Corrupting, Variant, canvas, corrupting_pool
 from dynvit.data.corruptions.ready import open_ready

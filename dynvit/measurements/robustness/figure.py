@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dynvit.files import write_whole
 from dynvit.leaderboard.board import Entry, Leaderboard, RobustFront
 from dynvit.leaderboard.figure import FAINT, INK, MARKERS, STYLE, write_figure
-from dynvit.leaderboard.files import write_whole
 from dynvit.measurements.robustness.summary import RobustEntry
 from dynvit.measurements.robustness.table import radius
 

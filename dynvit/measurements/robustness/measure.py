@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import torch
 
-from dynvit.budgets import GIGA
+from dynvit.units import GIGA
 from dynvit.data.opening import drawn
 from dynvit.data.source import ImageSource
 from dynvit.interface import DynamicModel, OperatingPoint

@@ -11,9 +11,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dynvit.files import write_whole
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.figure import FAINT, INK, STYLE, write_figure
-from dynvit.leaderboard.files import write_whole
 from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.record import SpeedRecord
 from dynvit.measurements.speed.summary import Conditions, curve_at, shown
