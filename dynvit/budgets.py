@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from dynvit import cost
 from dynvit.errors import InputError
-from dynvit.interface import Batch, DynamicModel, KnobValue, OperatingPoint, SolvesBudgets
+from dynvit.interface import Batch, DynamicModel, KnobValue, OperatingPoint
 
 GIGA = 1e9
 # A float knob is searched and reported in steps of a ten-thousandth of its range: finer changes no token count.
@@ -87,12 +87,12 @@ class KnobSolver:
 class ModelSolver:
     """The ladder of a model that solves its budgets itself."""
 
-    def __init__(self, model: SolvesBudgets, calibration: Sequence[Batch]) -> None:
+    def __init__(self, model: DynamicModel, calibration: Sequence[Batch]) -> None:
         self._model, self._calibration = model, calibration
 
     def range(self) -> CostRange:
         """The cheapest and the dearest setting."""
-        return CostRange(*self._model.reach(self._calibration))
+        return CostRange(*self._model.feasible_range(self._calibration))
 
     def solve(self, budgets: Sequence[float]) -> list[OperatingPoint]:
         """For each budget the point that the model finds best."""
@@ -103,7 +103,7 @@ def solver_for(
     model: DynamicModel, budget_knob: str | None, knobs: Mapping[str, BaseDistribution], calibration: Sequence[Batch]
 ) -> KnobSolver | ModelSolver | None:
     """How a model is set to a budget; None for one that has no budget to be set to."""
-    if isinstance(model, SolvesBudgets):
+    if "budgets" in model.supports:
         return ModelSolver(model, calibration)
     return None if budget_knob is None else KnobSolver(model, budget_knob, knobs, calibration)
 

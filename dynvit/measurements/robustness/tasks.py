@@ -104,7 +104,7 @@ def slows(subject: Subject) -> bool:
     if not climbs:
         warnings.warn(
             f"no gradient of the compute of {subject.arm.label} reaches the image: it is not attacked "
-            "(dynvit.interface.SupportsComputeProxy lets it be)",
+            '(only a model that supports "compute proxy" can be)',
             stacklevel=2,
         )
     return climbs
