@@ -7,7 +7,7 @@ import torch
 from dynvit.data.pixels import PixelBatches
 from dynvit.data.source import ImageSource
 from dynvit.data.transforms import Preprocessing
-from dynvit.interface import Batch, DynamicModel, SolvesBudgets
+from dynvit.interface import Batch, DynamicModel
 from dynvit.measurements.accuracy.evaluate import to_pixels
 
 CALIBRATION_IMAGES = 256
@@ -23,7 +23,7 @@ def calibration_batches(
     batch_size: int = 64,
 ) -> list[Batch]:
     """The images on the device, labels one-hot: all of the split for a model that solves its budgets, else a few."""
-    if not isinstance(model, SolvesBudgets):
+    if "budgets" not in model.supports:
         source = source.subset(range(min(CALIBRATION_IMAGES, len(source))))
     return [
         Batch(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from optuna.distributions import BaseDistribution
 from torch import Tensor, nn
@@ -19,6 +19,24 @@ from dynvit.point import KnobValue as KnobValue
 from dynvit.point import OperatingPoint as OperatingPoint
 from dynvit.registry import Registry
 from dynvit.units import Rule as Rule
+
+Capability = Literal["budgets", "frozen gates", "surrogate logits", "compute proxy", "explanations"]
+"""What a model may support beyond the contract: it declares it in ``supports``, and ``dynvit check`` tries it."""
+
+CAPABILITY_METHODS: Mapping[Capability, tuple[str, ...]] = {
+    "budgets": ("feasible_range", "solve"),
+    "frozen gates": ("forward_frozen",),
+    "surrogate logits": ("surrogate_logits",),
+    "compute proxy": ("compute_proxy",),
+    "explanations": ("explain",),
+}
+"""What a capability is made of: the methods that a ``DynamicModel``, or a ``Method`` for explanations, overrides."""
+
+
+def _unsupported(owner: object, capability: Capability) -> TypeError:
+    kind, methods = type(owner).__name__, " and ".join(CAPABILITY_METHODS[capability])
+    declaration = "`explains = True`" if capability == "explanations" else f'"{capability}" in `supports`'
+    return TypeError(f"{kind} does not support {capability}: declare {declaration} and override {methods}")
 
 
 class Part(Protocol):
@@ -91,6 +109,12 @@ class DynamicModel(nn.Module, ABC):
     """The point at which the model equals its backbone; None where there is none (a cascade)."""
     trained_point: OperatingPoint | None = None
     """The point that training aims at; None where it aims at all alike, or nothing is trained."""
+    supports: frozenset[Capability] = frozenset()
+    """What the model can do beyond the contract; its class overrides the methods of each (``CAPABILITY_METHODS``).
+
+    The class declares it; a model whose options rule a capability out removes it in ``__init__``. "explanations" is
+    declared by the method instead (``Method.explains``): it has to be known before weights are read.
+    """
 
     @abstractmethod
     def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
@@ -113,51 +137,49 @@ class DynamicModel(nn.Module, ABC):
         """``predict`` at each point; a method whose points share work overrides it."""
         return (self.predict(images, point) for point in points)
 
+    def feasible_range(self, calibration: Sequence[Batch]) -> tuple[float, float]:
+        """The lowest and the highest cost that the model can be set to. Capability: "budgets".
 
-@runtime_checkable
-class SolvesBudgets(Protocol):
-    """A ``DynamicModel`` that finds its own points for budgets (a cascade's thresholds, say).
-
-    Without this the core bisects along the method's ``budget_knob``.
-    """
-
-    def reach(self, calibration: Sequence[Batch]) -> tuple[float, float]:
-        """The least and the most that the model can be set to cost. Units: mean MACs per image."""
-        ...
+        Units: mean MACs per image.
+        """
+        raise _unsupported(self, "budgets")
 
     def solve(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> Sequence[OperatingPoint]:
         """For each budget the best point whose mean cost on the calibration images does not exceed it.
 
-        Units: budgets in MACs per image. Raises: ``InputError`` for a budget out of range, naming the range.
+        Capability: "budgets". A model without it is set to a budget by bisecting along ``Method.budget_knob``.
+
+        Units: budgets in mean MACs per image. Raises: ``InputError`` for a budget out of range, naming the range.
         """
-        ...
+        raise _unsupported(self, "budgets")
 
+    def forward_frozen(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> Prediction:
+        """``forward`` with the decisions of ``decided``, an earlier ``forward`` on as many images.
 
-@runtime_checkable
-class SupportsFrozenGates(Protocol):
-    """A ``DynamicModel`` that can take decisions again that it took before: the backbone, its gates held."""
+        Capability: "frozen gates", for a model whose gates depend on the image: attacks then see the backbone alone.
 
-    def replay(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> Prediction:
-        """``forward`` with the decisions of an earlier ``forward`` on as many images, whatever these now say."""
-        ...
+        Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
+        """
+        raise _unsupported(self, "frozen gates")
 
+    def surrogate_logits(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
+        """Logits that are differentiable in the choice of a branch: the branches' logits, weighted.
 
-@runtime_checkable
-class SupportsSurrogateLogits(Protocol):
-    """A ``DynamicModel`` whose answer jumps between branches, of which a gradient sees only the one taken."""
+        Capability: "surrogate logits", for a model whose ``forward`` has a gradient in the branch that it took only.
+        ``prediction`` is ``forward``'s on the same images.
 
-    def soften(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
-        """Logits of ``forward``'s prediction with its branches weighed, differentiable in the choice: (B, classes)."""
-        ...
+        Shape: images (B, 3, H, W) → (B, classes). Units: pixels in [0, 1].
+        """
+        raise _unsupported(self, "surrogate logits")
 
+    def compute_proxy(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
+        """A differentiable stand-in for the MACs that ``prediction``, ``forward``'s on the same images, counts.
 
-@runtime_checkable
-class SupportsComputeProxy(Protocol):
-    """A ``DynamicModel`` whose counted MACs carry no gradient, and that says otherwise what raises them."""
+        Capability: "compute proxy", for a model whose counted MACs have no gradient in the image.
 
-    def effort(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
-        """A differentiable stand-in for the MACs that ``forward``'s prediction counts: (B,), MACs per image."""
-        ...
+        Shape: images (B, 3, H, W) → (B,). Units: MACs per image.
+        """
+        raise _unsupported(self, "compute proxy")
 
 
 @dataclass(frozen=True)
@@ -188,18 +210,6 @@ class Explanation:
     macs: int
     steps: Mapping[str, Sequence[float]] = field(default_factory=dict)
     blocks: Sequence[BlockWork] = ()
-
-
-@runtime_checkable
-class Explains(Protocol):
-    """A ``Method`` whose models can say what they decided about an image, and on what grounds."""
-
-    def explain(self, model: DynamicModel, images: Tensor, point: OperatingPoint) -> Sequence[Explanation]:
-        """One explanation for each image, of ``predict``'s answer at the point.
-
-        Shape: images (B, 3, H, W). Units: pixels in [0, 1].
-        """
-        ...
 
 
 Schedule = Callable[[float, float], float]
@@ -324,8 +334,9 @@ class Method(ABC, Generic[OptionsT]):
     for each field; ``needs_training``, whether ``attach`` adds parts that mean nothing before ``stages`` ran;
     ``static``, whether it is the backbone itself, whose training is where the others' begins;
     ``adaptive_cost``, whether images differ in MACs at one point; ``budget_knob``, the knob along which compute
-    rises or falls steadily (None where there is none); ``recipes``, named training recipes: the one named like
-    the dataset is its default, else the first; ``published``, checkpoints that ``load_published`` reads.
+    rises or falls steadily (None where there is none); ``explains``, whether ``explain`` is overridden; ``recipes``,
+    named training recipes: the one named like the dataset is its default, else the first; ``published``, checkpoints
+    that ``load_published`` reads.
     """
 
     summary: ClassVar[str] = ""
@@ -334,6 +345,7 @@ class Method(ABC, Generic[OptionsT]):
     static: ClassVar[bool] = False
     adaptive_cost: ClassVar[bool] = True
     budget_knob: ClassVar[str | None] = None
+    explains: ClassVar[bool] = False
     recipes: ClassVar[Mapping[str, Recipe]] = {}
     published: ClassVar[Sequence[PublishedCheckpoint]] = ()
 
@@ -351,6 +363,13 @@ class Method(ABC, Generic[OptionsT]):
     def stages(self, model: DynamicModel, recipe: Recipe) -> Sequence[Stage]:
         """The training, stage by stage; called on the model as ``attach`` gave it."""
         raise InputError(f"method {type(self).__name__} has nothing to train: run it with dynvit bench as it is")
+
+    def explain(self, model: DynamicModel, images: Tensor, point: OperatingPoint) -> Sequence[Explanation]:
+        """One explanation for each image, of ``predict``'s answer at the point. Declared by ``explains``.
+
+        Shape: images (B, 3, H, W). Units: pixels in [0, 1].
+        """
+        raise _unsupported(self, "explanations")
 
     def options_for(self, target: float, backbone: nn.Module, options: OptionsT) -> OptionsT:
         """The options that train for a target. Units: ``target`` as a fraction of the backbone's MACs.

@@ -42,6 +42,7 @@ class RandomDropModel(DynamicModel):
     """A plain ViT that drops patches at random."""
 
     neutral = OperatingPoint(keep_ratio=1.0)
+    supports = frozenset({"frozen gates"})
 
     def __init__(self, backbone: nn.Module, options: RandomDropOptions) -> None:
         super().__init__()
@@ -57,7 +58,7 @@ class RandomDropModel(DynamicModel):
         """
         return self._masked(images, point, random_order(images, self.vit.shape.patches, self.seed))
 
-    def replay(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> RandomDropPrediction:
+    def forward_frozen(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> RandomDropPrediction:
         """``forward`` with the patches that were drawn for an earlier one.
 
         Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].

@@ -43,6 +43,7 @@ class TopKModel(DynamicModel):
     """A plain ViT that drops the patches that its class token attends to least."""
 
     neutral = OperatingPoint(keep_ratio=1.0)
+    supports = frozenset({"frozen gates"})
 
     def __init__(self, backbone: nn.Module, options: TopKOptions) -> None:
         super().__init__()
@@ -57,7 +58,7 @@ class TopKModel(DynamicModel):
         """
         return self._masked(images, point)
 
-    def replay(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> TopKPrediction:
+    def forward_frozen(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> TopKPrediction:
         """``forward`` with the patches that an earlier one kept.
 
         Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].

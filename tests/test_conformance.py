@@ -1,9 +1,9 @@
-"""Every law on every method of ours; and the kit catches a liar by the very law that it breaks."""
+"""Every law on every method of ours; and each violation fails the law that it violates, and no other."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -13,10 +13,15 @@ import torch.nn.functional as F
 from optuna.distributions import BaseDistribution, IntDistribution
 from torch import Tensor, nn
 
+from conformance_helpers import check_law, not_applicable
+from dynvit import cost
 from dynvit.backbones.vit import PlainViT
+from dynvit.budgets import mean_macs
+from dynvit.errors import InputError
 from dynvit.interface import (
     Batch,
     DynamicModel,
+    Explanation,
     Losses,
     Method,
     OperatingPoint,
@@ -27,7 +32,7 @@ from dynvit.interface import (
     Usage,
     methods,
 )
-from dynvit.testing import LAWS, Law, NotApplicable, Subject, check
+from dynvit.testing import LAWS, Law, Subject, check
 
 OURS = [name for name in methods.names() if [o.distribution for o in methods.origins(name)] == ["dynvit"]]
 
@@ -35,19 +40,7 @@ OURS = [name for name in methods.names() if [o.distribution for o in methods.ori
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 @pytest.mark.parametrize("name", OURS)
 def test_the_law_holds(name: str, law: Law) -> None:
-    subject = Subject.of(name)
-    # A law may be left out where the method declares that it has nothing that the law speaks of, and nowhere else.
-    nothing = {
-        "neutral_point_equals_backbone": subject.model().neutral is None,
-        "macs_fall_with_the_budget": subject.method.budget_knob is None,
-        "gradients_reach_every_trained_part": not subject.method.recipes,
-    }
-    try:
-        law(subject)
-    except NotApplicable:
-        assert nothing.get(law.__name__, False)
-    else:
-        assert not nothing.get(law.__name__, False)
+    check_law(law, Subject.of(name))
 
 
 @dataclass(frozen=True)
@@ -55,10 +48,11 @@ class Nothing:
     """No option."""
 
 
-class Honest(DynamicModel):
-    """Keeps the first patches from the middle of the network on; each liar changes one thing, most below neutral."""
+class Conforming(DynamicModel):
+    """Keeps the first patches from the middle block on; each violation changes one thing, most below neutral."""
 
     neutral = OperatingPoint(keep=16)
+    supports = frozenset({"frozen gates", "surrogate logits", "compute proxy"})
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
@@ -78,53 +72,62 @@ class Honest(DynamicModel):
     def predict(self, images: Tensor, point: OperatingPoint) -> Prediction:
         return self(images, point)
 
+    def forward_frozen(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> Prediction:
+        return self(images, point)
+
+    def surrogate_logits(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
+        return Conforming.forward(self, images, point).logits  # whatever a subclass's own forward does
+
+    def compute_proxy(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
+        return Conforming.surrogate_logits(self, images, point, prediction).square().sum(1)
+
     def kept(self, point: OperatingPoint) -> int:
         return int(point.number("keep"))
 
     def dropping(self, point: OperatingPoint) -> bool:
-        return point != Honest.neutral
+        return point != Conforming.neutral
 
 
-class WrongNeutral(Honest):
+class WrongNeutral(Conforming):
     neutral = OperatingPoint(keep=8)
 
 
-class OtherLogitsInPredict(Honest):
+class OtherLogitsInPredict(Conforming):
     def predict(self, images: Tensor, point: OperatingPoint) -> Prediction:
-        honest = self(images, point)
-        return dataclasses.replace(honest, logits=honest.logits * (1.001 if self.dropping(point) else 1))
+        conforming = self(images, point)
+        return dataclasses.replace(conforming, logits=conforming.logits * (1.001 if self.dropping(point) else 1))
 
 
-class OtherUsageInForward(Honest):
+class OtherUsageInForward(Conforming):
     def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
-        honest = super().forward(images, point)
+        conforming = super().forward(images, point)
         parts = self.vit.block_parts(0, 17) if self.dropping(point) else []
-        return dataclasses.replace(honest, usage=Usage(len(images), (*honest.usage.parts, *parts)))
+        return dataclasses.replace(conforming, usage=Usage(len(images), (*conforming.usage.parts, *parts)))
 
     def predict(self, images: Tensor, point: OperatingPoint) -> Prediction:
         return super().forward(images, point)
 
 
-class BatchDependent(Honest):
+class BatchDependent(Conforming):
     def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
-        honest = super().forward(images, point)
-        mean = honest.logits.mean(0, keepdim=True) if self.dropping(point) else 0.0
-        return dataclasses.replace(honest, logits=honest.logits - 0.1 * mean)
+        conforming = super().forward(images, point)
+        mean = conforming.logits.mean(0, keepdim=True) if self.dropping(point) else 0.0
+        return dataclasses.replace(conforming, logits=conforming.logits - 0.1 * mean)
 
 
-class ClaimsTooFew(Honest):
+class ClaimsTooFew(Conforming):
     def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
-        honest = super().forward(images, point)
-        return dataclasses.replace(honest, usage=Usage(len(images), honest.usage.parts[:-1]))
+        conforming = super().forward(images, point)
+        return dataclasses.replace(conforming, usage=Usage(len(images), conforming.usage.parts[:-1]))
 
 
-class NotMonotone(Honest):
+class NotMonotone(Conforming):
     def kept(self, point: OperatingPoint) -> int:
         wanted = super().kept(point)
         return 5 if 12 <= wanted < 16 else wanted
 
 
-class Forgets(Honest):
+class Forgets(Conforming):
     """What it drew when it was made is not in its state."""
 
     def __init__(self, backbone: nn.Module) -> None:
@@ -132,22 +135,22 @@ class Forgets(Honest):
         self.drawn = float(torch.rand(()))
 
     def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
-        honest = super().forward(images, point)
-        return dataclasses.replace(honest, logits=honest.logits * (self.drawn if self.dropping(point) else 1))
+        conforming = super().forward(images, point)
+        return dataclasses.replace(conforming, logits=conforming.logits * (self.drawn if self.dropping(point) else 1))
 
 
-class UnreachedPart(Honest):
+class UnreachedPart(Conforming):
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__(backbone)
         self.unused = nn.Linear(4, 4)
 
 
-class DetachedImage(Honest):
+class DetachedImage(Conforming):
     def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
         return super().forward(images.detach() if self.dropping(point) else images, point)
 
 
-class OneImageDetached(Honest):
+class OneImageDetached(Conforming):
     def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
         if self.dropping(point):
             images = torch.cat([images[:1].detach(), images[1:]])
@@ -159,21 +162,91 @@ class Richer(Prediction):
     """What a loss needs beyond logits, but only sometimes."""
 
 
-class OtherTypeInTraining(Honest):
+class OtherTypeInTraining(Conforming):
     def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
-        honest = super().forward(images, point)
-        return Richer(honest.logits, honest.usage) if self.training else honest
+        conforming = super().forward(images, point)
+        return Richer(conforming.logits, conforming.usage) if self.training else conforming
 
 
-class Trial(Method[Nothing]):
+class SolvesBudgets(Conforming):
+    """Finds its own points, by trying all of them."""
+
+    supports = Conforming.supports | {"budgets"}
+
+    def feasible_range(self, calibration: Sequence[Batch]) -> tuple[float, float]:
+        return self.spent(4, calibration), self.spent(16, calibration)
+
+    def solve(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> Sequence[OperatingPoint]:
+        low, high = self.feasible_range(calibration)
+        if not all(low <= budget <= high for budget in budgets):
+            raise InputError(f"a budget must be {low:.4g} to {high:.4g} MACs")
+        return [OperatingPoint(keep=self.best(budget, calibration)) for budget in budgets]
+
+    def best(self, budget: float, calibration: Sequence[Batch]) -> int:
+        return max(keep for keep in range(4, 17) if self.spent(keep, calibration) <= budget)
+
+    def spent(self, keep: int, calibration: Sequence[Batch]) -> float:
+        return mean_macs(self, OperatingPoint(keep=keep), calibration)
+
+
+class OverBudget(SolvesBudgets):
+    def best(self, budget: float, calibration: Sequence[Batch]) -> int:
+        return min(16, super().best(budget, calibration) + 1)
+
+
+class TakesAnyBudget(SolvesBudgets):
+    def solve(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> Sequence[OperatingPoint]:
+        low, high = self.feasible_range(calibration)
+        return super().solve([min(max(budget, low), high) for budget in budgets], calibration)
+
+
+class DeclaresAndOverridesNothing(Conforming):
+    forward_frozen = DynamicModel.forward_frozen
+
+
+class DeclaresUnknown(Conforming):
+    supports = Conforming.supports | {"frozen_gates"}  # type: ignore[assignment]
+
+
+class DeclaresExplanations(Conforming):
+    supports = Conforming.supports | {"explanations"}
+
+
+class OverridesUndeclared(Conforming):
+    def solve(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> Sequence[OperatingPoint]:
+        return [Conforming.neutral for _ in budgets]
+
+
+class ForgetsDecisions(Conforming):
+    def forward_frozen(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> Prediction:
+        return self(images, Conforming.neutral)
+
+
+class DetachedSurrogate(Conforming):
+    def surrogate_logits(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
+        return prediction.logits.detach()
+
+
+class ConstantProxy(Conforming):
+    def compute_proxy(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
+        return 0.0 * prediction.logits.sum(1)
+
+
+class CountedProxy(Conforming):
+    def compute_proxy(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
+        return cost.macs(prediction.usage).double()
+
+
+class Around(Method[Nothing]):
     """A method around one of the models above."""
 
     Options = Nothing
     adaptive_cost = False
+    explains = True
     budget_knob = "keep"
     recipes: Mapping[str, Recipe] = {"any": Recipe(epochs=1, batch_size=4, lr=1e-3)}
 
-    def __init__(self, model: type[Honest]) -> None:
+    def __init__(self, model: type[Conforming]) -> None:
         self.model = model
 
     def knobs(self, options: Nothing) -> Mapping[str, BaseDistribution]:
@@ -184,12 +257,30 @@ class Trial(Method[Nothing]):
 
     def stages(self, model: DynamicModel, recipe: Recipe) -> Sequence[Stage]:
         def loss(model: nn.Module, batch: Batch) -> Losses:
-            return Losses(F.cross_entropy(model(batch.images, Honest.neutral).logits, batch.targets))
+            return Losses(F.cross_entropy(model(batch.images, Conforming.neutral).logits, batch.targets))
 
         return [Stage("all", 1, lambda model: [ParamGroup("all", list(model.parameters()), recipe.lr)], loss)]
 
+    def explain(self, model: DynamicModel, images: Tensor, point: OperatingPoint) -> Sequence[Explanation]:
+        found = model.predict(images, point)
+        answers, macs = found.logits.argmax(1).tolist(), cost.macs(found.usage).tolist()
+        return [Explanation(answer, "", spent) for answer, spent in zip(answers, macs, strict=True)]
 
-LIARS: dict[type[Honest], str] = {
+
+class ExplainsOtherMacs(Around):
+    def explain(self, model: DynamicModel, images: Tensor, point: OperatingPoint) -> Sequence[Explanation]:
+        return [dataclasses.replace(one, macs=1) for one in super().explain(model, images, point)]
+
+
+class ExplainsUndeclared(Around):
+    explains = False
+
+
+class ExplainsNothing(Around):
+    explain = Method.explain
+
+
+VIOLATIONS: dict[type[Conforming], str] = {
     WrongNeutral: "neutral point equals backbone",
     OtherLogitsInPredict: "forward equals predict",
     OtherUsageInForward: "forward equals predict",
@@ -201,10 +292,19 @@ LIARS: dict[type[Honest], str] = {
     DetachedImage: "gradients reach the image",
     OneImageDetached: "gradients reach the image",
     OtherTypeInTraining: "forward returns one type",
+    DeclaresUnknown: "declared capabilities are overridden",
+    DeclaresExplanations: "declared capabilities are overridden",
+    OverridesUndeclared: "overridden capabilities are declared",
+    OverBudget: "solved budgets are kept",
+    TakesAnyBudget: "solved budgets are kept",
+    ForgetsDecisions: "frozen gates repeat decisions",
+    DetachedSurrogate: "surrogate logits reach the image",
+    ConstantProxy: "compute proxies reach the image",
+    CountedProxy: "compute proxies reach the image",
 }
 
 
-def broken(model: type[Honest]) -> dict[str, str]:
+def broken(model: type[Conforming], method: type[Around] = Around) -> dict[str, str]:
     """The laws that the model breaks, each with what the kit says of it."""
 
     def small() -> nn.Module:
@@ -212,24 +312,83 @@ def broken(model: type[Honest]) -> dict[str, str]:
         return timm.create_model("vit_digits", depth=2, embed_dim=12)
 
     dense = Subject.of("dense", batch=3)
-    subject = dataclasses.replace(dense, method=Trial(model), options=Nothing(), make_backbone=small)
+    subject = dataclasses.replace(dense, method=method(model), options=Nothing(), make_backbone=small)
     verdicts = list(check(subject))
     assert len(verdicts) == len(LAWS)
-    assert all(verdict.holds is not None for verdict in verdicts)
-    return {verdict.law: verdict.reason for verdict in verdicts if not verdict.holds}
+    left_out = {verdict.law for verdict in verdicts if verdict.holds is None}
+    assert left_out == {law.replace("_", " ") for law in not_applicable(subject)}
+    return {verdict.law: verdict.reason for verdict in verdicts if verdict.holds is False}
 
 
-def test_the_honest_one_breaks_no_law() -> None:
-    assert broken(Honest) == {}
+@pytest.mark.parametrize("model", [Conforming, SolvesBudgets])
+def test_a_conforming_model_breaks_no_law(model: type[Conforming]) -> None:
+    assert broken(model) == {}
 
 
-@pytest.mark.parametrize("liar", LIARS, ids=lambda liar: liar.__name__)
-def test_a_liar_is_caught_by_the_law_that_it_breaks_and_by_no_other(liar: type[Honest]) -> None:
-    found = broken(liar)
-    assert list(found) == [LIARS[liar]]
-    # A law that fell over itself says nothing to the author of a method.
+@pytest.mark.parametrize("violation", VIOLATIONS, ids=lambda violation: violation.__name__)
+def test_a_violation_fails_its_law_and_no_other(violation: type[Conforming]) -> None:
+    found = broken(violation)
+    assert list(found) == [VIOLATIONS[violation]]
+    # A law that raised an error of its own says nothing to the author of a method.
     assert not any("Error:" in reason for reason in found.values())
 
 
-def test_each_law_catches_somebody() -> None:
-    assert set(LIARS.values()) == {law.__name__.replace("_", " ") for law in LAWS}
+def test_each_law_has_a_violation() -> None:
+    assert {*VIOLATIONS.values(), "explanations agree with predict"} == {law.__name__.replace("_", " ") for law in LAWS}
+
+
+@pytest.mark.parametrize(
+    ("method", "law", "reason"),
+    [
+        (ExplainsOtherMacs, "explanations agree with predict", "predict has"),
+        (
+            ExplainsUndeclared,
+            "overridden capabilities are declared",
+            "ExplainsUndeclared overrides explain and does not declare it: set explains = True",
+        ),
+    ],
+)
+def test_a_method_that_explains_declares_it_and_agrees_with_predict(
+    method: type[Around], law: str, reason: str
+) -> None:
+    [(name, said)] = broken(Conforming, method).items()
+    assert name == law
+    assert reason in said
+
+
+def test_a_method_that_declares_explanations_has_them() -> None:
+    found = broken(Conforming, ExplainsNothing)
+    assert found["declared capabilities are overridden"].endswith(
+        'declares "explanations" and does not override explain'
+    )
+
+
+def test_a_declared_capability_has_to_be_overridden() -> None:
+    found = broken(DeclaresAndOverridesNothing)
+    says = 'DeclaresAndOverridesNothing declares "frozen gates" and does not override forward_frozen'
+    assert found["declared capabilities are overridden"] == says
+
+
+def test_an_overridden_capability_has_to_be_declared() -> None:
+    [reason] = broken(OverridesUndeclared).values()
+    assert reason == 'OverridesUndeclared overrides solve and does not declare it: add "budgets" to supports'
+
+
+@pytest.mark.parametrize(
+    ("call", "capability"),
+    [
+        (lambda model, images: model.feasible_range([]), "budgets"),
+        (lambda model, images: model.solve([1.0], []), "budgets"),
+        (lambda model, images: model.forward_frozen(images, model.neutral, None), "frozen gates"),
+        (lambda model, images: model.surrogate_logits(images, model.neutral, None), "surrogate logits"),
+        (lambda model, images: model.compute_proxy(images, model.neutral, None), "compute proxy"),
+    ],
+)
+def test_what_is_not_supported_names_the_model_and_the_capability(
+    call: Callable[[DynamicModel, Tensor], object], capability: str
+) -> None:
+    subject = Subject.of("dense")
+    with pytest.raises(TypeError, match=f"DenseModel does not support {capability}: .*override"):
+        call(subject.model(), subject.images)
+    with pytest.raises(TypeError, match="Dense does not support explanations: declare `explains = True`"):
+        subject.method.explain(subject.model(), subject.images, OperatingPoint())

@@ -12,11 +12,12 @@ from timm.models.vision_transformer import VisionTransformer
 
 import dynvit.backbones.small
 import dynvit.backbones.t2t  # noqa: F401 - both register with timm
+from conformance_helpers import check_law
 from dynvit import cost
 from dynvit.errors import InputError
-from dynvit.interface import Batch, OperatingPoint, SolvesBudgets
+from dynvit.interface import Batch, OperatingPoint
 from dynvit.ops.resize import axis_matrix, grid_matrix, resample
-from dynvit.testing import LAWS, Law, NotApplicable, Subject
+from dynvit.testing import LAWS, Law, Subject
 from dynvit_methods.dvt import DVT, DVTOptions
 from dynvit_methods.dvt.cascade import Cascade
 from dynvit_methods.dvt.criteria import criteria
@@ -41,10 +42,13 @@ FAST = ("full", "features")  # between them: every law where images differ and w
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 def test_law(law: Law, variant: str) -> None:
     subject = dataclasses.replace(Subject.of("dvt"), options=VARIANTS[variant])
-    try:
-        law(subject)
-    except NotApplicable:
-        assert law.__name__ in ("neutral_point_equals_backbone", "macs_fall_with_the_budget")
+    check_law(law, subject)
+
+
+def test_a_criterion_without_gradient_leaves_no_compute_proxy() -> None:
+    criteria = ["confidence", "entropy", "random", "patience"]
+    models = [cascade(dataclasses.replace(SMALL, criterion=criterion)) for criterion in criteria]
+    assert ["compute proxy" in model.supports for model in models] == [True, True, False, False]
 
 
 def cascade(options: DVTOptions = SMALL) -> Cascade:
@@ -103,7 +107,7 @@ def test_a_sweep_is_one_pass_and_equals_single_runs() -> None:
 
 def test_a_solved_point_keeps_its_budget() -> None:
     model = cascade()
-    assert isinstance(model, SolvesBudgets)
+    assert "budgets" in model.supports
     x, labels = images(24), torch.arange(24) % 10
     batches = [Batch(x[k : k + 8], labels[k : k + 8], F.one_hot(labels[k : k + 8], 10)) for k in (0, 8, 16)]
     costs = model.exit_macs()

@@ -11,17 +11,19 @@ import timm
 import torch
 from mia_helpers import drawn_backbone, images, mixed, spread
 
+from conformance_helpers import check_law
 from dynvit import cost
 from dynvit.errors import InputError
 from dynvit.interface import Batch, DynamicModel, OperatingPoint, methods
-from dynvit.testing import LAWS, Subject, gradients_reach_every_trained_part, macs_fall_with_the_budget
+from dynvit.testing import LAWS, Law, Subject
+from dynvit.testing.laws import gradients_reach_every_trained_part
 from dynvit_methods.mia import MIAFormer, MIAModel, MIAOptions
 from dynvit_methods.mia.controller import Controller
 from dynvit_methods.mia.gates import Masks, sampled
 from dynvit_methods.mia.options import DIMENSIONS
 
-# A model that solves budgets itself has its own test below; gates that are shut for all images teach nobody.
-OF_ANY = [law for law in LAWS if law not in (macs_fall_with_the_budget, gradients_reach_every_trained_part)]
+# Gates that are closed for all images have no gradient.
+OF_ANY = [law for law in LAWS if law is not gradients_reach_every_trained_part]
 SUBSETS = [subset for size in (1, 2, 3) for subset in combinations(DIMENSIONS, size)]
 VARIANTS = [
     MIAOptions(),
@@ -49,16 +51,16 @@ def subject(options: MIAOptions) -> Subject:
     return Spread(plain.method, plain.options, plain.make_backbone, plain.images, plain.labels)
 
 
-@pytest.mark.parametrize("law", [*OF_ANY, gradients_reach_every_trained_part], ids=lambda law: law.__name__)
-def test_the_laws_hold_for_a_new_model(law: Callable[[Subject], None]) -> None:
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_the_laws_hold_for_a_new_model(law: Law) -> None:
     subject(MIAOptions())
-    law(Subject.of("mia"))
+    check_law(law, Subject.of("mia"))
 
 
 @pytest.mark.parametrize("law", OF_ANY, ids=lambda law: law.__name__)
 @pytest.mark.parametrize("options", VARIANTS, ids=range(len(VARIANTS)))
-def test_the_laws_hold_where_images_differ(law: Callable[[Subject], None], options: MIAOptions) -> None:
-    law(subject(options))
+def test_the_laws_hold_where_images_differ(law: Law, options: MIAOptions) -> None:
+    check_law(law, subject(options))
 
 
 def test_a_new_model_is_its_backbone_without_noise() -> None:
@@ -171,8 +173,8 @@ def test_an_image_whose_every_head_is_dropped_still_teaches_its_gates() -> None:
 def test_replay_repeats_what_was_decided() -> None:
     model, point = mixed(), mixed().trained_point
     clean = model.predict(images(), point)
-    torch.testing.assert_close(model.replay(images(), point, clean).logits, clean.logits)
-    other = model.replay(1 - images(), point, clean)
+    torch.testing.assert_close(model.forward_frozen(images(), point, clean).logits, clean.logits)
+    other = model.forward_frozen(1 - images(), point, clean)
     again = model.predict(1 - images(), point)
     kept = [torch.cat([mask.tokens for mask in one.masks]).bool() for one in (clean, other, again)]
     assert torch.equal(kept[0], kept[1])
@@ -186,7 +188,7 @@ def calibration() -> list[Batch]:
 @pytest.mark.parametrize("scale", [1.0, 4.0], ids=["trained", "saturated"])
 def test_one_model_solves_a_ladder_of_budgets(scale: float) -> None:
     model = spread(mixed(), scale=scale)
-    low, high = model.reach(calibration())
+    low, high = model.feasible_range(calibration())
     budgets = torch.linspace(low, high, 6, dtype=torch.float64).tolist()
     points = model.solve(budgets, calibration())
     spent = [float(cost.macs(model.predict(calibration()[0].images, point).usage).double().mean()) for point in points]

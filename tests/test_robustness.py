@@ -17,7 +17,7 @@ from dynvit.attacks.pgd import PGD
 from dynvit.attacks.square import Square
 from dynvit.data.pixels import PixelBatch
 from dynvit.errors import InputError
-from dynvit.interface import DynamicModel, OperatingPoint, Prediction, SupportsFrozenGates, Usage
+from dynvit.interface import DynamicModel, OperatingPoint, Prediction, Usage
 from dynvit.measurements.robustness.gradient import check_gradient
 from dynvit.measurements.robustness.under_attack import AttackResults, AttackSpec, attack, transfer, untouched
 from dynvit.measurements.robustness.variants import compute_climbs, variants_of
@@ -179,12 +179,12 @@ REPLAYING = {
 def test_decisions_are_taken_again_whatever_the_image(name: str) -> None:
     options = {"options": DVTOptions(grids=(2, 4))} if name == "dvt" else {}
     model, point = Subject.of(name, **options).model(), REPLAYING[name]
-    assert isinstance(model, SupportsFrozenGates)
+    assert "frozen gates" in model.supports
     images = torch.rand(4, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         decided = model(images, point)
-        assert torch.equal(model.replay(images, point, decided).logits, decided.logits)
-        other = model.replay(1 - images, point, decided)
+        assert torch.equal(model.forward_frozen(images, point, decided).logits, decided.logits)
+        other = model.forward_frozen(1 - images, point, decided)
         if decided.usage.exit is not None:
             assert torch.equal(other.usage.exit, decided.usage.exit)
     assert variants_of(model, PGD(), "misclassify", adaptive_cost=True)[-1] == "frozen"
@@ -195,7 +195,7 @@ def test_the_soft_variant_of_a_cascade_weighs_every_exit() -> None:
     images = torch.rand(3, 3, 8, 8, dtype=torch.float64).requires_grad_()
     point = OperatingPoint(threshold_1=0.0)  # all leave at the first exit
     found = model(images, point)
-    soft = model.soften(images, point, found)
+    soft = model.surrogate_logits(images, point, found)
     assert torch.allclose(soft.exp().sum(1), torch.ones(3, dtype=torch.float64))
     [last] = torch.autograd.grad(
         soft[:, 0].sum(), [model.exits[-1].vit.head.weight], allow_unused=True, retain_graph=True

@@ -15,7 +15,7 @@ from dynvit.budgets import KnobSolver, ModelSolver, check_feasible, common_budge
 from dynvit.calibration import CALIBRATION_IMAGES, calibration_batches
 from dynvit.data import open_split
 from dynvit.data.source import ImageSource
-from dynvit.interface import Batch, OperatingPoint, SolvesBudgets
+from dynvit.interface import Batch, OperatingPoint
 from dynvit.measurements.accuracy.measure import Target
 from dynvit.session.open_model import OpenModel
 from dynvit.units import GIGA
@@ -69,12 +69,12 @@ class LadderPlan:
     def _calibration(self, arm: OpenModel) -> list[Batch]:
         """Images to solve budgets on: one of noise does where every image costs alike."""
         size = arm.preprocessing.image_size
-        if arm.method.budget_knob is None and not isinstance(arm.model, SolvesBudgets):
+        if arm.method.budget_knob is None and "budgets" not in arm.model.supports:
             return []
         if not arm.method.adaptive_cost:
             return [noise_batch((size, size), self.device)]
         # Arms that see the same images share them: a calibration split is decoded, and held, once.
-        same = arm.preprocessing, arm.backbone.num_classes, isinstance(arm.model, SolvesBudgets)
+        same = arm.preprocessing, arm.backbone.num_classes, "budgets" in arm.model.supports
         if same not in self._decoded:
             self._decoded[same] = calibration_batches(
                 arm.model,

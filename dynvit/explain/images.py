@@ -14,7 +14,7 @@ from torch import Tensor
 from dynvit.data.transforms import evaluation_transform
 from dynvit.errors import InputError
 from dynvit.explain.trained import Trained
-from dynvit.interface import Explains, Explanation, OperatingPoint
+from dynvit.interface import Explanation, OperatingPoint
 from dynvit.measurements.accuracy.evaluate import to_pixels
 
 BATCH = 64
@@ -46,7 +46,7 @@ def explain_images(trained: Trained, images: Sequence[Image.Image], point: Opera
 
 def explain_pixels(trained: Trained, images: Tensor, point: OperatingPoint) -> Sequence[Explanation]:
     """The same for images as the model takes them. Shape: images (B, 3, H, W), uint8."""
-    assert isinstance(trained.method, Explains)
+    assert trained.method.explains
     with torch.inference_mode():
         return trained.method.explain(trained.model, to_pixels(images.to(trained.device)), point)
 

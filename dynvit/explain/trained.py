@@ -16,7 +16,7 @@ from dynvit.checkpoint import CheckpointConfig, load, read_config
 from dynvit.data import ImageSource, open_split
 from dynvit.data.pixels import PixelBatches
 from dynvit.errors import InputError, unknown
-from dynvit.interface import DynamicModel, Explains, KnobValue, Method, OperatingPoint, methods
+from dynvit.interface import DynamicModel, KnobValue, Method, OperatingPoint, methods
 from dynvit.options import options_from_json
 from dynvit.units import GIGA
 
@@ -38,8 +38,8 @@ class Trained:
         holds no checkpoint of it.
         """
         kind = methods.get(name)
-        if not issubclass(kind, Explains):
-            can = [other for other, kind in methods.load_all().items() if issubclass(kind, Explains)]
+        if not kind.explains:
+            can = [other for other, kind in methods.load_all().items() if kind.explains]
             raise InputError(f"method {name!r} does not explain itself: those that do are {', '.join(can) or 'none'}")
         made_by = read_config(folder).method.name
         if made_by != name:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from dynvit.errors import InputError
-from dynvit.files import first_fault
+from dynvit.errors import first_fault
 from dynvit.leaderboard.board import BOARD_VERSION, Leaderboard
 from dynvit.measurements.base import measurements
 

@@ -37,6 +37,7 @@ class DVT(Method[DVTOptions]):
     summary = "cascade over token grids with early exit; feature and relation reuse (arXiv 2105.15075)"
     Options = DVTOptions
     needs_training = True
+    explains = True
     recipes: ClassVar[Mapping[str, Recipe]] = RECIPES
     published: ClassVar[Sequence[PublishedCheckpoint]] = PUBLISHED
 

@@ -16,7 +16,7 @@ from dynvit.errors import InputError
 from dynvit.interface import Batch, DynamicModel, OperatingPoint, Part, Prediction, Rule, Usage
 from dynvit.units import GIGA
 
-from .criteria import bounded, criteria, leaves
+from .criteria import bounded, criteria, differentiable, leaves
 from .exit import Exit
 from .options import DVTOptions
 from .reuse import Handed
@@ -55,14 +55,19 @@ class ExitWork:
 class Cascade(DynamicModel):
     """Two to four transformers over rising grids of tokens, each beginning from what the last one saw.
 
-    The exits are ``exits``, the coarsest first; ``backbone`` is the last. Source: arXiv 2105.15075, §3.
+    The exits are ``exits``, the coarsest first; ``backbone`` is the last. A criterion without gradient (``random``,
+    ``patience``) leaves the cascade without a compute proxy. Source: arXiv 2105.15075, §3.
     """
+
+    supports = frozenset({"budgets", "frozen gates", "surrogate logits", "compute proxy"})
 
     def __init__(self, template: nn.Module, options: DVTOptions) -> None:
         super().__init__()
         shape = PlainViT(template, needed_by="method dvt").shape
         assert isinstance(template, VisionTransformer)
         self.options, self.criterion = options, criteria.get(options.criterion)
+        if not differentiable(self.criterion, template.num_classes):
+            self.supports = self.supports - {"compute proxy"}
         grids = options.grids_for(shape.grid[0])
         apart = options.feature_reuse == options.relation_reuse == "off"
         exits = []
@@ -96,7 +101,7 @@ class Cascade(DynamicModel):
                     scores.append(bounded(self.criterion(torch.stack(said).detach(), images)))
         return self._answer(torch.stack(said), torch.stack(scores), thresholds[0])
 
-    def replay(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> CascadePrediction:
+    def forward_frozen(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> CascadePrediction:
         """``forward``, answered by the exits of an earlier prediction.
 
         Shape: images (B, 3, H, W). Units: pixels in [0, 1].
@@ -105,7 +110,7 @@ class Cascade(DynamicModel):
         found = self.forward(images, point)
         return self._at(found.exit_logits, found.scores, decided.usage.exit)
 
-    def soften(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
+    def surrogate_logits(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
         """Every exit's say, weighed by how near the image is to leaving there.
 
         Shape: images (B, 3, H, W) → logits (B, classes).
@@ -113,7 +118,7 @@ class Cascade(DynamicModel):
         assert isinstance(prediction, CascadePrediction)
         return mixture(prediction.exit_logits, self._leaving(images, point, prediction.exit_logits))
 
-    def effort(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
+    def compute_proxy(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
         """The mean cost if the image left at each exit with the chance that its score gives it.
 
         Shape: images (B, 3, H, W) → (B,), float64. Units: MACs.
@@ -163,7 +168,7 @@ class Cascade(DynamicModel):
             torch.cat(scores, 1).numpy(), torch.cat(correct, 1).numpy(), self.exit_macs(), torch.cat(last).numpy()
         )
 
-    def reach(self, calibration: Sequence[Batch]) -> tuple[float, float]:
+    def feasible_range(self, calibration: Sequence[Batch]) -> tuple[float, float]:
         """The costs of the first exit and of all of them. Units: MACs per image."""
         costs = self.exit_macs()
         return float(costs[0]), float(costs[-1])
@@ -173,7 +178,7 @@ class Cascade(DynamicModel):
 
         Units: MACs per image. Raises: ``InputError`` for a budget that the cascade cannot keep, or never needs.
         """
-        low, high = self.reach(calibration)
+        low, high = self.feasible_range(calibration)
         for budget in budgets:
             if not low * (1 - SLACK) <= budget <= high * (1 + SLACK):
                 raise InputError(

@@ -71,6 +71,12 @@ def patience(logits: Tensor, images: Tensor) -> Tensor:
     return agree.to(logits.dtype) / max(1, len(answers) - 1)
 
 
+def differentiable(criterion: Criterion, classes: int) -> bool:
+    """Whether a criterion's scores have a gradient in the logits."""
+    with torch.inference_mode(False), torch.enable_grad():
+        return criterion(torch.zeros(1, 1, classes, requires_grad=True), torch.zeros(1, 3, 1, 1)).requires_grad
+
+
 def leaves(scores: Tensor, threshold: Tensor) -> Tensor:
     """Whether each image leaves; a threshold of 1 keeps every image, whatever its score.
 

@@ -27,6 +27,7 @@ class DynamicViT(Method[DynamicViTOptions]):
     summary = "learned token pruning at three depths (Rao et al., 2021)"
     Options = DynamicViTOptions
     needs_training = True
+    explains = True
     adaptive_cost = False
     budget_knob = "keep_ratio"
     recipes: ClassVar[Mapping[str, Recipe]] = RECIPES

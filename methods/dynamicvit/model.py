@@ -44,6 +44,7 @@ class DynamicViTModel(DynamicModel):
     """
 
     neutral = OperatingPoint(keep_ratio=1.0)
+    supports = frozenset({"frozen gates"})
 
     def __init__(self, backbone: nn.Module, options: DynamicViTOptions) -> None:
         super().__init__()
@@ -79,7 +80,7 @@ class DynamicViTModel(DynamicModel):
 
         return self.masked(images, best, counts)
 
-    def replay(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> DynamicViTPrediction:
+    def forward_frozen(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> DynamicViTPrediction:
         """``forward`` with the patches that an earlier one kept.
 
         Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].

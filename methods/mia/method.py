@@ -26,6 +26,7 @@ class MIAFormer(Method[MIAOptions]):
     summary = "blocks, heads and tokens chosen by controllers (Yu et al., 2022)"
     Options = MIAOptions
     needs_training = True
+    explains = True
     recipes: ClassVar[Mapping[str, Recipe]] = RECIPES
 
     def knobs(self, options: MIAOptions) -> Mapping[str, BaseDistribution]:

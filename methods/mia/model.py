@@ -38,6 +38,8 @@ class MIAModel(DynamicModel):
     is the backbone, in answer and in cost. ``temperature`` is what gates are sampled at; training may change it.
     """
 
+    supports = frozenset({"budgets", "frozen gates"})
+
     def __init__(self, backbone: nn.Module, reading: Reading, options: MIAOptions) -> None:
         super().__init__()
         self.backbone, self.reading, self.options = backbone, reading, options
@@ -90,7 +92,7 @@ class MIAModel(DynamicModel):
         thresholds = self.thresholds(point)
         return self.masked(images, noise_free(thresholds, self.temperature), asked=_asked(thresholds))
 
-    def replay(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> MIAPrediction:
+    def forward_frozen(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> MIAPrediction:
         """The differentiable form with the masks of an earlier prediction, from either path.
 
         Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
@@ -150,7 +152,7 @@ class MIAModel(DynamicModel):
             masks=tuple(masks),
         )
 
-    def reach(self, calibration: Sequence[Batch]) -> tuple[float, float]:
+    def feasible_range(self, calibration: Sequence[Batch]) -> tuple[float, float]:
         """The least and the most that thresholds can make an image cost. Units: mean MACs per image."""
         batches = _some(calibration)
         return self._spent(Thresholds(1.0, 1.0, 1.0), batches), self._spent(Thresholds(0.0, 0.0, 0.0), batches)
@@ -161,7 +163,7 @@ class MIAModel(DynamicModel):
         Units: budgets in MACs per image. Raises: ``InputError`` for a budget out of range, naming the range.
         """
         batches = _some(calibration)
-        low, high = self.reach(batches)
+        low, high = self.feasible_range(batches)
         for budget in budgets:
             if not low * (1 - 1e-9) <= budget <= high * (1 + 1e-9):
                 raise InputError(

@@ -16,18 +16,11 @@ from torch import Tensor
 from dynvit import cost
 from dynvit.attacks import MISCLASSIFY, Answer, Attack, Criterion
 from dynvit.attacks.criterion import margin
-from dynvit.interface import (
-    DynamicModel,
-    OperatingPoint,
-    Prediction,
-    SupportsComputeProxy,
-    SupportsFrozenGates,
-    SupportsSurrogateLogits,
-)
+from dynvit.interface import DynamicModel, OperatingPoint, Prediction
 
 Variant = Literal["adaptive", "soft", "frozen", "transfer", "static"]
-"""adaptive: ``forward``, gates straight-through. soft: its branches weighed (``SupportsSurrogateLogits``). frozen: the decisions of the
-clean image (``SupportsFrozenGates``). transfer: another model. static: nothing to climb, nothing was run."""
+"""adaptive: ``forward``, gates straight-through. soft: ``surrogate_logits``. frozen: ``forward_frozen``, with the clean
+image's decisions. transfer: another model. static: nothing to climb, nothing was run."""
 
 CriterionName = Literal["misclassify", "slowdown", "slowdown-keep-label"]
 
@@ -77,10 +70,8 @@ def variants_of(model: DynamicModel, attack: Attack, aim: CriterionName, *, adap
         return ("adaptive",) if adaptive_cost else ("static",)
     if attack.black_box:
         return ("adaptive",)
-    soft: tuple[Variant, ...] = (
-        ("soft",) if isinstance(model, SupportsSurrogateLogits) and not attack.labels_only else ()
-    )
-    frozen: tuple[Variant, ...] = ("frozen",) if isinstance(model, SupportsFrozenGates) else ()
+    soft: tuple[Variant, ...] = ("soft",) if "surrogate logits" in model.supports and not attack.labels_only else ()
+    frozen: tuple[Variant, ...] = ("frozen",) if "frozen gates" in model.supports else ()
     return ("adaptive", *soft, *frozen)
 
 
@@ -109,15 +100,15 @@ def answer_of(
 
 
 def _softened(model: DynamicModel, images: Tensor, point: OperatingPoint) -> Climbed:
-    assert isinstance(model, SupportsSurrogateLogits)
     found: Prediction = model(images, point)
-    return Climbed(found.logits, found.usage, model.soften(images, point, found), found.logits.new_zeros(len(images)))
+    surrogate = model.surrogate_logits(images, point, found)
+    return Climbed(found.logits, found.usage, surrogate, found.logits.new_zeros(len(images)))
 
 
 def compute_climbs(model: DynamicModel, point: OperatingPoint, images: Tensor) -> bool:
     """Whether the model's compute has a gradient that reaches the image, so that a slowdown attack can climb it.
 
-    It has one where counted MACs carry the gates' gradients, or where the model says its ``effort``.
+    It has one where counted MACs carry the gates' gradients, or where the model has a ``compute_proxy``.
     """
     with torch.enable_grad():
         found = _stretched(model.eval(), images.detach().requires_grad_(), point, torch.ones(()))
@@ -128,8 +119,8 @@ def _stretched(model: DynamicModel, images: Tensor, point: OperatingPoint, clean
     """Effort as a share of what the clean image costs: of the size of logits, and rising with the cost."""
     found: Prediction = model(images, point)
     effort = (
-        model.effort(images, point, found)
-        if isinstance(model, SupportsComputeProxy)
+        model.compute_proxy(images, point, found)
+        if "compute proxy" in model.supports
         else cost.macs(found.usage).float()
     )
     return Climbed(found.logits, found.usage, found.logits, effort / clean_macs.to(effort.device))
@@ -137,7 +128,6 @@ def _stretched(model: DynamicModel, images: Tensor, point: OperatingPoint, clean
 
 def _frozen(model: DynamicModel, point: OperatingPoint, clean: Tensor) -> Callable[[Tensor, Tensor], Prediction]:
     """An attack asks for the same rows many times: what was decided about them is kept until it asks for others."""
-    assert isinstance(model, SupportsFrozenGates)
     decided: dict[tuple[int, ...], Prediction] = {}
 
     def answer(images: Tensor, rows: Tensor) -> Prediction:
@@ -146,6 +136,6 @@ def _frozen(model: DynamicModel, point: OperatingPoint, clean: Tensor) -> Callab
             decided.clear()
             with torch.no_grad():
                 decided[key] = model(clean[rows], point)
-        return model.replay(images, point, decided[key])
+        return model.forward_frozen(images, point, decided[key])
 
     return answer

@@ -1,0 +1,158 @@
+"""The laws of the contract that every model keeps: what it answers, what it costs, what it can learn."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dynvit import cost
+from dynvit.backbones.normalize import Normalize
+from dynvit.budgets import KnobSolver, mean_macs
+from dynvit.interface import OperatingPoint, Prediction
+from dynvit.testing.comparison import close, image_gradients, same_usage
+from dynvit.testing.subject import LawBroken, NotApplicable, Subject
+
+
+def neutral_point_equals_backbone(subject: Subject) -> None:
+    """At the neutral point the model is its backbone."""
+    model = subject.model()
+    if model.neutral is None:
+        raise NotApplicable("the method has no neutral point")
+    backbone = subject.make_backbone().double().eval()
+    with torch.no_grad():
+        expected = backbone(Normalize.of(backbone)(subject.images))
+        close(model.predict(subject.images, model.neutral).logits, expected, "predict at the neutral point")
+
+
+def forward_equals_predict(subject: Subject) -> None:
+    """The differentiable form and the executed form decide and answer alike."""
+    model = subject.model()
+    for point in subject.points(model):
+        with torch.no_grad():
+            soft, hard = model(subject.images, point), model.predict(subject.images, point)
+        close(soft.logits, hard.logits, f"logits of forward and predict at {point}")
+        same_usage(soft.usage, hard.usage, "forward and predict", f"at {point}")
+
+
+def batch_mates_do_not_matter(subject: Subject) -> None:
+    """An image's logits and MACs do not depend on the other images of its batch, nor on their order."""
+    model = subject.model()
+    order = torch.arange(len(subject.images)).flip(0)
+    for point in subject.points(model):
+        with torch.no_grad():
+            together = model.predict(subject.images, point)
+            turned = model.predict(subject.images[order], point)
+            alone = [model.predict(image[None], point) for image in subject.images]
+        for name, answers in (("alone", _joined(alone)), ("in another order", _joined([turned], order))):
+            close(together.logits, answers[0], f"logits in a batch and {name}, at {point}")
+            close(cost.macs(together.usage).double(), answers[1], f"MACs in a batch and {name}, at {point}")
+
+
+def claimed_macs_are_executed(subject: Subject) -> None:
+    """What usage claims for an image is what torch ran for it."""
+    model = subject.model()
+    for point in subject.points(model):
+        for image in subject.images[:2]:
+            with torch.no_grad():
+                claimed = int(cost.macs(model.predict(image[None], point).usage))
+
+            def run(image: Tensor = image, point: OperatingPoint = point) -> Prediction:
+                return model.predict(image[None], point)
+
+            executed = cost.count_executed(run)
+            if claimed != executed:
+                raise LawBroken(f"usage claims {claimed:,} MACs at {point}, torch executed {executed:,}")
+
+
+def macs_fall_with_the_budget(subject: Subject) -> None:
+    """A lower budget never costs more, and the lowest costs less than the highest."""
+    model, knobs = subject.model(), subject.method.knobs(subject.options)
+    knob = subject.method.budget_knob
+    if "budgets" in model.supports:
+        raise NotApplicable("the method solves budgets itself")
+    if knob is None:
+        raise NotApplicable("the method has no budget knob")
+    solver = KnobSolver(model, knob, knobs, [subject.batch()])
+    feasible = solver.range()
+    budgets = torch.linspace(feasible.low, feasible.high, 9, dtype=torch.float64).tolist()
+    spent = [mean_macs(model, point, [subject.batch()]) for point in solver.solve(budgets)]
+    if any(later < earlier for earlier, later in pairwise(spent)) or spent[0] >= spent[-1]:
+        raise LawBroken(f"MACs along {knob!r} do not rise: {[f'{macs:.4g}' for macs in spent]}")
+    if any(macs > budget * (1 + 1e-9) for macs, budget in zip(spent, budgets, strict=True)):
+        raise LawBroken(f"a point along {knob!r} costs more than its budget")
+
+
+def saving_and_loading_changes_nothing(subject: Subject) -> None:
+    """A model read back from its state dict answers the same."""
+    model = subject.model()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        safetensors.torch.save_model(model, str(path))
+        loaded = dataclasses.replace(subject, seed=subject.seed + 7).model()
+        safetensors.torch.load_model(loaded, str(path))
+    for point in subject.points(model):
+        with torch.no_grad():
+            one, other = model.predict(subject.images, point), loaded.predict(subject.images, point)
+        close(one.logits, other.logits, f"before saving and after loading, at {point}", tolerance=0.0)
+
+
+def gradients_reach_every_trained_part(subject: Subject) -> None:
+    """Each parameter that a stage trains gets a gradient from that stage's loss."""
+    if not subject.method.recipes:
+        raise NotApplicable("the method has nothing to train")
+    model = subject.model()
+    recipe = next(iter(subject.method.recipes.values()))
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    for stage in subject.method.stages(model, recipe):
+        if stage.begin is not None:
+            stage.begin(model)
+            names = {id(parameter): name for name, parameter in model.named_parameters()}
+        for module in stage.frozen:
+            module.double().eval()
+        model.double().train()
+        trained = [p for group in stage.groups(model) for p in group.parameters]
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        for parameter in trained:
+            parameter.requires_grad_(True)
+            parameter.grad = None
+        # Sampled gates hide a part now and then; a few draws show whether anything ever reaches it.
+        for sample in range(4):
+            torch.manual_seed(sample)
+            stage.loss(model, subject.batch()).total.backward()
+        missed = [names[id(p)] for p in trained if p.grad is None or not bool(p.grad.abs().sum() > 0)]
+        if missed:
+            raise LawBroken(f"stage {stage.name!r} sends no gradient to {', '.join(missed[:5])} ({len(missed)} in all)")
+
+
+def gradients_reach_the_image(subject: Subject) -> None:
+    """A white-box attack finds a finite gradient at every point."""
+    model = subject.model()
+    for point in subject.points(model):
+        images = subject.images.clone().requires_grad_()
+        logits = model(images, point).logits
+        loss = F.cross_entropy(logits, subject.labels % logits.shape[1])
+        if not bool((image_gradients(loss, images, f"the loss at {point}") > 0).all()):
+            raise LawBroken(f"the gradient of the loss at {point} is zero in some image")
+
+
+def forward_returns_one_type(subject: Subject) -> None:
+    """Training and evaluation get the same type, which is a Prediction."""
+    model = subject.model()
+    point = subject.points(model)[0]
+    evaluated, trained = model(subject.images, point), model.train()(subject.images, point)
+    if type(evaluated) is not type(trained) or not isinstance(evaluated, Prediction):
+        raise LawBroken(f"forward returns {type(evaluated).__name__} in eval, {type(trained).__name__} in training")
+
+
+def _joined(predictions: list[Prediction], order: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    logits = torch.cat([p.logits for p in predictions])
+    spent = torch.cat([cost.macs(p.usage).double() for p in predictions])
+    return (logits, spent) if order is None else (logits[order], spent[order])

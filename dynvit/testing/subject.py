@@ -1,0 +1,115 @@
+"""What a law is tried on: a method on a backbone, with images; and what a law raises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from dynvit.budgets import KnobSolver
+from dynvit.interface import Batch, DynamicModel, Method, OperatingPoint, methods
+from dynvit.search import draw
+
+
+class LawBroken(AssertionError):  # noqa: N818 - a verdict on a method, not a fault of the kit
+    """A law does not hold; the message says where and by how much."""
+
+
+class NotApplicable(Exception):  # noqa: N818
+    """The method has nothing that the law speaks of; the message says what."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A method on a backbone, with images to try it on, all in float64.
+
+    Shape: ``images`` (B, 3, H, W). Units: pixels in [0, 1].
+    """
+
+    method: Method[Any]
+    options: Any
+    make_backbone: Callable[[], nn.Module]
+    images: Tensor
+    labels: Tensor
+    seed: int = 0
+
+    @classmethod
+    def of(cls, name: str, backbone: str = "vit_digits", options: Any = None, batch: int = 4) -> Subject:
+        """The registered method on a timm backbone with weights drawn by seed.
+
+        Raises: ``InputError`` for an unknown name.
+        """
+        import timm
+
+        import dynvit.backbones.levit_small
+        import dynvit.backbones.small
+        import dynvit.backbones.t2t  # noqa: F401 - all register our backbones with timm
+        from dynvit.errors import unknown
+
+        method = methods.get(name)()
+        if not timm.is_model(backbone):
+            raise unknown("backbone", backbone, timm.list_models())
+
+        def make() -> nn.Module:
+            torch.manual_seed(0)
+            return _spread(timm.create_model(backbone))
+
+        size = tuple(make().pretrained_cfg["input_size"])  # type: ignore[index]
+        generator = torch.Generator().manual_seed(1)
+        images = torch.rand(batch, *size, generator=generator, dtype=torch.float64)
+        return cls(method, options or method.Options(), make, images, torch.arange(batch))
+
+    def model(self) -> DynamicModel:
+        """A fresh model, the same each time, in float64 and eval mode."""
+        backbone = self.make_backbone()
+        torch.manual_seed(self.seed + 1)
+        return self.method.attach(backbone, self.options).double().eval()
+
+    def points(self, model: DynamicModel) -> list[OperatingPoint]:
+        """Points to try: the neutral one, the ends and middle of the budget, and three drawn at random."""
+        knobs = self.method.knobs(self.options)
+        points = [model.neutral] if model.neutral is not None else []
+        if self.method.budget_knob and "budgets" not in model.supports:
+            solver = KnobSolver(model, self.method.budget_knob, knobs, [self.batch()])
+            feasible = solver.range()
+            points += solver.solve([feasible.low + part * (feasible.high - feasible.low) for part in (0.0, 0.5, 1.0)])
+        points += draw(knobs, self.seed, 3 if knobs else 1)
+        return list(dict.fromkeys(points))
+
+    def batch(self) -> Batch:
+        """The images as a training batch."""
+        classes = self.make_backbone().num_classes
+        targets = F.one_hot(self.labels % classes, classes).double()  # type: ignore[operator, arg-type]
+        return Batch(self.images, self.labels, targets)
+
+
+def _spread(backbone: nn.Module) -> nn.Module:
+    """Weights large enough that logits and attention differ between images: fresh ones are near constant.
+
+    A batch norm gets a scale that is not zero, for LeViT begins with its branches switched off, and the statistics of
+    a few random images: without them numbers grow from layer to layer, until attention is all on one token.
+    """
+    with torch.no_grad():
+        for parameter in backbone.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(std=1.5 * parameter[0].numel() ** -0.5)
+        norms = [module for module in backbone.modules() if isinstance(module, _BatchNorm)]
+        if norms:
+            for norm in norms:
+                norm.momentum = 1.0
+                for tensor, low, high in ((norm.weight, 0.5, 1.5), (norm.bias, -0.2, 0.2)):
+                    if tensor is not None:
+                        tensor.uniform_(low, high)
+            size = backbone.pretrained_cfg["input_size"]  # type: ignore[index]
+            # Noise alone is the same to a pooled head, whose norm would then magnify rounding.
+            backbone.train()(torch.randn(32, 3, 1, 1) + torch.randn(32, 1, 1, 1) * torch.randn(32, *size))
+    return backbone
+
+
+Law = Callable[[Subject], None]
+"""Returns where it holds. Raises: ``LawBroken`` where it does not, ``NotApplicable`` where it says nothing."""

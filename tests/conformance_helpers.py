@@ -1,0 +1,29 @@
+"""A law tried on a subject: left out where the method declares that the law says nothing of it, and nowhere else."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import pytest
+
+from dynvit.testing import CAPABILITY_LAWS, Law, NotApplicable, Subject
+
+
+def not_applicable(subject: Subject) -> set[str]:
+    """The laws that say nothing of this method, by what it declares."""
+    model, method = subject.model(), subject.method
+    declared = set(model.supports) | ({"explanations"} if method.explains else set())
+    nothing = {
+        "neutral_point_equals_backbone": model.neutral is None,
+        "macs_fall_with_the_budget": method.budget_knob is None or "budgets" in declared,
+        "gradients_reach_every_trained_part": not method.recipes,
+        **{law.__name__: capability not in declared for capability, law in CAPABILITY_LAWS.items()},
+    }
+    return {law for law, says_nothing in nothing.items() if says_nothing}
+
+
+def check_law(law: Law, subject: Subject) -> None:
+    """The law holds, or says nothing of the method and says so."""
+    left_out = law.__name__ in not_applicable(subject)
+    with pytest.raises(NotApplicable) if left_out else nullcontext():
+        law(subject)
