@@ -21,9 +21,14 @@ def test_a_whole_file_replaces_the_old_and_leaves_nothing_beside_it(tmp_path: Pa
 def test_a_block_that_fails_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_whole(path, b"old")
-    with pytest.raises(KeyboardInterrupt), atomic(path) as temporary:
-        temporary.write_bytes(b"ne")
-        assert path.read_bytes() == b"old"
-        raise KeyboardInterrupt
+
+    def torn() -> None:
+        with atomic(path) as temporary:
+            temporary.write_bytes(b"ne")
+            assert path.read_bytes() == b"old"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        torn()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
