@@ -51,11 +51,21 @@ class Share(Protocol):
 
 @dataclass(frozen=True)
 class MeasuredPoint:
-    """An operating point of an open model, and the record of its accuracy and compute."""
+    """An operating point of an open model, and the record of its accuracy and compute.
+
+    ``measured`` is None where accuracy was not measured; the id is known all the same.
+    """
 
     opened: OpenModel
     point: OperatingPoint
-    record: Record
+    record_id: str
+    measured: Record | None = None
+
+    @property
+    def record(self) -> Record:
+        """The record."""
+        assert self.measured is not None, "accuracy was not measured"
+        return self.measured
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,7 @@ class Task:
     @property
     def key(self) -> str:
         """Hash of the record's id and the configuration."""
-        return follow_up_key(self.at.record.record_id, self.config)
+        return follow_up_key(self.at.record_id, self.config)
 
 
 TaskT = TypeVar("TaskT", bound=Task)
@@ -159,6 +169,10 @@ class Measurement(ABC, Generic[SettingsT, TaskT, ShareT, ResultT, SummaryT]):
 
     searchable: ClassVar[bool] = False
     """Whether ``objective`` gives a number: then a search has three objectives."""
+
+    def search_identity(self) -> dict[str, Any]:
+        """The settings by their flat names where a search depends on them; else nothing."""
+        return {}
 
     # Files
 

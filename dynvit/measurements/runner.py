@@ -109,7 +109,7 @@ class Runner:
         return self._framed(task.at, task.config, share.seconds, result=result)
 
     def _framed(self, at: MeasuredPoint, config: dict[str, Any], seconds: float, **what: Any) -> FollowUp[Any]:
-        record_id = at.record.record_id
+        record_id = at.record_id
         return FollowUp[self.measurement.Result](  # type: ignore[name-defined]
             record_id=record_id,
             key=follow_up_key(record_id, config),
@@ -130,6 +130,6 @@ class Runner:
                 fitting.append(at)
                 continue
             config = {"measurement": self.measurement.name, "skipped": reason}
-            if follow_up_key(at.record.record_id, config) not in self.lines.known:
+            if follow_up_key(at.record_id, config) not in self.lines.known:
                 self.lines.add(lambda at=at, config=config, why=reason: self._framed(at, config, 0.0, skipped=why))  # type: ignore[misc]
         return fitting

@@ -61,9 +61,12 @@ class Recorder:
         together = type(opened.model).sweep is not DynamicModel.sweep
         for group in [missing] if together and missing else [[target] for target in missing]:
             self._measure(opened, group, progress)
-        points = dict.fromkeys(target.point for target in targets)
-        known = self.lines.known
-        return [MeasuredPoint(opened, point, known[name_of(opened, point, self.run)]) for point in points]
+        return [self.measured(opened, point) for point in dict.fromkeys(target.point for target in targets)]
+
+    def measured(self, opened: OpenModel, point: OperatingPoint) -> MeasuredPoint:
+        """A point with its record, where there is one."""
+        name = name_of(opened, point, self.run)
+        return MeasuredPoint(opened, point, name, self.lines.known.get(name))
 
     def _measure(self, opened: OpenModel, targets: Sequence[Target], progress: Progress) -> None:
         run = self.run

@@ -140,7 +140,7 @@ class CorruptionRun:
         with corrupting_pool(self.run.workers) as pool:
             for variant, those in by_variant.items():
                 for task, results in self._evaluate(those, variant, pool, progress):
-                    record_id = task.at.record.record_id
+                    record_id = task.at.record_id
                     if variant is None:
                         clean[record_id] = results
                     else:
@@ -238,7 +238,7 @@ def result_of(task: CorruptionTask, share: CorruptionShare, images: CorruptedIma
 
 def _one_each(tasks: Sequence[CorruptionTask]) -> Iterable[CorruptionTask]:
     """The first task of each record."""
-    return {task.at.record.record_id: task for task in reversed(tasks)}.values()
+    return {task.at.record_id: task for task in reversed(tasks)}.values()
 
 
 def _few(run: Run, preprocessing: Preprocessing, source: ImageSource) -> PixelBatch:

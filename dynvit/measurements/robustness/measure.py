@@ -101,7 +101,7 @@ def estimate(tasks: Sequence[AttackTask], settings: RobustnessSettings, run: Run
         if run.device.type == "cuda":
             torch.cuda.synchronize()
     seconds = (time.perf_counter() - start) / size * sum(task.work for task in tasks)
-    points = len({task.at.record.record_id for task in tasks})
+    points = len({task.at.record_id for task in tasks})
     return (
         f"robustness: {len(tasks)} attacks on {points} points, {len(few):,} images: at most about {clock(seconds)}; "
         "images that fall early take less"
@@ -167,7 +167,7 @@ def _together(transfers: Iterable[AttackTask]) -> list[list[AttackTask]]:
 
     def key(task: AttackTask) -> tuple[object, ...]:
         assert task.source is not None
-        return task.spec, task.source.record.record_id, task.at.opened.preprocessing
+        return task.spec, task.source.record_id, task.at.opened.preprocessing
 
     groups: dict[tuple[object, ...], list[AttackTask]] = {}
     for task in transfers:

@@ -110,6 +110,12 @@ class Robustness(
         runner.do([task for task in tasks if task.spec.variant in ("adaptive", "soft")])
         return worst_pct(runner.results(tasks))
 
+    def search_identity(self) -> dict[str, Any]:
+        """Everything but the checks, which a search does not run."""
+        from dynvit.measurements.asked import flat
+
+        return {name: value for name, value in flat(self.name, self.settings).items() if name != "masking_checks"}
+
     @classmethod
     def upgrade(cls, line: dict[str, Any]) -> dict[str, Any] | None:
         """A line of version 1; corruptions stood in the same file."""

@@ -77,7 +77,7 @@ def config_of(spec: AttackSpec, images: str, source: MeasuredPoint | None) -> Js
         "goal": spec.criterion,
         "variant": spec.variant,
         "images": images,
-        "source": source.record.record_id if source else None,
+        "source": source.record_id if source else None,
         "patient": True if source and getattr(spec.attack, "early_stop", False) else None,
     }
 

@@ -95,8 +95,8 @@ class SpeedMeter:
 
     def measure(self, tasks: Sequence[SpeedTask], progress: Progress) -> Iterator[tuple[SpeedTask, SpeedShare]]:
         """Each batch size of each point, as it is done."""
-        for record_id in dict.fromkeys(task.at.record.record_id for task in tasks):
-            own = {task.batch_size: task for task in tasks if task.at.record.record_id == record_id}
+        for record_id in dict.fromkeys(task.at.record_id for task in tasks):
+            own = {task.batch_size: task for task in tasks if task.at.record_id == record_id}
             first = next(iter(own.values()))
             share = sum(task.work for task in own.values())
             tick = up_to(share, progress, first.at.opened.label)
