@@ -7,7 +7,7 @@ sampler then proposes what it proposed before, so a killed sweep goes on where i
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 

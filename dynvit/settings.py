@@ -30,7 +30,7 @@ def setting(
 
     ``switch``: to give this setting is to ask for the measurement. ``limits`` are pydantic's: ``ge=1``.
     """
-    extra = {"flag": flag, "metavar": metavar, "switch": switch, "panel": panel}
+    extra: Any = {"flag": flag, "metavar": metavar, "switch": switch, "panel": panel}
     return Field(default, description=help, json_schema_extra=extra, **limits)
 
 

@@ -32,9 +32,7 @@ class BenchConfig(SessionRequest):
     targets: tuple[float, ...] = setting(
         (), help="Train one checkpoint for each target, a fraction of dense MACs.", metavar="F,F", panel=TRAINING
     )
-    recipe: str | None = setting(
-        None, help="Training recipe. Default: the data set's", metavar="NAME", panel=TRAINING
-    )
+    recipe: str | None = setting(None, help="Training recipe. Default: the data set's", metavar="NAME", panel=TRAINING)
     epochs: int | None = setting(None, help="Epochs instead of the recipe's.", metavar="N", panel=TRAINING, ge=1)
     mixed_precision: Literal["no", "fp16", "bf16"] = setting(
         "no", help="Precision of training: no, fp16 or bf16. Default: no", metavar="TYPE", panel=TRAINING
@@ -49,7 +47,9 @@ class BenchConfig(SessionRequest):
         metavar="NAME",
         panel=BUDGETS,
     )
-    trials: int = setting(32, help="Trials of the search, for each model. Default: 32", metavar="N", panel=BUDGETS, ge=1)
+    trials: int = setting(
+        32, help="Trials of the search, for each model. Default: 32", metavar="N", panel=BUDGETS, ge=1
+    )
     batch_size: int = setting(64, help="Images a batch. Default: 64", metavar="N", panel=DATA, ge=1)
     workers: int = setting(0, help="Processes that decode. Default: 0", metavar="N", panel=DATA, ge=0, le=1024)
     memory_mb: int = setting(

@@ -16,14 +16,13 @@ from dynvit.bench.searching import search_points
 from dynvit.data import ImageSource
 from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint
-from dynvit.leaderboard.board import Leaderboard
 from dynvit.measurements.accuracy.measure import Recorder, Target
-from dynvit.measurements.base import Measurement, MeasuredPoint, measurements
+from dynvit.measurements.base import MeasuredPoint, Measurement, measurements
 from dynvit.measurements.run import Run
 from dynvit.measurements.runner import Runner
 from dynvit.processes import process_state
 from dynvit.progress import Progress
-from dynvit.report import build_board, read_run, write_pictures
+from dynvit.report import Board, build_board, read_run, write_pictures
 from dynvit.session import OpenModel, Session, open_session
 
 BOARD = "leaderboard.json"
@@ -63,7 +62,7 @@ class Bench:
         check_folder(folder, identity(config, session))
         return cls(config, command, folder, session, source, preparation, asked, point)
 
-    def run(self) -> Leaderboard:
+    def run(self) -> Board:
         """Train what needs training, sweep every model, measure, publish. Continues what a killed run began."""
         state = process_state(self.config.device)
         if state.is_main_process:
@@ -112,7 +111,7 @@ class Bench:
             for opened in models
         }
 
-    def _publish(self, *, write: bool) -> Leaderboard:
+    def _publish(self, *, write: bool) -> Board:
         board = build_board(read_run(self.folder), command=self.command)
         if write:
             board.write(self.folder / BOARD)

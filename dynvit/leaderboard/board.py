@@ -20,11 +20,11 @@ from dynvit.leaderboard.record import (
     Name,
     Percent,
     Pixels,
-    Rule,
     Sha256,
     UtcDate,
 )
 from dynvit.leaderboard.spread import SeedSpread
+from dynvit.units import Rule
 
 SummaryT = TypeVar("SummaryT", bound=Frozen)
 BOARD_VERSION: Literal[2] = 2

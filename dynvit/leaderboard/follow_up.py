@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -54,12 +54,15 @@ def follow_up_key(record_id: str, config: Mapping[str, JsonValue]) -> str:
     >>> follow_up_key("0" * 16, {"batch_size": 8}) == follow_up_key("0" * 16, {"batch_size": 8.0, "note": None})
     True
     """
-    identity: JsonValue = {"record_id": record_id, "question": dict(config)}  # as version 1 called it: keys are for ever
+    identity: JsonValue = {
+        "record_id": record_id,
+        "question": dict(config),
+    }  # as version 1 called it: keys are for ever
     text = json.dumps(canonical(identity), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def from_version_1(line: JsonObject) -> JsonObject:
+def from_version_1(line: dict[str, Any]) -> dict[str, Any]:
     """The frame of a follow-up line of version 1 in today's words; ``result`` is as it was."""
     renamed = {"question": "config", "measured": "result"}
     return {renamed.get(name, name): value for name, value in line.items()} | {"schema_version": SCHEMA_VERSION}

@@ -34,7 +34,6 @@ class _Parsed(Generic[LineT]):
     line: LineT | None
 
 
-
 class LineStore(Generic[LineT]):
     """Measurements in one file. A kill at any moment costs at most the line being written, and no other.
 
@@ -170,6 +169,23 @@ class LineStore(Generic[LineT]):
         elif whole and not whole.endswith(b"\n"):
             file.write(b"\n")
             file.flush()
+
+
+class UnwrittenLines(LineStore[LineT]):
+    """Measurements that nobody wants to keep."""
+
+    def __init__(self, model: type[LineT], named: str = "key") -> None:
+        super().__init__(os.devnull, model, named)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def append(self, line: LineT) -> None:
+        """Nothing is written."""
+
+    def read(self) -> list[LineT]:
+        """Nothing is known."""
+        return []
 
 
 def _lock(file: BinaryIO, path: Path) -> None:

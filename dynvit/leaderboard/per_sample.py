@@ -55,7 +55,7 @@ class PerSampleStore(LineStore[PerSampleResults]):
 
 def read_per_sample(runs: str | os.PathLike[str]) -> dict[str, PerSampleResults]:
     """What is kept beside a ``runs.jsonl``, by record id. Raises: as ``LineStore``."""
-    found = {}
+    found: dict[str, PerSampleResults] = {}
     for name in (VERSION_1, PER_SAMPLE):
         found |= {line.record_id: line for line in PerSampleStore(Path(runs).with_name(name)).read()}
     return found

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVa
 
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.follow_up import FollowUp, follow_up_key, from_version_1
-from dynvit.leaderboard.lines import LineStore
+from dynvit.leaderboard.lines import LineStore, UnwrittenLines
 from dynvit.leaderboard.record import Frozen, JsonObject, Record
-from dynvit.settings import Settings
 from dynvit.point import OperatingPoint
 from dynvit.registry import Registry
+from dynvit.settings import Settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -117,12 +117,10 @@ class Measurement(ABC, Generic[SettingsT, TaskT, ShareT, ResultT, SummaryT]):
 
     # Before anything is measured
 
-    def check(self, session: Session, source: ImageSource) -> None:  # noqa: B027 - most have nothing to check
+    def check(self, session: Session, source: ImageSource) -> None:
         """Find what is wrong before anything is written. ``source``: the reported images. Raises: ``InputError``."""
 
-    def check_model(  # noqa: B027
-        self, label: str, model: DynamicModel, knobs: Mapping[str, BaseDistribution]
-    ) -> None:
+    def check_model(self, label: str, model: DynamicModel, knobs: Mapping[str, BaseDistribution]) -> None:
         """The same for one model, before it is trained. Raises: ``InputError`` that names it."""
 
     def plan(self, session: Session, source: ImageSource) -> Iterator[str]:
@@ -177,14 +175,22 @@ class Measurement(ABC, Generic[SettingsT, TaskT, ShareT, ResultT, SummaryT]):
     # Files
 
     @classmethod
-    def store(cls, folder: Path) -> LineStore[FollowUp[ResultT]]:
-        """The file of this measurement in a run's folder."""
-        return LineStore(folder / f"{cls.name}.jsonl", FollowUp[cls.Result], upgrade=cls.upgrade)  # type: ignore[name-defined]
+    def store(cls, place: Path | None) -> LineStore[FollowUp[ResultT]]:
+        """The file of this measurement in a run's folder, or the file itself; None: lines that nobody keeps."""
+        line: Any = FollowUp[cls.Result]  # type: ignore[name-defined]
+        if place is None:
+            return UnwrittenLines(line)
+        return LineStore(place / f"{cls.name}.jsonl" if place.is_dir() else place, line, upgrade=cls.upgrade)
 
     @classmethod
     def read(cls, folder: Path) -> list[FollowUp[ResultT]]:
         """Every line that a run's folder holds of this measurement. Raises: as ``LineStore``."""
         return cls.store(folder).read()
+
+    @classmethod
+    def recognises(cls, config: Mapping[str, Any]) -> bool:
+        """Whether a line's configuration is one of this measurement's, whatever its file is called."""
+        return config.get("measurement") == cls.name
 
     @classmethod
     def upgrade(cls, line: dict[str, Any]) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from accelerate.utils import broadcast_object_list, gather_object
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 
 from dynvit.leaderboard.follow_up import FollowUp, follow_up_key
 from dynvit.leaderboard.lines import LineStore
-from dynvit.measurements.base import Measurement, MeasuredPoint, Share, Task
+from dynvit.measurements.base import MeasuredPoint, Measurement, Share, Task
 from dynvit.measurements.run import Run
 from dynvit.progress import Progress
 
@@ -59,15 +60,18 @@ def together(share: Share) -> Any:
 
 @dataclass
 class Runner:
-    """Carries out one follow-up measurement. ``lines`` may be shared by several runs of it."""
+    """Carries out one follow-up measurement, into its file in the run's folder or into ``store``."""
 
     measurement: Measurement[Any, Any, Any, Any, Any]
     run: Run
+    store: LineStore[FollowUp[Any]] | None = None
     lines: Lines[FollowUp[Any]] = field(init=False)
 
     def __post_init__(self) -> None:
-        store = self.measurement.store(self.run.folder)
-        self.lines = Lines(self.run, store, lambda: self.measurement.read(self.run.folder))
+        store, read = self.store, None
+        if store is None:
+            store, read = self.measurement.store(self.run.folder), partial(self.measurement.read, self.run.folder)
+        self.lines = Lines(self.run, store, read)
 
     def carry_out(self, points: Sequence[MeasuredPoint]) -> None:
         """Measure what is missing of the points; what a model cannot give is recorded as skipped, with the reason."""

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from dynvit.errors import InputError
-from dynvit.leaderboard.board import Entry, Generated, Leaderboard, MethodSummary, Objective, Setting
+from dynvit.leaderboard.board import Entry, Generated, MethodSummary, Objective, Setting
 from dynvit.leaderboard.front import hypervolume, non_dominated
 from dynvit.leaderboard.paired import Paired, paired
 from dynvit.leaderboard.paper import PaperRow
@@ -14,12 +14,12 @@ from dynvit.leaderboard.per_sample import PerSampleResults
 from dynvit.leaderboard.record import Frozen, JsonObject, Record, is_static
 from dynvit.leaderboard.spread import seed_spreads
 from dynvit.measurements.base import measurements
-from dynvit.report.boards import with_overviews
+from dynvit.report.boards import Board, with_overviews
 from dynvit.report.run_data import RunData
 from dynvit.version import __version__
 
 
-def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -> Leaderboard:
+def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -> Board:
     """The board of the records that report; a sampler's trials (``role: search``) are left out.
 
     Where per-sample results are kept, every record is paired with the static backbone's image by image. Of ``papers``
@@ -45,7 +45,9 @@ def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -
         by_method[record.method.name].append(record)
     ordered = [record for name in sorted(by_method) for record in by_method[name]]
     own = [flag for name in sorted(by_method) for flag in _front(by_method[name])]
-    static = next((run.per_sample[r.record_id] for r in ordered if is_static(r) and r.record_id in run.per_sample), None)
+    static = next(
+        (run.per_sample[r.record_id] for r in ordered if is_static(r) and r.record_id in run.per_sample), None
+    )
     said = {name: kind.summarise(ordered, run.results.get(name, {})) for name, kind in measurements.load_all().items()}
     entries = tuple(
         _entry(record, _against(static, run.per_sample.get(record.record_id)), mine, overall).model_copy(
@@ -54,7 +56,7 @@ def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -
         for record, mine, overall in zip(ordered, own, _front(ordered), strict=True)
     )
     worth = _worth(ordered, objectives)
-    board = Leaderboard(
+    board = Board(
         setting=setting,
         objectives=objectives,
         entries=entries,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from dynvit.leaderboard.board import Leaderboard
 from dynvit.files import write_whole
+from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.follow_up import FollowUp
 from dynvit.leaderboard.per_sample import PerSampleResults
 from dynvit.leaderboard.record import Record

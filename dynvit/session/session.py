@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from optuna.distributions import BaseDistribution
 from torch import nn
 
 from dynvit import checkpoint
@@ -23,10 +25,10 @@ from dynvit.leaderboard.record import CheckpointRecord
 from dynvit.options import options_from_json, options_to_json, parse_options
 from dynvit.processes import find_device
 from dynvit.published import fetch, find
+from dynvit.request import SessionRequest
 from dynvit.session.adopt import adopt
 from dynvit.session.dataset import backbone_for, default_backbone, find_dataset
 from dynvit.session.open_model import OpenModel
-from dynvit.request import SessionRequest
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,14 @@ class Session:
             training_seed=config.training.seed if config.training else None,
             config=config,
         )
+
+    def knobs(self, wanted: Wanted) -> Mapping[str, BaseDistribution]:
+        """What a point of the model sets, by what its checkpoint says of its options; no weight is read."""
+        options = wanted.options
+        if wanted.checkpoint is not None and Path(wanted.checkpoint).is_dir():
+            made_with = checkpoint.read_config(wanted.checkpoint).method.options
+            options = options_from_json(wanted.method.Options, made_with)
+        return wanted.method.knobs(options)
 
     def attach(
         self, wanted: Wanted, backbone: BackboneSpec, trained_in: Path | None = None, seed: int | None = None
@@ -244,6 +254,11 @@ def open_session(request: SessionRequest) -> Session:
         dataset=request.dataset or dataset.name, backbone=name, data_seed=request.data_seed or 0
     )
     return Session(complete, dataset, backbone, dense)
+
+
+def checkpoint_facts(path: str | os.PathLike[str]) -> checkpoint.CheckpointConfig:
+    """What a folder of ``dynvit train`` says of itself. Raises: as ``dynvit.checkpoint.read_config``."""
+    return checkpoint.read_config(path)
 
 
 def _same_options(wanted: Wanted, path: str, made_with: Mapping[str, Any]) -> None:

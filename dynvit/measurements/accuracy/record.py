@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from dynvit.units import GIGA
 from dynvit.interface import OperatingPoint
 from dynvit.leaderboard.interval import wilson
 from dynvit.leaderboard.record import (
@@ -22,6 +21,7 @@ from dynvit.leaderboard.record import (
 from dynvit.measurements.accuracy.evaluate import SampleResults
 from dynvit.measurements.run import Run
 from dynvit.session import OpenModel
+from dynvit.units import GIGA
 
 
 def name_of(opened: OpenModel, point: OperatingPoint, run: Run) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from dynvit.units import GIGA
 from dynvit.data.corruptions import recipe_for
 from dynvit.data.corruptions.loading import CorruptedBatches, Corrupting, Variant, canvas, corrupting_pool
 from dynvit.data.corruptions.ready import open_ready
@@ -19,8 +18,8 @@ from dynvit.data.opening import drawn
 from dynvit.data.pixels import PixelBatch
 from dynvit.data.source import ImageSource
 from dynvit.data.transforms import Preprocessing
-from dynvit.leaderboard.record import saving_lost_pct
 from dynvit.leaderboard.per_sample import images_hash, pack
+from dynvit.leaderboard.record import saving_lost_pct
 from dynvit.measurements.accuracy.evaluate import SampleResults, evaluate
 from dynvit.measurements.accuracy.record import accuracy
 from dynvit.measurements.base import MeasuredPoint, Task
@@ -28,6 +27,7 @@ from dynvit.measurements.corruption.result import GENERATED, PRECOMPUTED, Corrup
 from dynvit.measurements.corruption.settings import CorruptionSettings
 from dynvit.measurements.run import Run
 from dynvit.progress import Progress, clock
+from dynvit.units import GIGA
 
 VERSION = 1  # of the corruptions: rises when one of them makes other pixels
 _TRIED = 8  # images on which the time that a run takes is estimated

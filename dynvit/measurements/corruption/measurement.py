@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.follow_up import FollowUp
@@ -36,7 +36,7 @@ class Corruption(
     Settings = CorruptionSettings
     Result = CorruptionResult
     Summary = CorruptionSummary
-    higher_is_better = {"accuracy_pct": True, "mce_pct": False, "gmacs_drift_pct": False}
+    higher_is_better: ClassVar[Mapping[str, bool]] = {"accuracy_pct": True, "mce_pct": False, "gmacs_drift_pct": False}
 
     def check(self, session: Session, source: ImageSource) -> None:
         """Raises: ``InputError`` for a pre-computed set that is not whole."""
@@ -75,6 +75,11 @@ class Corruption(
         from dynvit.measurements.corruption.measure import CorruptionRun
 
         return CorruptionRun(self._images(run.source, run.session), run).estimate(tasks)
+
+    @classmethod
+    def recognises(cls, config: Mapping[str, Any]) -> bool:
+        """By what only its configurations have."""
+        return config.get("threat") == "corruption"
 
     @classmethod
     def read(cls, folder: Path) -> list[FollowUp[CorruptionResult]]:

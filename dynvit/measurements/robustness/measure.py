@@ -8,13 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import torch
 
-from dynvit.units import GIGA
 from dynvit.data.opening import drawn
 from dynvit.data.source import ImageSource
 from dynvit.interface import DynamicModel, OperatingPoint
 from dynvit.leaderboard.interval import wilson
-from dynvit.leaderboard.record import saving_lost_pct
 from dynvit.leaderboard.per_sample import images_hash, pack, unpack
+from dynvit.leaderboard.record import saving_lost_pct
 from dynvit.measurements.robustness.result import RobustnessResult
 from dynvit.measurements.robustness.settings import RobustnessSettings
 from dynvit.measurements.robustness.tasks import AttackTask, Planner, size_of
@@ -22,6 +21,7 @@ from dynvit.measurements.robustness.under_attack import AttackResults, attack, t
 from dynvit.measurements.run import Run
 from dynvit.options import options_to_json
 from dynvit.progress import Progress, clock
+from dynvit.units import GIGA
 
 Yielded = tuple[AttackTask, AttackResults]
 
@@ -43,7 +43,9 @@ def planner_for(settings: RobustnessSettings, run: Run) -> Planner:
     )
 
 
-def measure(tasks: Sequence[AttackTask], settings: RobustnessSettings, run: Run, progress: Progress) -> Iterator[Yielded]:
+def measure(
+    tasks: Sequence[AttackTask], settings: RobustnessSettings, run: Run, progress: Progress
+) -> Iterator[Yielded]:
     """Each attack; transfers last, one attack on the source for all models that share it."""
     few = images_of(settings, run)
     for task in tasks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.follow_up import from_version_1
@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from dynvit.session import Session
 
 
-class Robustness(
-    Measurement[RobustnessSettings, "AttackTask", "AttackResults", RobustnessResult, RobustnessSummary]
-):
+class Robustness(Measurement[RobustnessSettings, "AttackTask", "AttackResults", RobustnessResult, RobustnessSummary]):
     """Every attack through every variant that a model supports, at a few points of its front."""
 
     name = "robustness"
@@ -41,7 +39,7 @@ class Robustness(
     Summary = RobustnessSummary
     unit = "passes"
     searchable = True
-    higher_is_better = {"accuracy_pct": True, "saving_lost_pct": False}
+    higher_is_better: ClassVar[Mapping[str, bool]] = {"accuracy_pct": True, "saving_lost_pct": False}
 
     def check(self, session: Session, source: ImageSource) -> None:
         """Raises: ``InputError`` for an attack, a preset or a setting that there is not."""
@@ -115,6 +113,11 @@ class Robustness(
         from dynvit.measurements.asked import flat
 
         return {name: value for name, value in flat(self.name, self.settings).items() if name != "masking_checks"}
+
+    @classmethod
+    def recognises(cls, config: Mapping[str, Any]) -> bool:
+        """By what only its configurations have."""
+        return config.get("threat") is None and "attack" in config
 
     @classmethod
     def upgrade(cls, line: dict[str, Any]) -> dict[str, Any] | None:

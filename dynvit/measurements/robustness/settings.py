@@ -31,7 +31,9 @@ class RobustnessSettings(Settings):
     limit: int = setting(
         256, help="Images that are attacked, a fair draw by the data seed. Default: 256", metavar="N", ge=1
     )
-    norm: Literal["linf", "l2"] = setting("linf", flag="--norm", help="Norm of the bound. Default: linf", metavar="NORM")
+    norm: Literal["linf", "l2"] = setting(
+        "linf", flag="--norm", help="Norm of the bound. Default: linf", metavar="NORM"
+    )
     eps: tuple[float, ...] = setting(
         (), flag="--eps", help="Radii, 4/255 or 0.5, of pixels in [0, 1]. Default: the field's grid", metavar="E,E"
     )

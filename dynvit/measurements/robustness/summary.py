@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
 
-from dynvit.leaderboard.interval import wilson
 from dynvit.leaderboard.board import Entry, Leaderboard, Objective
 from dynvit.leaderboard.front import hypervolume, non_dominated
+from dynvit.leaderboard.interval import wilson
 from dynvit.leaderboard.per_sample import Bools, unpack
 from dynvit.leaderboard.record import Amount, Frozen, Name, Percent, Record, is_static
 from dynvit.measurements.robustness.masking import masking_signs

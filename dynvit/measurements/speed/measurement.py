@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.follow_up import FollowUp, from_version_1
@@ -33,7 +33,12 @@ class Speed(Measurement[SpeedSettings, "SpeedTask", "SpeedShare", SpeedResult, S
     Result = SpeedResult
     Summary = SpeedSummary
     shared = False
-    higher_is_better = {"speedup": True, "speedup_share": True, "images_per_s": True, "latency_p50_ms": False}
+    higher_is_better: ClassVar[Mapping[str, bool]] = {
+        "speedup": True,
+        "speedup_share": True,
+        "images_per_s": True,
+        "latency_p50_ms": False,
+    }
 
     def __init__(self, settings: SpeedSettings) -> None:
         super().__init__(settings)
@@ -60,7 +65,9 @@ class Speed(Measurement[SpeedSettings, "SpeedTask", "SpeedShare", SpeedResult, S
         chosen = [at for own in by_model(points) for at in spread_over_front(own, self.settings.points)]
         return list(self._meter(run).tasks(chosen))
 
-    def measure(self, tasks: Sequence[SpeedTask], run: Run, progress: Progress) -> Iterator[tuple[SpeedTask, SpeedShare]]:
+    def measure(
+        self, tasks: Sequence[SpeedTask], run: Run, progress: Progress
+    ) -> Iterator[tuple[SpeedTask, SpeedShare]]:
         """Each batch size, as it is done."""
         return self._meter(run).measure(tasks, progress)
 
@@ -75,6 +82,11 @@ class Speed(Measurement[SpeedSettings, "SpeedTask", "SpeedShare", SpeedResult, S
     def better(self, task: SpeedTask, share: SpeedShare, line: FollowUp[SpeedResult]) -> bool:
         """Where the machine is quieter now, the new line stands in the place of the old."""
         return line.result is None or len(share.timing.comparison.valid) > (line.result.rounds_valid or 0)
+
+    @classmethod
+    def recognises(cls, config: Mapping[str, Any]) -> bool:
+        """By what only its configurations have."""
+        return "batch_size" in config
 
     @classmethod
     def upgrade(cls, line: dict[str, Any]) -> dict[str, Any]:
