@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from dynvit.attacks.presets import Trial
-from dynvit.attacks.threat import Norm, Threat, read_eps
+from dynvit.attacks import AttackSpec, Threat
+from dynvit.attacks.radius import Norm, read_eps
 from dynvit.backbones.weights import sha256_of
 from dynvit.checkpoint import WEIGHTS
 from dynvit.data.corruptions import SEVERITIES, select
@@ -154,7 +154,7 @@ class BenchConfig(BaseModel):
             raise ValueError("attack 1 point of each arm or more, or all")
         return points
 
-    def attacks(self) -> tuple[Trial, ...]:
+    def attacks(self) -> tuple[AttackSpec, ...]:
         """The attacks that are asked for, the smallest radius first.
 
         Raises: ``InputError`` for one that there is not.

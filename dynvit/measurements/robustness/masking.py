@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
-from dynvit.attacks import Threat, attacks
+from dynvit.attacks import attacks
 from dynvit.leaderboard.record import Record, RobustnessRecord, is_static
 from dynvit.measurements.robustness.masking_signs import Measured, findings
 from dynvit.measurements.robustness.summary import comparable, said, unbounded
@@ -70,13 +70,14 @@ def _measured(record: Record) -> list[Measured]:
         steps = None if attacks.get(attack.attack).black_box else int(attack.settings.get("steps") or 1)  # type: ignore[arg-type]
         found = Measured(
             attack.attack,
-            Threat("linf" if attack.norm == "linf" else "l2", attack.eps),
+            attack.norm,
+            attack.eps,
             attack.accuracy_pct,
             steps,
             unbounded(attack.norm, attack.eps, record.preprocessing.image_size),
             json.dumps(attack.settings, sort_keys=True),
         )
-        key = (found.attack, found.threat, found.settings)
+        key = (found.attack, found.norm, found.eps, found.settings)
         if key not in strongest or found.accuracy_pct < strongest[key].accuracy_pct:
             strongest[key] = found
     return list(strongest.values())

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
 
-from dynvit.attacks.presets import Trial
+from dynvit.attacks import AttackSpec
 from dynvit.bench.config import BenchConfig
 from dynvit.budgets import GIGA
 from dynvit.data.opening import drawn
@@ -76,9 +76,9 @@ class Attacker:
             for group in _together(job for job in todo if job.source is not None):
                 self._transfer(group, progress)
 
-    def robust_pct(self, subject: Subject, trial: Trial) -> float:
+    def robust_pct(self, subject: Subject, trial: AttackSpec) -> float:
         """Accuracy under one attack through the gates, worst of its variants: what a search asks."""
-        wanted = [job for job in jobs(subject, [trial], None, checks=False) if job.spec.aim == "misclassify"]
+        wanted = [job for job in jobs(subject, [trial], None, checks=False) if job.spec.criterion == "misclassify"]
         self.run([job for job in wanted if job.spec.variant in ("adaptive", "soft")])
         found = [self.known[key].measured for key in map(self._key, wanted) if key in self.known]
         left = [unpack(measured.right, measured.n) for measured in found if measured.right is not None]
@@ -139,13 +139,13 @@ class Attacker:
             threat="transfer" if job.source else "black-box" if spec.attack.black_box else "white-box",
             norm=spec.threat.norm,
             eps=spec.threat.eps,
-            attack=job.name,
+            attack=job.spec.name,
             settings=options_to_json(spec.attack),
             adaptive=spec.variant in ("adaptive", "soft") and not spec.attack.black_box,
             n=n,
             accuracy_pct=100 * correct / n,
             gmacs_mean_under_attack=float(macs),
-            goal=spec.aim,
+            goal=spec.criterion,
             variant=spec.variant,
             accuracy_ci95_low_pct=low,
             accuracy_ci95_high_pct=high,
@@ -246,8 +246,8 @@ class _Told:
 
 
 def _said(job: Job) -> str:
-    goal = "" if job.spec.aim == "misclassify" else f" {job.spec.aim}"
-    return f"{job.name} {job.spec.threat.norm} {job.spec.threat.eps:.3g} {job.spec.variant}{goal}"
+    goal = "" if job.spec.criterion == "misclassify" else f" {job.spec.criterion}"
+    return f"{job.spec.name} {job.spec.threat.norm} {job.spec.threat.eps:.3g} {job.spec.variant}{goal}"
 
 
 def _together(transfers: Iterable[Job]) -> list[list[Job]]:
@@ -255,7 +255,7 @@ def _together(transfers: Iterable[Job]) -> list[list[Job]]:
 
     def key(job: Job) -> tuple[object, ...]:
         assert job.source is not None
-        return job.name, job.spec, job.source.record.record_id, job.subject.arm.preprocessing
+        return job.spec, job.source.record.record_id, job.subject.arm.preprocessing
 
     groups: dict[tuple[object, ...], list[Job]] = {}
     for job in transfers:

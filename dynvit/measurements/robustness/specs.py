@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from dynvit.attacks import Norm, Threat, attacks
+from dynvit.attacks import AttackSpec, Norm, Threat, attacks
 from dynvit.attacks.pgd import PGD
-from dynvit.attacks.presets import PRESETS, Trial, preset
+from dynvit.attacks.presets import PRESETS, preset
 from dynvit.attacks.square import Square
 from dynvit.errors import InputError, unknown
 from dynvit.options import parse_options
@@ -26,12 +26,12 @@ def trials_of(
     eps: Sequence[float] = (),
     options: Mapping[str, Sequence[str]] | None = None,
     large_images: bool = False,
-) -> tuple[Trial, ...]:
+) -> tuple[AttackSpec, ...]:
     """Presets as they are; attacks at every radius, the field's ladder where none is given. The smallest radius first.
 
     Raises: ``InputError`` for a name that is neither, a norm or radius that is none, an option of an attack not asked.
     """
-    given, trials = dict(options or {}), list[Trial]()
+    given, trials = dict(options or {}), list[AttackSpec]()
     for name in given:
         if name not in names:
             raise InputError(f"attack {name!r} is not run: --robustness has {', '.join(names) or 'nothing'}")
@@ -45,16 +45,16 @@ def trials_of(
                 raise InputError(f"preset {name!r} has its own settings: name its attacks instead")
             if norm != "linf":
                 raise InputError(f"preset {name!r} has its own norm: leave out --norm, or name attacks instead")
-            trials += preset(name).trials
+            trials += preset(name).specs
         elif name in attacks.names():
             attack = parse_options(attacks.get(name), given.get(name, ()))
-            trials += [Trial(name, attack, threat) for threat in threats]
+            trials += [AttackSpec(name, attack, threat) for threat in threats]
         else:
             raise unknown("attack or preset", name, [*attacks.names(), *PRESETS])
     return tuple(sorted(dict.fromkeys(trials), key=lambda trial: (trial.threat.norm, trial.threat.eps)))
 
 
-def search_trial(trials: Sequence[Trial]) -> Trial:
+def search_trial(trials: Sequence[AttackSpec]) -> AttackSpec:
     """The one attack that a search looks at: at the middle radius, the one of the most steps with gradients.
 
     At the smallest radii nothing falls and at the largest everything, so neither would tell points apart.
@@ -64,15 +64,15 @@ def search_trial(trials: Sequence[Trial]) -> Trial:
     return max(there, key=lambda trial: (not trial.attack.black_box, getattr(trial.attack, "steps", 1)))
 
 
-def masking_checks(trials: Sequence[Trial], size: Sequence[int]) -> Iterator[Trial]:
+def masking_checks(trials: Sequence[AttackSpec], size: Sequence[int]) -> Iterator[AttackSpec]:
     """What tells robustness from masking, at each norm's largest radius: fewer steps, no gradient, no bound."""
     for norm in sorted({trial.threat.norm for trial in trials}):
         those = [trial for trial in trials if trial.threat.norm == norm]
         top = max((trial.threat for trial in those), key=lambda threat: threat.eps)
         if top.eps == 0:
             continue
-        yield Trial("pgd", PGD(steps=FEW_STEPS), top)
+        yield AttackSpec("pgd", PGD(steps=FEW_STEPS), top)
         if not any(trial.attack.black_box and trial.threat == top for trial in those):
-            yield Trial("square", Square(queries=FEW_QUERIES), top)
+            yield AttackSpec("square", Square(queries=FEW_QUERIES), top)
         everything = 0.5 if norm == "linf" else math.ceil(0.5 * math.sqrt(3 * math.prod(size)))
-        yield Trial("pgd", PGD(), Threat(norm, everything))
+        yield AttackSpec("pgd", PGD(), Threat(norm, everything))

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from dynvit.attacks.presets import Trial
+from dynvit.attacks import AttackSpec
+from dynvit.attacks.spec import Variant
 from dynvit.interface import OperatingPoint
 from dynvit.leaderboard.front import non_dominated
 from dynvit.leaderboard.record import JsonObject, Record
 from dynvit.measurements.robustness.specs import masking_checks
-from dynvit.measurements.robustness.under_attack import AttackSpec
-from dynvit.measurements.robustness.variants import Variant, compute_climbs, variants_of
+from dynvit.measurements.robustness.variants import compute_has_gradient, variants_of
 from dynvit.options import options_to_json
 from dynvit.session.open_model import OpenModel
 
@@ -34,7 +34,6 @@ class Job:
     """One attack on one point. ``source`` is what is climbed in its place (a transfer)."""
 
     subject: Subject
-    name: str
     spec: AttackSpec
     source: Subject | None = None
 
@@ -42,11 +41,11 @@ class Job:
         """All that its answer depends on, beside the record. ``images`` says which were attacked."""
         threat = self.spec.threat
         return {
-            "attack": self.name,
+            "attack": self.spec.name,
             "settings": options_to_json(self.spec.attack),
             "norm": threat.norm,
             "eps": threat.eps,
-            "goal": self.spec.aim,
+            "goal": self.spec.criterion,
             "variant": self.spec.variant,
             "images": images,
             "source": self.source.record.record_id if self.source else None,
@@ -69,7 +68,7 @@ def chosen(subjects: Sequence[Subject], count: int | None) -> list[Subject]:
 
 
 def jobs(
-    subject: Subject, trials: Sequence[Trial], source: Subject | None, *, checks: bool, slows: bool = True
+    subject: Subject, trials: Sequence[AttackSpec], source: Subject | None, *, checks: bool, slows: bool = True
 ) -> Iterator[Job]:
     """Every attack on a point: on accuracy in all variants, on compute, from the static backbone, and the checks.
 
@@ -82,11 +81,11 @@ def jobs(
         if trial.attack.black_box:
             continue
         if source is not None and source is not subject and size_of(source) == size_of(subject):
-            yield Job(subject, trial.name, AttackSpec(trial.attack, trial.threat, variant="transfer"), source)
+            yield Job(subject, trial.of(variant="transfer"), source)
         if slows and not trial.attack.labels_only:
             slow: Variant = "adaptive" if arm.method.adaptive_cost else "static"
-            yield Job(subject, trial.name, AttackSpec(trial.attack, trial.threat, "slowdown", slow))
-            yield Job(subject, trial.name, AttackSpec(trial.attack, trial.threat, "slowdown-keep-label", slow))
+            yield Job(subject, trial.of(criterion="slowdown", variant=slow))
+            yield Job(subject, trial.of(criterion="slowdown-keep-label", variant=slow))
     blind = all(trial.attack.black_box for trial in trials)  # as is advised where there is no gradient
     if checks:
         for check in masking_checks(trials, size_of(subject)):
@@ -98,7 +97,7 @@ def slows(subject: Subject) -> bool:
     """Whether a slowdown of a point can be told: images that cost alike have none, others need a gradient."""
     model = subject.arm.model
     device = next(model.parameters()).device
-    climbs = not subject.arm.method.adaptive_cost or compute_climbs(
+    climbs = not subject.arm.method.adaptive_cost or compute_has_gradient(
         model, subject.point, torch.rand(1, 3, *size_of(subject), device=device)
     )
     if not climbs:
@@ -125,5 +124,5 @@ def size_of(subject: Subject) -> tuple[int, int]:
     return side, side
 
 
-def _job(subject: Subject, trial: Trial, variant: Variant) -> Job:
-    return Job(subject, trial.name, AttackSpec(trial.attack, trial.threat, variant=variant))
+def _job(subject: Subject, trial: AttackSpec, variant: Variant) -> Job:
+    return Job(subject, trial.of(variant=variant))
