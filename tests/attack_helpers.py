@@ -1,4 +1,4 @@
-"""A small model that is easily fooled, images that it answers, and its answers as predictions."""
+"""A small model that is easily fooled, images with its labels, and its answers as predictions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def small_model(side: int, classes: int = 6) -> nn.Sequential:
     flat = 8 * (side - 2) ** 2
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.GELU(), nn.Flatten(), nn.Linear(flat, classes)).eval()
     with torch.no_grad():
-        model[0].weight.mul_(10)  # well bent: on a straight one every attack is optimal
+        model[0].weight.mul_(10)  # strongly nonlinear: on a linear model every attack is optimal
     return model
 
 

@@ -94,7 +94,7 @@ def test_gradient_attacks_with_random_starts_succeed_as_often(
     apgd = evasion.AutoProjectedGradientDescent(peer(), **given, max_iter=20, eps_step=2 * eps, nb_random_init=1)
     for theirs, attack in ((pgd, PGD(steps=20)), (apgd, APGD(steps=20))):
         peers = success_pct(torch.from_numpy(theirs.generate(images.numpy(), labels.numpy())), labels)
-        assert 20 < peers < 90, "a set on which every attack does the same tells nothing"
+        assert 20 < peers < 90, "a set on which every attack does the same shows nothing"
         assert success_pct(ours(attack, images, labels, threat), labels) == pytest.approx(peers, abs=1.0)
 
 
@@ -106,7 +106,7 @@ def test_square_succeeds_as_often(norm: Norm, eps: float, photos: tuple[Tensor, 
     peers = success_pct(torch.from_numpy(theirs.generate(images.numpy(), labels.numpy())), labels)
     found = success_pct(ours(Square(queries=151, area=0.3), images, labels, Threat(norm, eps)), labels)
     assert 20 < peers < 90
-    # The peer never draws the last place of a window, and under L2 keeps an image where it is for good once its first
-    # point is no better than the clean one.
+    # The peer never draws the last position of a window, and under L2 never changes an image whose first point is no
+    # better than the clean one.
     assert found > peers - 3.0
     assert found < peers + (5.0 if norm == "linf" else 20.0)

@@ -1,4 +1,4 @@
-"""Robustness at an operating point: laws of what attacks leave of accuracy and compute, on models of a few numbers."""
+"""Robustness at an operating point: what attacks do to accuracy and compute, on models of a few parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dynvit import cost
-from dynvit.attacks import Threat
+from dynvit.attacks import AttackSpec, Threat
 from dynvit.attacks.apgd import APGD
 from dynvit.attacks.fgsm import FGSM
 from dynvit.attacks.pgd import PGD
@@ -19,8 +19,8 @@ from dynvit.data.pixels import PixelBatch
 from dynvit.errors import InputError
 from dynvit.interface import DynamicModel, OperatingPoint, Prediction, Usage
 from dynvit.measurements.robustness.gradient import check_gradient
-from dynvit.measurements.robustness.under_attack import AttackResults, AttackSpec, attack, transfer, untouched
-from dynvit.measurements.robustness.variants import compute_climbs, variants_of
+from dynvit.measurements.robustness.under_attack import AttackResults, attack, transfer, untouched
+from dynvit.measurements.robustness.variants import compute_has_gradient, variants_of
 from dynvit.ops.gates import straight_through
 from dynvit.testing import Subject
 from dynvit_methods.dvt import DVTOptions
@@ -73,24 +73,24 @@ TIGHT, WIDE = Threat("linf", 0.03), Threat("l2", 2.0)
 @pytest.mark.parametrize("name", ATTACKS)
 @pytest.mark.parametrize("threat", [TIGHT, WIDE], ids=["linf", "l2"])
 def test_no_image_is_right_under_attack_that_is_wrong_clean(name: str, threat: Threat) -> None:
-    found = run(AttackSpec(ATTACKS[name], threat))
+    found = run(AttackSpec(name, ATTACKS[name], threat))
     assert not (found.right & ~found.clean_right).any()
     assert found.clean_right.sum() == N - N // 4
     assert found.right.sum() < found.clean_right.sum()
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-@pytest.mark.parametrize("aim", ["misclassify", "slowdown", "slowdown-keep-label"])
-def test_a_ball_of_no_radius_is_the_clean_image(name: str, aim: str) -> None:
-    found = run(AttackSpec(ATTACKS[name], Threat("linf", 0.0), aim))  # type: ignore[arg-type]
+@pytest.mark.parametrize("criterion", ["misclassify", "slowdown", "slowdown-keep-label"])
+def test_a_ball_of_no_radius_is_the_clean_image(name: str, criterion: str) -> None:
+    found = run(AttackSpec(name, ATTACKS[name], Threat("linf", 0.0), criterion))  # type: ignore[arg-type]
     assert (found.right == found.clean_right).all()
     assert (found.macs == found.clean_macs).all()
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-@pytest.mark.parametrize("aim", ["misclassify", "slowdown-keep-label"])
-def test_neither_batch_nor_order_changes_an_image(name: str, aim: str) -> None:
-    spec = AttackSpec(ATTACKS[name], TIGHT, aim)  # type: ignore[arg-type]
+@pytest.mark.parametrize("criterion", ["misclassify", "slowdown-keep-label"])
+def test_neither_batch_nor_order_changes_an_image(name: str, criterion: str) -> None:
+    spec = AttackSpec(name, ATTACKS[name], TIGHT, criterion)  # type: ignore[arg-type]
     whole = run(spec)
     parts = run(spec, batches(5, list(reversed(range(N)))))
     assert parts.ids != whole.ids
@@ -101,7 +101,7 @@ def test_neither_batch_nor_order_changes_an_image(name: str, aim: str) -> None:
 
 
 def test_processes_share_the_images_and_lose_none() -> None:
-    spec = AttackSpec(ATTACKS["pgd"], TIGHT)
+    spec = AttackSpec("pgd", ATTACKS["pgd"], TIGHT)
     every = batches(5)
     whole, even, odd = run(spec, every), run(spec, every[::2]), run(spec, every[1::2])
     merged, again = whole.merged([]), even.merged([odd])
@@ -110,64 +110,68 @@ def test_processes_share_the_images_and_lose_none() -> None:
 
 
 def test_a_slowdown_raises_macs_and_may_keep_the_label() -> None:
-    free = run(AttackSpec(PGD(steps=10), Threat("linf", 0.1), "slowdown"))
-    kept = run(AttackSpec(PGD(steps=10), Threat("linf", 0.1), "slowdown-keep-label"))
-    dear = 2 * 192 * 4
+    free = run(AttackSpec("pgd", PGD(steps=10), Threat("linf", 0.1), "slowdown"))
+    kept = run(AttackSpec("pgd", PGD(steps=10), Threat("linf", 0.1), "slowdown-keep-label"))
+    highest = 2 * 192 * 4
     assert (free.macs >= free.clean_macs).all()
-    assert free.clean_macs.mean() < 0.9 * dear
-    assert free.macs.mean() > 0.99 * dear
+    assert free.clean_macs.mean() < 0.9 * highest
+    assert free.macs.mean() > 0.99 * highest
     assert kept.clean_macs.mean() < kept.macs.mean() <= free.macs.mean()
-    assert (kept.right == kept.clean_right).all()  # the answer is the clean one, so it is as right as that
+    assert (kept.right == kept.clean_right).all()  # the answer is the clean one, so it is as correct as that
 
 
-def test_the_cheap_images_of_a_cascade_are_made_to_stay() -> None:
+def test_a_slowdown_keeps_images_of_a_cascade_from_leaving_early() -> None:
     model = Subject.of("dvt", options=DVTOptions(grids=(2, 4))).model().float()
     [batch] = batches()
     sure = model.predict(batch.images, OperatingPoint(threshold_1=1.0)).scores[0]
     point = OperatingPoint(threshold_1=float(sure.median()))
-    found = attack(model, point, [batch], AttackSpec(PGD(steps=10), Threat("linf", 0.1), "slowdown"))
+    found = attack(model, point, [batch], AttackSpec("pgd", PGD(steps=10), Threat("linf", 0.1), "slowdown"))
     first, both = model.exit_macs()
     assert set(found.clean_macs) == {first, both}
     assert (found.macs >= found.clean_macs).all()
     assert (found.macs == both).mean() > 0.8 > (found.clean_macs == both).mean()
 
 
-@pytest.mark.parametrize(("aim", "variant"), [("slowdown", "adaptive"), ("misclassify", "soft")])
-def test_apgd_climbs_what_a_cascade_says_in_float64(aim: str, variant: str) -> None:
+@pytest.mark.parametrize(("criterion", "variant"), [("slowdown", "adaptive"), ("misclassify", "soft")])
+def test_apgd_attacks_a_cascade_whose_confidences_are_float64(criterion: str, variant: str) -> None:
     model = Subject.of("dvt", options=DVTOptions(grids=(2, 4))).model().float()
     point = OperatingPoint(threshold_1=0.2)
-    spec = AttackSpec(APGD(steps=6), Threat("linf", 0.1), aim, variant)  # type: ignore[arg-type]
+    spec = AttackSpec("apgd", APGD(steps=6), Threat("linf", 0.1), criterion, variant)  # type: ignore[arg-type]
     found = attack(model, point, batches(), spec)
-    assert (found.macs >= found.clean_macs).all() or aim == "misclassify"
+    assert (found.macs >= found.clean_macs).all() or criterion == "misclassify"
 
 
 def test_apgd_raises_macs_as_pgd_does() -> None:
-    pgd, apgd = (run(AttackSpec(given, TIGHT, "slowdown")).macs.mean() for given in (PGD(steps=20), APGD(steps=20)))
-    assert apgd >= 0.97 * pgd > run(AttackSpec(PGD(steps=20), TIGHT, "slowdown")).clean_macs.mean()
+    pgd, apgd = (
+        run(AttackSpec("pgd", given, TIGHT, "slowdown")).macs.mean() for given in (PGD(steps=20), APGD(steps=20))
+    )
+    assert apgd >= 0.97 * pgd > run(AttackSpec("pgd", PGD(steps=20), TIGHT, "slowdown")).clean_macs.mean()
 
 
-def test_what_is_handed_on_was_attacked_to_the_end() -> None:
-    problem = Gated()
+def test_transfer_attacks_without_early_stopping() -> None:
+    target = Gated()
     with torch.no_grad():
-        for parameter in problem.parameters():
+        for parameter in target.parameters():
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)))
-    hasty, patient = (
-        transfer(Gated(), POINT, [(problem, POINT)], batches(), AttackSpec(APGD(steps=20, early_stop=early), WIDE))[0]
+    stopped, complete = (
+        transfer(
+            Gated(), POINT, [(target, POINT)], batches(), AttackSpec("apgd", APGD(steps=20, early_stop=early), WIDE)
+        )[0]
         for early in (True, False)
     )
-    assert (hasty.right == patient.right).all()
+    assert (stopped.right == complete.right).all()
 
 
-def test_what_costs_alike_is_not_slowed_down() -> None:
+def test_images_of_equal_cost_are_not_slowed_down() -> None:
     model = Subject.of("topk").model()
     assert variants_of(model, PGD(), "slowdown", adaptive_cost=False) == ("static",)
-    assert not compute_climbs(model, OperatingPoint(keep_ratio=0.5), torch.rand(1, 3, 8, 8).double())
+    assert not compute_has_gradient(model, OperatingPoint(keep_ratio=0.5), torch.rand(1, 3, 8, 8).double())
     found = untouched(Gated(), POINT, batches(7))
     assert (found.macs == found.clean_macs).all()
     assert (found.right == found.clean_right).all()
 
 
-REPLAYING = {
+FROZEN = {
     "topk": OperatingPoint(keep_ratio=0.5),
     "random": OperatingPoint(keep_ratio=0.5),
     "dynamicvit": OperatingPoint(keep_ratio=0.5),
@@ -175,10 +179,10 @@ REPLAYING = {
 }
 
 
-@pytest.mark.parametrize("name", REPLAYING)
-def test_decisions_are_taken_again_whatever_the_image(name: str) -> None:
+@pytest.mark.parametrize("name", FROZEN)
+def test_frozen_gates_keep_their_decisions_on_any_image(name: str) -> None:
     options = {"options": DVTOptions(grids=(2, 4))} if name == "dvt" else {}
-    model, point = Subject.of(name, **options).model(), REPLAYING[name]
+    model, point = Subject.of(name, **options).model(), FROZEN[name]
     assert "frozen gates" in model.supports
     images = torch.rand(4, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
@@ -190,7 +194,7 @@ def test_decisions_are_taken_again_whatever_the_image(name: str) -> None:
     assert variants_of(model, PGD(), "misclassify", adaptive_cost=True)[-1] == "frozen"
 
 
-def test_the_soft_variant_of_a_cascade_weighs_every_exit() -> None:
+def test_the_surrogate_logits_of_a_cascade_have_a_gradient_at_every_exit() -> None:
     model = Subject.of("dvt", options=DVTOptions(grids=(2, 4))).model()
     images = torch.rand(3, 3, 8, 8, dtype=torch.float64).requires_grad_()
     point = OperatingPoint(threshold_1=0.0)  # all leave at the first exit
@@ -206,18 +210,20 @@ def test_the_soft_variant_of_a_cascade_weighs_every_exit() -> None:
     assert of_logits is None or of_logits.abs().sum() == 0
 
 
-def test_one_attack_on_another_model_judges_many() -> None:
-    source, problem = Gated(), Gated()
+def test_one_attack_on_a_source_evaluates_many_targets() -> None:
+    source, other = Gated(), Gated()
     with torch.no_grad():
-        problem.hidden.weight.zero_()
-    found = transfer(source, POINT, [(source, POINT), (problem, POINT)], batches(7), AttackSpec(PGD(steps=5), TIGHT))
-    own = run(AttackSpec(replace(PGD(steps=5), early_stop=True), TIGHT), batches(7))
+        other.hidden.weight.zero_()
+    found = transfer(
+        source, POINT, [(source, POINT), (other, POINT)], batches(7), AttackSpec("pgd", PGD(steps=5), TIGHT)
+    )
+    own = run(AttackSpec("pgd", replace(PGD(steps=5), early_stop=True), TIGHT), batches(7))
     assert (found[0].right == own.right).all()  # against itself it is the attack
     assert (found[1].right <= found[1].clean_right).all()
     assert found[1].right.sum() > found[0].right.sum()
 
 
-def test_images_that_the_attack_wins_and_the_model_does_not_lose_are_attacked_to_the_end() -> None:
+def test_images_that_predict_still_classifies_correctly_are_attacked_to_the_end() -> None:
     """A model whose executed form is a little surer than its differentiable one, as rounding may make it."""
 
     class Surer(Gated):
@@ -229,11 +235,11 @@ def test_images_that_the_attack_wins_and_the_model_does_not_lose_are_attacked_to
             bonus = 0.5 * torch.nn.functional.one_hot(clean.labels[near], 4)
             return Prediction(found.logits + bonus, found.usage)
 
-    [batch], model, hasty = batches(), Surer(), PGD(steps=20, early_stop=True)
+    [batch], model, stopping = batches(), Surer(), PGD(steps=20, early_stop=True)
     threat = Threat("linf", 0.03)
-    alone = hasty(lambda images, _: model(images, POINT), batch.images, batch.labels, batch.ids, threat)
+    alone = stopping(lambda images, _: model(images, POINT), batch.images, batch.labels, batch.ids, threat)
     left = model.predict(alone, POINT).logits.argmax(1) == batch.labels
-    found = run(AttackSpec(PGD(steps=20), threat), model=model)
+    found = run(AttackSpec("pgd", PGD(steps=20), threat), model=model)
     assert found.right.sum() < left.sum()
 
 
@@ -255,4 +261,4 @@ def test_a_gate_that_cuts_the_gradient_is_named() -> None:
     check_gradient(Gated(passes=False), POINT, images, "gated")  # the other path still carries one
     with pytest.raises(InputError, match=r"'cut' gives an attack no gradient: .* beyond rounding, which cuts it"):
         check_gradient(Cut(), POINT, images, "cut")
-    assert not compute_climbs(Gated(passes=False), POINT, images)
+    assert not compute_has_gradient(Gated(passes=False), POINT, images)

@@ -1,4 +1,4 @@
-"""Auto-PGD: projected gradient ascent with momentum that chooses its own steps, image by image.
+"""Auto-PGD: projected gradient ascent with momentum that adapts its step size, image by image.
 
 Croce & Hein 2020 (arXiv 2003.01690), algorithm 1; section and equation numbers below are that paper's.
 """
@@ -23,7 +23,7 @@ from dynvit.errors import InputError
 
 @dataclass(frozen=True)
 class Schedule:
-    """What a run is set to. ``rho``: the least share of steps that must have raised the loss between checkpoints."""
+    """Settings of a run. ``rho``: the share of steps between checkpoints that must have raised the loss."""
 
     steps: int
     momentum: float
@@ -32,17 +32,20 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if self.steps < 1:
-            raise InputError(f"apgd takes 1 step at least: steps={self.steps}")
+            raise InputError(f"steps of apgd must be 1 or more, got {self.steps}")
         if not (0 < self.momentum <= 1 and 0 <= self.rho <= 1):
-            raise InputError(f"apgd's momentum={self.momentum:g} and rho={self.rho:g} are shares of 1")
+            raise InputError(
+                f"momentum of apgd must be in (0, 1] and rho in [0, 1], got {self.momentum:g} and {self.rho:g}"
+            )
 
 
 @dataclass(frozen=True)
 class APGD(Attack):
-    """Ascent of the goal's loss (cross-entropy: APGD-CE) from ``restarts`` starts drawn evenly from the ball.
+    """Ascent of the criterion's loss (cross-entropy: APGD-CE) from ``restarts`` starts drawn uniformly from the ball.
 
-    ``steps`` passes there and back and one forward pass for each start. Keeps the image of the highest score. Images
-    won are not started again; ``early_stop`` drops them at once, which saves passes and leaves their margin small.
+    Each start takes ``steps`` forward and backward passes and one forward pass. The image of the highest score is kept.
+    Successful images are not restarted; ``early_stop`` drops them at once, which saves passes and leaves their margin
+    small.
     """
 
     steps: int = 100
@@ -51,22 +54,22 @@ class APGD(Attack):
     rho: float = 0.75
     early_stop: bool = False
     seed: int = 0
-    summary: ClassVar[str] = "Auto-PGD on cross-entropy, chooses its own steps; linf, l2"
+    summary: ClassVar[str] = "Auto-PGD on cross-entropy, adapts its step size; linf, l2"
 
     def __post_init__(self) -> None:
         if self.restarts < 1:
-            raise InputError(f"apgd takes 1 start at least: restarts={self.restarts}")
+            raise InputError(f"restarts of apgd must be 1 or more, got {self.restarts}")
         self._schedule()
 
     def search(self, problem: AttackProblem) -> Tensor:
         """All starts, one after the other. Shape: (B, C, H, W)."""
         best = Best(problem)
         for restart in range(self.restarts):
-            rows = problem.rows[~best.won]
+            rows = problem.rows[~best.successful]
             if not len(rows):
                 break
-            begin = problem.threat.start(problem.clean[rows], draws(problem.ids_of(rows), self.seed, "start", restart))
-            ascend(problem, best, rows, begin, self._schedule(), lambda rows: problem.goal)
+            start = problem.threat.start(problem.clean[rows], draws(problem.ids_of(rows), self.seed, "start", restart))
+            ascend(problem, best, rows, start, self._schedule(), lambda rows: problem.criterion)
         return best.images
 
     def _schedule(self) -> Schedule:
@@ -74,7 +77,7 @@ class APGD(Attack):
 
 
 def checkpoints(steps: int) -> Sequence[int]:
-    """After which steps the step sizes are looked at: w_j = ⌈p_j·steps⌉ (§3.1).
+    """The steps after which step sizes are checked: w_j = ⌈p_j·steps⌉ (§3.1).
 
     p_0 = 0, p_1 = 0.22, p_(j+1) = p_j + max(p_j − p_(j−1) − 0.03, 0.06).
 
@@ -90,8 +93,8 @@ def checkpoints(steps: int) -> Sequence[int]:
 
 @dataclass(frozen=True)
 class _State:
-    """Where each image stands. ``top``: at the highest loss so far; ``size``: η; ``rises`` since the last checkpoint,
-    ``mark`` the highest loss at it, ``kept`` whether it left η as it was."""
+    """The state of each image. ``top``: at the highest loss so far; ``size``: η; ``rises``: steps since the last
+    checkpoint that raised the loss; ``mark``: the highest loss at that checkpoint; ``kept``: whether it kept η."""
 
     rows: Tensor
     clean: Tensor
@@ -132,7 +135,7 @@ class _State:
 
     def checked(self, period: int, rho: float) -> _State:
         """At a checkpoint: η is halved where too few steps rose (condition 1), or where neither η nor the highest loss
-        has changed since the last one (condition 2); those images go back to their top, at rest."""
+        has changed since the last one (condition 2); those images restart from their top without momentum."""
         halved = (self.rises < rho * period) | (self.kept & (self.top_loss <= self.mark))
         return replace(
             self,
@@ -151,44 +154,50 @@ def ascend(
     problem: AttackProblem,
     best: Best,
     rows: Tensor,
-    begin: Tensor,
+    start: Tensor,
     schedule: Schedule,
-    goal_of: Callable[[Tensor], Criterion],
+    criterion_of: Callable[[Tensor], Criterion],
 ) -> None:
-    """One run from ``begin`` on some rows; what it sees goes to ``best``. ``goal_of`` gives the goal of some rows.
+    """One run on some of the images; the best images that it finds go to ``best``.
 
-    Shape: rows (b,), begin (b, C, H, W).
+    Args:
+        problem: what is attacked.
+        best: updated in place.
+        rows: the images' indices, (b,).
+        start: where the run starts, (b, C, H, W).
+        schedule: the settings.
+        criterion_of: the criterion of some rows.
     """
     threat, marks = problem.threat, [0, *checkpoints(schedule.steps)]
-    look = problem.climb(begin, rows, goal_of(rows))
-    best.see(rows, begin, look.score)
-    at, zero = (begin, look.loss, look.gradient), torch.zeros_like(look.loss)
-    size = begin.new_full((len(begin), 1, 1, 1), 2 * threat.eps)  # the loss may be wider than the images
+    evaluation = problem.evaluate(start, rows, criterion_of(rows))
+    best.update(rows, start, evaluation.score)
+    at, zero = (start, evaluation.loss, evaluation.gradient), torch.zeros_like(evaluation.loss)
+    size = start.new_full((len(start), 1, 1, 1), 2 * threat.eps)  # the loss may be of a wider type than the images
     state = _State(
         rows,
         problem.clean[rows],
-        begin,
-        begin,
+        start,
+        start,
         *at[1:],
         *at,
         size,
         zero,
-        look.loss,
+        evaluation.loss,
         torch.zeros_like(rows, dtype=torch.bool),
     )
     for step in range(1, schedule.steps + 1):
         if schedule.early_stop:
-            state = state.of(~best.won[state.rows])
+            state = state.of(~best.successful[state.rows])
             if not len(state.rows):
                 return
         images = state.stepped(threat, 1.0 if step == 1 else schedule.momentum)
-        goal = goal_of(state.rows)
+        criterion = criterion_of(state.rows)
         if step == schedule.steps:
-            best.see(state.rows, images, problem.judge(images, state.rows, goal))
+            best.update(state.rows, images, problem.score(images, state.rows, criterion))
             return
-        look = problem.climb(images, state.rows, goal)
-        best.see(state.rows, images, look.score)
-        state = state.moved(images, look.loss, look.gradient)
+        evaluation = problem.evaluate(images, state.rows, criterion)
+        best.update(state.rows, images, evaluation.score)
+        state = state.moved(images, evaluation.loss, evaluation.gradient)
         if step in marks:
             state = state.checked(step - marks[marks.index(step) - 1], schedule.rho)
 

@@ -17,8 +17,8 @@ from dynvit.errors import InputError
 
 
 @dataclass(frozen=True)
-class _Towards:
-    """The goal of some rows, each towards its own class."""
+class _TargetedCriteria:
+    """The criterion of some rows, each with its own target class."""
 
     targets: Tensor
 
@@ -28,11 +28,11 @@ class _Towards:
 
 @dataclass(frozen=True)
 class TargetedAPGD(Attack):
-    """APGD-T (Croce & Hein 2020, §4): a run towards each of ``targets`` wrong classes.
+    """APGD-T (Croce & Hein 2020, §4): a run towards each of the ``targets`` likeliest wrong classes.
 
-    Those are the likeliest on the clean image. What is won by one target is not tried with the next.
+    The clean image decides which are the likeliest. An image that one target fools is not tried with the next.
 
-    Raises (when called): ``InputError`` for a model of fewer than four classes, on which the loss is not defined.
+    Raises (when called): ``InputError`` for a model of fewer than four classes, for which the loss is not defined.
     """
 
     steps: int = 100
@@ -46,19 +46,19 @@ class TargetedAPGD(Attack):
 
     def __post_init__(self) -> None:
         if self.targets < 1:
-            raise InputError(f"apgd-t takes 1 target class at least: targets={self.targets}")
+            raise InputError(f"targets of apgd-t must be 1 or more, got {self.targets}")
         self._schedule()
 
     def search(self, problem: AttackProblem) -> Tensor:
-        """Target after target. Shape: (B, C, H, W)."""
+        """All targets, one after the other. Shape: (B, C, H, W)."""
         best = Best(problem)
         likeliest = self._likeliest(problem)
         for place in range(likeliest.shape[1]):
-            rows = problem.rows[~best.won]
+            rows = problem.rows[~best.successful]
             if not len(rows):
                 break
-            begin = problem.threat.start(problem.clean[rows], draws(problem.ids_of(rows), self.seed, "start", place))
-            ascend(problem, best, rows, begin, self._schedule(), _Towards(likeliest[:, place]))
+            start = problem.threat.start(problem.clean[rows], draws(problem.ids_of(rows), self.seed, "start", place))
+            ascend(problem, best, rows, start, self._schedule(), _TargetedCriteria(likeliest[:, place]))
         return best.images
 
     @torch.no_grad()
@@ -66,7 +66,7 @@ class TargetedAPGD(Attack):
         logits = problem.answer(problem.clean, problem.rows).logits
         classes = logits.shape[1]
         if classes < 4:
-            raise InputError(f"apgd-t needs four classes or more, the model has {classes}: use apgd")
+            raise InputError(f"a model under apgd-t must have four classes or more, got {classes}: use apgd")
         wrong = logits.scatter(1, problem.labels[:, None], -torch.inf)
         return wrong.topk(min(self.targets, classes - 1), dim=1).indices
 

@@ -16,19 +16,19 @@ from dynvit.interface import Prediction
 from dynvit.registry import Registry
 
 Answer = Callable[[Tensor, Tensor], Prediction]
-"""(images, rows) → prediction; ``rows`` are the images' places in the batch that the attack was given: an attack leaves
-out images that it has done with, and whoever holds something for each image (gates of the clean pass) looks it up.
+"""(images, rows) → prediction. ``rows`` are the images' indices in the batch that the attack was given: an attack drops
+images that it has finished, and what is held for each image (gates of the clean pass, say) is found by index.
 
 Shape: images (b, C, H, W), rows (b,) → logits (b, classes). Units: pixels in [0, 1].
 """
 
 
 class Attack(ABC):
-    """A way to look for images within a threat. Subclasses are frozen dataclasses: their fields are the settings.
+    """A search for images within a threat. Subclasses are frozen dataclasses: their fields are the settings.
 
-    Class attributes: ``summary``, one line for ``dynvit ls``; ``black_box``, whether it sees answers only and asks for
-    no gradient; ``labels_only``, whether it can only want a wrong label.
-    Settings that are drawn by chance are drawn by image (``draws``), from the field ``seed``.
+    Class attributes: ``summary``, one line for ``dynvit ls``; ``black_box``, whether it needs no gradient;
+    ``labels_only``, whether misclassification is the only criterion that it can take. Random numbers are drawn for
+    each image (``draws``), from the field ``seed``.
     """
 
     summary: ClassVar[str] = ""
@@ -42,29 +42,39 @@ class Attack(ABC):
         labels: Tensor,
         ids: Sequence[str],
         threat: Threat,
-        goal: Criterion = MISCLASSIFY,
+        criterion: Criterion = MISCLASSIFY,
     ) -> Tensor:
         """Images within the threat, each the best that was found; the clean ones where eps is 0.
 
-        Shape: images (B, C, H, W), labels (B,), ids of B → (B, C, H, W). Units: pixels in [0, 1].
-        Raises: ``InputError`` for pixels out of [0, 1], a goal that this attack cannot want, or an answer without
-        gradient.
+        Args:
+            answer: what is attacked.
+            images: clean images, (B, C, H, W), pixels in [0, 1].
+            labels: their classes, (B,).
+            ids: their sample ids, B of them, which seed random numbers.
+            threat: the norm and the radius.
+            criterion: what is sought.
+
+        Returns: (B, C, H, W), pixels in [0, 1].
+
+        Raises: ``InputError`` for pixels outside [0, 1], a criterion that this attack does not take, or an answer
+        without gradient.
         """
         if not images.is_floating_point() or images.amin() < 0 or images.amax() > 1:
-            raise InputError("an attack takes images as floats in [0, 1]: normalisation belongs inside the model")
+            raise InputError("images must be floats in [0, 1]: normalisation belongs inside the model")
         if not len(images) == len(labels) == len(ids):
             raise InputError(
-                f"an attack takes one label and one id an image: {len(images)} images are given, "
-                f"{len(labels)} labels, {len(ids)} ids"
+                f"each image must have one label and one id, got {len(images)} images, {len(labels)} labels and "
+                f"{len(ids)} ids"
             )
-        if self.labels_only and goal is not MISCLASSIFY:
+        if self.labels_only and criterion is not MISCLASSIFY:
             raise InputError(
-                f"attack {type(self).__name__} wants a wrong label, not {goal.name}: use pgd, apgd or square"
+                f"the criterion of {type(self).__name__} must be misclassify, got {criterion.name}: use pgd, apgd or "
+                "square"
             )
         clean = images.detach()
         if threat.eps == 0:
             return clean.clone()
-        return self.search(AttackProblem(answer, clean, labels, tuple(ids), threat, goal)).detach()
+        return self.search(AttackProblem(answer, clean, labels, tuple(ids), threat, criterion)).detach()
 
     @abstractmethod
     def search(self, problem: AttackProblem) -> Tensor:

@@ -1,4 +1,4 @@
-"""What an attack wants of a prediction, image by image. Both wrong labels and more compute are goals."""
+"""What an attack seeks in a prediction, image by image: a wrong label, or more compute."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ Measure = Callable[[Prediction, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Criterion:
-    """What is raised, what decides, and how much is enough.
+    """What an attack maximises, and when it has succeeded.
 
-    ``loss`` is what gradient attacks climb; ``score`` what decides which of the images seen is kept, needs no gradient,
-    and is what black-box attacks raise; an image whose score is above ``enough`` is won, and attacked no further by
-    restarts. None: more is always better. What must not change (a label, say) is a ``score`` of −inf.
+    Gradient attacks maximise ``loss``. ``score`` needs no gradient: black-box attacks maximise it, and of the images
+    tried the one of the highest score is kept. An image whose score exceeds ``enough`` is successful, and attacked no
+    further by restarts; with None a higher score is always better. A constraint (the label must not change, say) is a
+    score of −inf.
     """
 
     name: str
@@ -29,20 +30,20 @@ class Criterion:
     score: Measure
     enough: float | None = None
 
-    def won(self, score: Tensor) -> Tensor:
-        """Which images need no more. Shape: (B,) → (B,), bool."""
+    def met(self, score: Tensor) -> Tensor:
+        """Which scores are enough. Shape: (B,) → (B,), bool."""
         return torch.zeros_like(score, dtype=torch.bool) if self.enough is None else score > self.enough
 
 
 def cross_entropy(prediction: Prediction, labels: Tensor) -> Tensor:
-    """−log of the true class's probability. Shape: (B,)."""
+    """−log of the true class's probability. Shape: labels (B,) → (B,)."""
     return F.cross_entropy(prediction.logits, labels, reduction="none")
 
 
 def margin(prediction: Prediction, labels: Tensor) -> Tensor:
-    """The best wrong logit less the true one: above 0 where the answer is wrong; inf for one that is not finite.
+    """The highest wrong logit minus the true one: above 0 where misclassified; inf where a logit is not finite.
 
-    Shape: (B,).
+    Shape: labels (B,) → (B,).
     """
     logits = prediction.logits
     true = logits.gather(1, labels[:, None])
@@ -56,10 +57,10 @@ MISCLASSIFY = Criterion("misclassify", cross_entropy, margin, enough=0.0)
 
 
 def targeted_dlr(targets: Tensor) -> Criterion:
-    """A wrong label by way of one class an image: the targeted difference of logits ratio.
+    """A wrong label, towards one target class for each image: the targeted difference of logits ratio.
 
-    −(z_y − z_t) / (z_π1 − (z_π3 + z_π4) / 2), π the order of falling logits (Croce & Hein 2020, eq. 8): unlike
-    cross-entropy it does not change with the scale of the logits. Shape: ``targets`` (B,), of the rows attacked.
+    −(z_y − z_t) / (z_π1 − (z_π3 + z_π4) / 2), π sorts logits in descending order (Croce & Hein 2020, eq. 8): unlike
+    cross-entropy it is invariant to the scale of the logits. Shape: ``targets`` (b,), of the rows attacked.
     """
 
     def loss(prediction: Prediction, labels: Tensor) -> Tensor:

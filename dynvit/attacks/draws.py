@@ -10,7 +10,7 @@ from numpy.random import Generator
 
 
 def draws(ids: Sequence[str], seed: int, purpose: str, restart: int = 0) -> list[Generator]:
-    """A generator an image, keyed by (sample id, seed, purpose, restart).
+    """One generator an image, keyed by (sample id, seed, purpose, restart).
 
     >>> first, again = draws(["a", "b"], 0, "start")[1], draws(["b"], 0, "start")[0]
     >>> first.random() == again.random()
@@ -20,5 +20,5 @@ def draws(ids: Sequence[str], seed: int, purpose: str, restart: int = 0) -> list
 
 
 def _generator(key: str) -> Generator:
-    # Philox takes 128 bits as they are: two images never share a stream.
+    # Philox takes a key of 128 bits: two images never share a stream.
     return Generator(np.random.Philox(key=int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "little")))

@@ -15,13 +15,13 @@ from dynvit.attacks.problem import AttackProblem
 class FGSM(Attack):
     """x + ε·sign(∇L) under L∞ (Goodfellow et al. 2015, arXiv 1412.6572), x + ε·∇L/‖∇L‖₂ under L2.
 
-    Optimal where the loss is linear and no pixel meets the box; nothing is drawn, nothing is chosen.
+    Optimal where the loss is linear and no pixel reaches 0 or 1. Deterministic, without settings.
     """
 
     summary: ClassVar[str] = "fast gradient (sign) method, one step; linf, l2"
 
     def search(self, problem: AttackProblem) -> Tensor:
-        """One pass there and back. Shape: (B, C, H, W)."""
+        """One forward and backward pass. Shape: (B, C, H, W)."""
         threat, clean = problem.threat, problem.clean
-        gradient = problem.climb(clean, problem.rows).gradient
+        gradient = problem.evaluate(clean, problem.rows).gradient
         return threat.project(clean + threat.eps * threat.direction(gradient), clean)

@@ -1,4 +1,4 @@
-"""What the Square attack draws, image by image: first points and changed windows under L∞ and L2.
+"""Sampling of the Square attack, image by image: starts and windows under L∞ and L2.
 
 Andriushchenko et al. 2020 (arXiv 1912.00049), §3.3 and §3.4.
 """
@@ -20,17 +20,17 @@ Window = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class LinfSquares:
-    """Every pixel stands at a corner of the ball: stripes at first, then windows of one colour."""
+    """Every pixel is changed by ±ε: stripes at first, then windows of one colour."""
 
     threat: Threat
 
-    def begin(self, clean: Tensor, draw: Generator) -> Tensor:
+    def start(self, clean: Tensor, draw: Generator) -> Tensor:
         """Vertical stripes of ±ε, one pixel wide. Shape: (C, H, W)."""
         channels, _, width = clean.shape
         return (clean + self.threat.eps * _signs((channels, 1, width), clean, draw)).clamp(0, 1)
 
     def propose(self, image: Tensor, clean: Tensor, side: int, draw: Generator) -> Tensor:
-        """A window is set to ±ε, one sign a channel. Shape: (C, H, W) both → the same."""
+        """A window is changed by ±ε, one sign a channel. Shape: images (C, H, W) → the same."""
         rows, columns = _window(clean, side, draw)
         proposed = image.clone()
         proposed[:, rows, columns] = clean[:, rows, columns] + self.threat.eps * _signs((len(clean), 1, 1), clean, draw)
@@ -39,11 +39,11 @@ class LinfSquares:
 
 @dataclass(frozen=True)
 class L2Squares:
-    """The whole length ε is used; a step takes what stands in one window and gives it to another (algorithm 3)."""
+    """The whole norm ε is used; a step moves the change of one window into another (algorithm 3)."""
 
     threat: Threat
 
-    def begin(self, clean: Tensor, draw: Generator) -> Tensor:
+    def start(self, clean: Tensor, draw: Generator) -> Tensor:
         """Five by five tiles of bumps, one sign a channel and tile. Shape: (C, H, W)."""
         channels, height, width = clean.shape
         side = max(1, min(height, width) // 5)
@@ -56,30 +56,30 @@ class L2Squares:
         return (clean + change * (self.threat.eps / change.norm())).clamp(0, 1)
 
     def propose(self, image: Tensor, clean: Tensor, side: int, draw: Generator) -> Tensor:
-        """A bump is added to what stands in one window; its length is that of two windows and what ε leaves unused.
+        """A bump is added to the change of one window; its norm is that of two windows and what ε leaves unused.
 
-        Shape: (C, H, W) both → the same.
+        Shape: images (C, H, W) → the same.
         """
-        side = min(max(side, 3) | 1, *clean.shape[1:])  # odd, so that a bump has a middle
+        side = min(max(side, 3) | 1, *clean.shape[1:])  # odd, so that a bump has a centre
         change = image - clean
-        taken, given = _window(clean, side, draw), _window(clean, side, draw)
+        source, target = _window(clean, side, draw), _window(clean, side, draw)
         unused = max(self.threat.eps**2 - float(change.square().sum()), 0.0)
         both = torch.zeros_like(clean[0], dtype=torch.bool)
-        both[taken] = both[given] = True
+        both[source] = both[target] = True
         available = (unused / len(clean) + (change.square() * both).sum((1, 2))).sqrt()[:, None, None]
-        old = change[:, given[0], given[1]]
+        old = change[:, target[0], target[1]]
         bump = _oriented(side, draw).to(clean) * _signs((len(clean), 1, 1), clean, draw)
-        new = bump + old / _length(old)
-        change[:, taken[0], taken[1]] = 0
-        change[:, given[0], given[1]] = new / _length(new) * available
+        new = bump + old / _norm(old)
+        change[:, source[0], source[1]] = 0
+        change[:, target[0], target[1]] = new / _norm(new) * available
         return clean + change
 
 
 @cache
 def _bump(side: int) -> Tensor:
-    """Two hills side by side, one of them turned down: length 1. Shape: (side, side).
+    """Two hills side by side, one of them negative, of norm 1. Shape: (side, side).
 
-    A hill of h by w has η_rs = Σ_(k = d+1 … n+1) 1/k², n = ⌊h/2⌋, d the distance from its middle (eq. 2).
+    A hill of h by w has η_rs = Σ_(k = d+1 … n+1) 1/k², n = ⌊h/2⌋, d the distance from its centre (eq. 2).
     """
     halves = [_hill(side, side // 2), -_hill(side, side - side // 2)]
     bump = torch.cat(halves, dim=1)
@@ -113,6 +113,6 @@ def _signs(shape: tuple[int, ...], like: Tensor, draw: Generator) -> Tensor:
     return torch.from_numpy(2 * draw.integers(0, 2, shape) - 1).to(like)
 
 
-def _length(change: Tensor) -> Tensor:
-    """Of each channel. Shape: (C, h, w) → (C, 1, 1)."""
+def _norm(change: Tensor) -> Tensor:
+    """Norm of each channel. Shape: (C, h, w) → (C, 1, 1)."""
     return change.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None]

@@ -1,4 +1,4 @@
-"""Where the gradient from the answer to the image is lost, if it is: said before an attack is tried."""
+"""Whether a gradient of the logits reaches the image, and the module that cuts it where none does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dynvit.search import draw
 
 
 def check_gradient(model: DynamicModel, point: OperatingPoint, images: Tensor, label: str) -> None:
-    """Refuse a model whose ``forward`` gives gradient attacks nothing to climb.
+    """Refuse a model whose ``forward`` gives gradient attacks no gradient.
 
     Shape: images (B, 3, H, W). Raises: ``InputError`` that names the module at which the gradient ends.
     """
@@ -46,7 +46,7 @@ def _watch(model: nn.Module, run: Callable[[], Tensor]) -> str | None:
     handles = []
     names = {module: name for name, module in model.named_modules() if name}
 
-    def look(module: nn.Module, given: tuple[Any, ...], result: Any) -> None:
+    def hook(module: nn.Module, given: tuple[Any, ...], result: Any) -> None:
         if any(tensor.requires_grad for tensor in _tensors(result)):
             last[:] = [names[module]]
         elif any(tensor.requires_grad for tensor in _tensors(given)):
@@ -56,7 +56,7 @@ def _watch(model: nn.Module, run: Callable[[], Tensor]) -> str | None:
     for parameter in wanted:  # a weight's gradient would look like the image's
         parameter.requires_grad_(False)
     try:
-        handles = [module.register_forward_hook(look) for module in names]
+        handles = [module.register_forward_hook(hook) for module in names]
         carries = run().requires_grad
     finally:
         for handle in handles:

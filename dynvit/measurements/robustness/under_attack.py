@@ -13,17 +13,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dynvit import cost
-from dynvit.attacks import Answer, Attack, Threat, frozen_parameters
+from dynvit.attacks import Answer, Attack, AttackSpec, frozen_parameters
 from dynvit.attacks.criterion import margin
 from dynvit.data.pixels import PixelBatch
 from dynvit.interface import DynamicModel, OperatingPoint, Rule
 from dynvit.measurements.accuracy.evaluate import to_pixels
-from dynvit.measurements.robustness.variants import CriterionName, Variant, answer_of, goal_of
+from dynvit.measurements.robustness.variants import answer_of, criterion_of
 
 
 @dataclass(frozen=True)
 class AttackResults:
-    """What became of each image, in the order of ``ids``. Shape: all (n,). Units: ``macs`` per image."""
+    """One row an image, in the order of ``ids``.
+
+    Shape: all (n,). Units: ``macs`` and ``clean_macs`` per image; ``seconds`` of the whole attack.
+    """
 
     ids: tuple[str, ...]
     right: NDArray[np.bool_]
@@ -54,18 +57,8 @@ class AttackResults:
 
 
 @dataclass(frozen=True)
-class AttackSpec:
-    """One attack within one threat: what it wants, and what of the model it climbs."""
-
-    attack: Attack
-    threat: Threat
-    aim: CriterionName = "misclassify"
-    variant: Variant = "adaptive"
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What ``predict`` says of images. Shape: (B,)."""
+class _Evaluated:
+    """What ``predict`` says of images. Shape: (B,). Units: ``macs`` per image."""
 
     answer: Tensor
     right: Tensor
@@ -82,17 +75,26 @@ def attack(
     rule: Rule = "matmul+conv",
     passed: Callable[[int], None] = lambda images: None,
 ) -> AttackResults:
-    """Attack the model at the point, and judge what is found by ``predict``.
+    """Attack the model at the point, and evaluate the images that are found by ``predict``.
 
-    An image that is wrong clean is wrong under attack, and costs what it costs; the others are attacked. A slowdown
-    attacks every image, and keeps the dearer of the clean image and what it found. ``passed`` is told how many images
-    each pass through the model had.
+    A misclassified clean image is misclassified under attack, at its clean cost; the others are attacked. A slowdown
+    attacks every image, and keeps the more expensive of the clean image and the one that it found.
+
+    Args:
+        model, point: what is attacked.
+        batches: images with labels and sample ids.
+        spec: the attack, its threat, criterion and variant.
+        device: where the model is.
+        rule: how MACs are counted.
+        passed: called with the number of images of each pass through the model.
+
+    Returns: one row an image.
     """
     rows = [
         _attack_batch(model, point, batch.ids, pixels, labels, spec, rule, passed)
         for batch, pixels, labels in _batches(model, batches, device)
     ]
-    return _joined(rows)
+    return _concatenated(rows)
 
 
 def transfer(
@@ -106,19 +108,27 @@ def transfer(
     rule: Rule = "matmul+conv",
     passed: Callable[[int], None] = lambda images: None,
 ) -> list[AttackResults]:
-    """Attack one model, and judge others by what is found: the attack is run once for all of them."""
+    """Attack ``source``, and evaluate the targets on the images that are found: one attack for all targets.
+
+    Args:
+        source, source_point: what is attacked.
+        targets: what is evaluated.
+        batches, spec, device, rule, passed: as in ``attack``.
+
+    Returns: the results of each target.
+    """
     rows: list[list[AttackResults]] = [[] for _ in targets]
     for batch, clean, labels in _batches(source, batches, device):
         with frozen_parameters(source):
-            answer = _told(lambda images, _: source(images, source_point), passed)
-            # To the end: an image that just fools the source says little of what it would do to others.
-            found = _early(spec.attack, False)(answer, clean, labels, batch.ids, spec.threat)
+            answer = _counted(lambda images, _: source(images, source_point), passed)
+            # Without early stopping: an image that just fools the source transfers badly.
+            found = _with_early_stop(spec.attack, False)(answer, clean, labels, batch.ids, spec.threat)
         for index, (model, point) in enumerate(targets):
             start = time.perf_counter()
             model.eval()
-            before, after = _judge(model, point, clean, labels, rule), _judge(model, point, found, labels, rule)
+            before, after = _evaluate(model, point, clean, labels, rule), _evaluate(model, point, found, labels, rule)
             rows[index].append(_results(batch.ids, before, after, before.right & after.right, after.macs, start))
-    return [_joined(those) for those in rows]
+    return [_concatenated(those) for those in rows]
 
 
 def untouched(
@@ -130,14 +140,14 @@ def untouched(
     rule: Rule = "matmul+conv",
     passed: Callable[[int], None] = lambda images: None,
 ) -> AttackResults:
-    """The clean images: what a slowdown leaves of a model whose images all cost alike."""
+    """The clean images: the result of a slowdown on a model whose images all cost the same."""
     rows = []
     for batch, clean, labels in _batches(model, batches, device):
         start = time.perf_counter()
-        before = _judge(model, point, clean, labels, rule)
+        before = _evaluate(model, point, clean, labels, rule)
         passed(len(clean))
         rows.append(_results(batch.ids, before, before, before.right, before.macs, start))
-    return _joined(rows)
+    return _concatenated(rows)
 
 
 def _attack_batch(
@@ -151,28 +161,28 @@ def _attack_batch(
     passed: Callable[[int], None],
 ) -> AttackResults:
     start = time.perf_counter()
-    before = _judge(model, point, clean, labels, rule)
-    slow = spec.aim != "misclassify"
-    rows = torch.arange(len(clean), device=clean.device) if slow else before.right.nonzero()[:, 0]
+    before = _evaluate(model, point, clean, labels, rule)
+    slowdown = spec.criterion != "misclassify"
+    rows = torch.arange(len(clean), device=clean.device) if slowdown else before.right.nonzero()[:, 0]
     images = clean.clone()
     if len(rows):
         images[rows] = _search(
             model,
             point,
             clean[rows],
-            before.answer[rows] if slow else labels[rows],
+            before.answer[rows] if slowdown else labels[rows],
             [ids[row] for row in rows.tolist()],
             spec,
             passed,
         )
-    after = _judge(model, point, images, labels, rule)
-    if not slow:
+    after = _evaluate(model, point, images, labels, rule)
+    if not slowdown:
         return _results(ids, before, after, before.right & after.right, after.macs, start)
-    better = after.macs > before.macs
-    if spec.aim == "slowdown-keep-label":
-        better &= after.answer == before.answer
-    right = torch.where(better, after.right, before.right)
-    return _results(ids, before, after, right, torch.where(better, after.macs, before.macs), start)
+    slower = after.macs > before.macs
+    if spec.criterion == "slowdown-keep-label":
+        slower &= after.answer == before.answer
+    right = torch.where(slower, after.right, before.right)
+    return _results(ids, before, after, right, torch.where(slower, after.macs, before.macs), start)
 
 
 def _search(
@@ -184,37 +194,39 @@ def _search(
     spec: AttackSpec,
     passed: Callable[[int], None],
 ) -> Tensor:
-    """Images within the threat. Those that the attack holds for won are attacked no further, unless ``predict`` gets
-    them right all the same: it rounds otherwise, and takes decisions that frozen gates did not. Those are attacked to
-    the end."""
-    given, goal = spec.attack, goal_of(spec.aim, spec.variant)
+    """Images within the threat.
+
+    An image is attacked until the form that is attacked misclassifies it. Where ``predict`` classifies it correctly all
+    the same (it rounds differently, and decides what frozen gates did not), the attack is run again to its end.
+    """
+    given, criterion = spec.attack, criterion_of(spec.criterion, spec.variant)
     black_box = given.black_box
 
     def run(attack: Attack, rows: Tensor) -> Tensor:
-        seen = answer_of(model, point, spec.variant, spec.aim, clean[rows], black_box=black_box)
+        answer = answer_of(model, point, spec.variant, spec.criterion, clean[rows], black_box=black_box)
         chosen = [ids[row] for row in rows.tolist()]
-        return attack(_told(seen, passed), clean[rows], labels[rows], chosen, spec.threat, goal)
+        return attack(_counted(answer, passed), clean[rows], labels[rows], chosen, spec.threat, criterion)
 
     every = torch.arange(len(clean), device=clean.device)
-    hasty = _early(given, True) if spec.aim == "misclassify" else given
+    stopping = _with_early_stop(given, True) if spec.criterion == "misclassify" else given
     with frozen_parameters(model):
-        found = run(hasty, every)
-        patient = _early(given, False)
-        if hasty == patient:
+        found = run(stopping, every)
+        to_end = _with_early_stop(given, False)
+        if stopping == to_end:
             return found
         with torch.no_grad():
-            believed = margin(
-                answer_of(model, point, spec.variant, spec.aim, clean, black_box=black_box)(found, every), labels
+            attacked_margin = margin(
+                answer_of(model, point, spec.variant, spec.criterion, clean, black_box=black_box)(found, every), labels
             )
-            kept = margin(model.predict(found, point), labels) <= 0
-        again = ((believed > 0) & kept).nonzero()[:, 0]
+            correct = margin(model.predict(found, point), labels) <= 0
+        again = ((attacked_margin > 0) & correct).nonzero()[:, 0]
         if len(again):
-            found[again] = run(patient, again)
+            found[again] = run(to_end, again)
     return found
 
 
-def _early(attack: Attack, early: bool) -> Attack:
-    """The attack that leaves out images as soon as they are won, or does not, where it has that choice."""
+def _with_early_stop(attack: Attack, early: bool) -> Attack:
+    """The attack with early stopping of each image on or off, where it has that setting."""
     if not hasattr(attack, "early_stop") or getattr(attack, "keep", "best") != "best":
         return attack
     settings: Any = attack
@@ -222,12 +234,12 @@ def _early(attack: Attack, early: bool) -> Attack:
     return chosen
 
 
-def _told(answer: Answer, passed: Callable[[int], None]) -> Answer:
-    def tell(images: Tensor, rows: Tensor) -> Any:
+def _counted(answer: Answer, passed: Callable[[int], None]) -> Answer:
+    def counted(images: Tensor, rows: Tensor) -> Any:
         passed(len(images))
         return answer(images, rows)
 
-    return tell
+    return counted
 
 
 def _batches(
@@ -239,16 +251,16 @@ def _batches(
 
 
 @torch.no_grad()
-def _judge(model: DynamicModel, point: OperatingPoint, images: Tensor, labels: Tensor, rule: Rule) -> Judged:
+def _evaluate(model: DynamicModel, point: OperatingPoint, images: Tensor, labels: Tensor, rule: Rule) -> _Evaluated:
     found = model.predict(images, point)
-    # As accuracy does: a non-finite answer is never right, and the first of equals is the answer.
+    # As for accuracy: non-finite logits are never correct, and the first of equal logits is the answer.
     finite = torch.isfinite(found.logits).all(1)
     answer = found.logits.argmax(1)
-    return Judged(answer, (answer == labels) & finite, cost.macs(found.usage, rule).to(images.device))
+    return _Evaluated(answer, (answer == labels) & finite, cost.macs(found.usage, rule).to(images.device))
 
 
 def _results(
-    ids: Sequence[str], before: Judged, after: Judged, right: Tensor, macs: Tensor, start: float
+    ids: Sequence[str], before: _Evaluated, after: _Evaluated, right: Tensor, macs: Tensor, start: float
 ) -> AttackResults:
     return AttackResults(
         tuple(ids),
@@ -260,7 +272,7 @@ def _results(
     )
 
 
-def _joined(rows: Sequence[AttackResults]) -> AttackResults:
+def _concatenated(rows: Sequence[AttackResults]) -> AttackResults:
     """The batches of one process, one after the other."""
     nothing: NDArray[Any] = np.empty(0)
     return AttackResults(

@@ -1,13 +1,12 @@
-"""What an attack climbs on a dynamic model: its own forward pass, and stand-ins that know of its decisions.
+"""The forms of a dynamic model that an attack is run on: its forward pass, and stand-ins that know its decisions.
 
-Whatever was climbed, the image that was found is judged by ``predict`` at the operating point that is reported.
+Whatever form was attacked, the image that is found is evaluated by ``predict`` at the reported operating point.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,33 +15,31 @@ from torch import Tensor
 from dynvit import cost
 from dynvit.attacks import MISCLASSIFY, Answer, Attack, Criterion
 from dynvit.attacks.criterion import margin
+from dynvit.attacks.spec import CriterionName, Variant
 from dynvit.interface import DynamicModel, OperatingPoint, Prediction
-
-Variant = Literal["adaptive", "soft", "frozen", "transfer", "static"]
-"""adaptive: ``forward``, gates straight-through. soft: ``surrogate_logits``. frozen: ``forward_frozen``, with the clean
-image's decisions. transfer: another model. static: nothing to climb, nothing was run."""
-
-CriterionName = Literal["misclassify", "slowdown", "slowdown-keep-label"]
 
 
 @dataclass(frozen=True)
-class Climbed(Prediction):
-    """A prediction with what is climbed in its place. Shape: ``logits_climbed`` (B, classes), ``effort`` (B,)."""
+class AttackedPrediction(Prediction):
+    """A prediction with what a gradient attack maximises beside the logits.
 
-    logits_climbed: Tensor
-    effort: Tensor
+    Shape: ``surrogate`` (B, classes), logits; ``compute`` (B,), relative to the clean image's MACs.
+    """
 
-
-def _soft_cross_entropy(prediction: Prediction, labels: Tensor) -> Tensor:
-    assert isinstance(prediction, Climbed)
-    return F.cross_entropy(prediction.logits_climbed, labels, reduction="none")
+    surrogate: Tensor
+    compute: Tensor
 
 
-SOFT_MISCLASSIFY = Criterion("misclassify", _soft_cross_entropy, margin, enough=0.0)
-"""A wrong label: climbed with the branches weighed, judged by the branch that is taken."""
+def _surrogate_cross_entropy(prediction: Prediction, labels: Tensor) -> Tensor:
+    assert isinstance(prediction, AttackedPrediction)
+    return F.cross_entropy(prediction.surrogate, labels, reduction="none")
 
-ROOM = 0.1
-"""How near the best wrong logit may come before a slowdown that keeps the label cares for it. Units: of logits."""
+
+SOFT_MISCLASSIFY = Criterion("misclassify", _surrogate_cross_entropy, margin, enough=0.0)
+"""A wrong label: the gradient is that of the surrogate logits, the score that of the logits."""
+
+LABEL_MARGIN = 0.1
+"""Below which lead of the clean label a slowdown that keeps the label is penalised. Units: of logits."""
 
 
 def slowdown(keep_label: bool) -> Criterion:
@@ -52,21 +49,23 @@ def slowdown(keep_label: bool) -> Criterion:
     """
 
     def loss(prediction: Prediction, labels: Tensor) -> Tensor:
-        assert isinstance(prediction, Climbed)
-        near = F.relu(margin(prediction, labels) + ROOM) if keep_label else 0.0
-        return prediction.effort - near
+        assert isinstance(prediction, AttackedPrediction)
+        penalty = F.relu(margin(prediction, labels) + LABEL_MARGIN) if keep_label else 0.0
+        return prediction.compute - penalty
 
     def score(prediction: Prediction, labels: Tensor) -> Tensor:
-        assert isinstance(prediction, Climbed)
+        assert isinstance(prediction, AttackedPrediction)
         macs = cost.macs(prediction.usage).float()
         return torch.where(margin(prediction, labels) < 0, macs, -torch.inf) if keep_label else macs
 
     return Criterion("slowdown-keep-label" if keep_label else "slowdown", loss, score)
 
 
-def variants_of(model: DynamicModel, attack: Attack, aim: CriterionName, *, adaptive_cost: bool) -> tuple[Variant, ...]:
-    """How a model is attacked, by what it can do. Transfer needs another model and is not named here."""
-    if aim != "misclassify":
+def variants_of(
+    model: DynamicModel, attack: Attack, criterion: CriterionName, *, adaptive_cost: bool
+) -> tuple[Variant, ...]:
+    """The forms in which a model is attacked, by what it supports. Transfer, from another model, is not among them."""
+    if criterion != "misclassify":
         return ("adaptive",) if adaptive_cost else ("static",)
     if attack.black_box:
         return ("adaptive",)
@@ -75,23 +74,32 @@ def variants_of(model: DynamicModel, attack: Attack, aim: CriterionName, *, adap
     return ("adaptive", *soft, *frozen)
 
 
-def goal_of(aim: CriterionName, variant: Variant) -> Criterion:
-    """What the attack is given to want."""
-    if aim == "misclassify":
+def criterion_of(name: CriterionName, variant: Variant) -> Criterion:
+    """The criterion that the attack is given."""
+    if name == "misclassify":
         return SOFT_MISCLASSIFY if variant == "soft" else MISCLASSIFY
-    return slowdown(aim == "slowdown-keep-label")
+    return slowdown(name == "slowdown-keep-label")
 
 
 def answer_of(
-    model: DynamicModel, point: OperatingPoint, variant: Variant, aim: CriterionName, clean: Tensor, *, black_box: bool
+    model: DynamicModel,
+    point: OperatingPoint,
+    variant: Variant,
+    criterion: CriterionName,
+    clean: Tensor,
+    *,
+    black_box: bool,
 ) -> Answer:
-    """The model at the point, as an attack is to see it. Shape: clean (B, 3, H, W), what rows are looked up in."""
-    if aim != "misclassify":
+    """The model at the point, in the form that the attack is run on.
+
+    Shape: clean (B, 3, H, W), the images that the attack's ``rows`` are indices of. Units: pixels in [0, 1].
+    """
+    if criterion != "misclassify":
         with torch.no_grad():
-            whole = cost.macs(model(clean, point).usage).float().clamp_min(1)
-        return lambda images, rows: _stretched(model, images, point, whole[rows])
+            clean_macs = cost.macs(model(clean, point).usage).float().clamp_min(1)
+        return lambda images, rows: _with_compute(model, images, point, clean_macs[rows])
     if variant == "soft":
-        return lambda images, rows: _softened(model, images, point)
+        return lambda images, rows: _with_surrogate_logits(model, images, point)
     if variant == "frozen":
         return _frozen(model, point, clean)
     if black_box:
@@ -99,35 +107,38 @@ def answer_of(
     return lambda images, rows: model(images, point)
 
 
-def _softened(model: DynamicModel, images: Tensor, point: OperatingPoint) -> Climbed:
-    found: Prediction = model(images, point)
-    surrogate = model.surrogate_logits(images, point, found)
-    return Climbed(found.logits, found.usage, surrogate, found.logits.new_zeros(len(images)))
+def compute_has_gradient(model: DynamicModel, point: OperatingPoint, images: Tensor) -> bool:
+    """Whether a gradient of the model's compute reaches the image, so that gradient attacks can seek a slowdown.
 
+    It does where counted MACs carry the gates' gradients, or where the model has a compute proxy.
 
-def compute_climbs(model: DynamicModel, point: OperatingPoint, images: Tensor) -> bool:
-    """Whether the model's compute has a gradient that reaches the image, so that a slowdown attack can climb it.
-
-    It has one where counted MACs carry the gates' gradients, or where the model has a ``compute_proxy``.
+    Shape: images (B, 3, H, W). Units: pixels in [0, 1].
     """
     with torch.enable_grad():
-        found = _stretched(model.eval(), images.detach().requires_grad_(), point, torch.ones(()))
-    return found.effort.requires_grad
+        prediction = _with_compute(model.eval(), images.detach().requires_grad_(), point, torch.ones(()))
+    return prediction.compute.requires_grad
 
 
-def _stretched(model: DynamicModel, images: Tensor, point: OperatingPoint, clean_macs: Tensor) -> Climbed:
-    """Effort as a share of what the clean image costs: of the size of logits, and rising with the cost."""
-    found: Prediction = model(images, point)
-    effort = (
-        model.compute_proxy(images, point, found)
+def _with_surrogate_logits(model: DynamicModel, images: Tensor, point: OperatingPoint) -> AttackedPrediction:
+    prediction: Prediction = model(images, point)
+    surrogate = model.surrogate_logits(images, point, prediction)
+    return AttackedPrediction(prediction.logits, prediction.usage, surrogate, prediction.logits.new_zeros(len(images)))
+
+
+def _with_compute(model: DynamicModel, images: Tensor, point: OperatingPoint, clean_macs: Tensor) -> AttackedPrediction:
+    """Compute relative to the clean image's: of the order of logits, whatever the model's size."""
+    prediction: Prediction = model(images, point)
+    compute = (
+        model.compute_proxy(images, point, prediction)
         if "compute proxy" in model.supports
-        else cost.macs(found.usage).float()
+        else cost.macs(prediction.usage).float()
     )
-    return Climbed(found.logits, found.usage, found.logits, effort / clean_macs.to(effort.device))
+    relative = compute / clean_macs.to(compute.device)
+    return AttackedPrediction(prediction.logits, prediction.usage, prediction.logits, relative)
 
 
 def _frozen(model: DynamicModel, point: OperatingPoint, clean: Tensor) -> Callable[[Tensor, Tensor], Prediction]:
-    """An attack asks for the same rows many times: what was decided about them is kept until it asks for others."""
+    """An attack queries the same rows many times: their decisions are kept until it queries others."""
     decided: dict[tuple[int, ...], Prediction] = {}
 
     def answer(images: Tensor, rows: Tensor) -> Prediction:

@@ -1,0 +1,32 @@
+"""A fully specified attack: which one, within what, for what, against which form of the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from dynvit.attacks.attack import Attack
+from dynvit.attacks.threat import Threat
+
+Variant = Literal["adaptive", "soft", "frozen", "transfer", "static"]
+"""The form of the model that is attacked. adaptive: ``forward``, gates straight-through. soft: ``surrogate_logits``.
+frozen: ``forward_frozen``, with the clean image's decisions. transfer: another model. static: none, the images
+stay clean."""
+
+CriterionName = Literal["misclassify", "slowdown", "slowdown-keep-label"]
+"""What is sought: a wrong label, more MACs, or more MACs with the label unchanged."""
+
+
+@dataclass(frozen=True)
+class AttackSpec:
+    """One attack within one threat. ``name`` is the attack's registered name."""
+
+    name: str
+    attack: Attack
+    threat: Threat
+    criterion: CriterionName = "misclassify"
+    variant: Variant = "adaptive"
+
+    def of(self, *, criterion: CriterionName = "misclassify", variant: Variant = "adaptive") -> AttackSpec:
+        """The same attack within the same threat, for another criterion or against another form of the model."""
+        return replace(self, criterion=criterion, variant=variant)
