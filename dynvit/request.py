@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from dynvit.interface import Rule
+from dynvit.units import Rule
 from dynvit.settings import setting
 
 DATA, MODEL, TRAINING = "Data", "Model", "Training"

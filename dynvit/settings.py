@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, Union
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -43,9 +43,9 @@ class Flag:
     metavar: str
     help: str
     switch: bool
-    annotation: Any
+    annotation: Any = field(hash=False)
     panel: str = ""
-    default: Any = None
+    default: Any = field(default=None, hash=False)
 
     @property
     def flag(self) -> str:

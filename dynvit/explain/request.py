@@ -8,8 +8,11 @@ from pathlib import Path
 
 from dynvit.budgets import CostRange
 from dynvit.errors import InputError
-from dynvit.explain.trained import Trained, parse_point, solve
+from dynvit.explain.trained import Trained, solve
 from dynvit.interface import OperatingPoint
+from dynvit.knobs import parse_point
+from dynvit.request import SessionRequest
+from dynvit.settings import flags_of, validated
 from dynvit.units import GIGA
 
 
@@ -47,23 +50,31 @@ class ExplainRequest:
             if not above.is_dir():
                 raise InputError(f"--output {str(self.output)!r}: {str(above)!r} is a file; give another folder")
 
+    def session(self) -> SessionRequest:
+        """What is opened. Raises: ``InputError`` for a value out of range."""
+        asked = {
+            "dataset": self.dataset,
+            "data_dir": self.data_dir,
+            "split": self.split,
+            "limit": self.limit,
+            "calibration": self.calibration,
+            "device": self.device,
+        }
+        return validated(
+            SessionRequest, {name: v for name, v in asked.items() if v is not None}, flags_of(SessionRequest)
+        )
+
     def point(self, trained: Trained) -> OperatingPoint:
         """What was asked for; else what the model was trained for, else the middle of what it can be set to."""
         if self.knobs:
-            return parse_point(trained.knobs, self.knobs)
-        if self.budget is None and trained.model.trained_point is not None:
-            return trained.model.trained_point
-        if not trained.knobs and self.budget is None:
-            return trained.model.neutral or OperatingPoint()
-        ladder = trained.ladder(self.data_dir, self.calibration)
-        return solve(ladder, [self.chosen_budget(ladder.range())])[0]
+            return parse_point(trained.opened.knobs, self.knobs)
+        if self.budget is None and trained.opened.model.trained_point is not None:
+            return trained.opened.model.trained_point
+        if not trained.opened.knobs and self.budget is None:
+            return trained.opened.model.neutral or OperatingPoint()
+        solver = trained.solver()
+        return solve(solver, [self.chosen_budget(solver.range())])[0]
 
-    def chosen_budget(self, reach: CostRange) -> float:
+    def chosen_budget(self, feasible: CostRange) -> float:
         """The budget that was given, or the middle. Units: GMACs an image."""
-        return (reach.low + reach.high) / 2 / GIGA if self.budget is None else self.budget
-
-
-def said(point: OperatingPoint) -> str:
-    """The point in words."""
-    knobs = (f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in point.items())
-    return f"at {', '.join(knobs)}"
+        return (feasible.low + feasible.high) / 2 / GIGA if self.budget is None else self.budget
