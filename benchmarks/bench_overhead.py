@@ -22,7 +22,7 @@ from torch import Tensor
 from dynvit.backbones.build import build, describe
 from dynvit.backbones.dense import dense_macs
 from dynvit.bench.config import BenchConfig, load_config
-from dynvit.budgets import GIGA, CostRange, common_budgets, solver_for
+from dynvit.budgets import CostRange, common_budgets, solver_for
 from dynvit.data import ImageSource, open_split
 from dynvit.data.pixels import PixelBatches
 from dynvit.data.transforms import preprocessing_for
@@ -36,6 +36,7 @@ from dynvit.measurements.accuracy.record import Context
 from dynvit.progress import Progress
 from dynvit.session.open_model import OpenModel
 from dynvit.training.run import backbone_for
+from dynvit.units import GIGA
 
 WANTED_PCT = 10.0
 

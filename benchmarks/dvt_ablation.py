@@ -26,15 +26,15 @@ from dynvit.checkpoint import load
 from dynvit.data import open_split
 from dynvit.data.pixels import PixelBatches
 from dynvit.errors import InputError
+from dynvit.files import write_whole
 from dynvit.interface import Batch
-from dynvit.leaderboard.files import write_whole
 from dynvit.measurements.accuracy.evaluate import to_pixels
 from dynvit.processes import process_state
 from dynvit.training.run import RunSettings, TrainRequest, train_to
+from dynvit.units import GIGA
 from dynvit.version import __version__
 from dynvit_methods.dvt.cascade import Cascade
 
-GIGA = 1e9
 COMBINATIONS: dict[str, dict[str, Any]] = {
     "none": {"feature_reuse": "off", "relation_reuse": "off"},
     "features": {"feature_reuse": "full", "relation_reuse": "off"},

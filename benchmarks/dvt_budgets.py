@@ -23,6 +23,7 @@ import dynvit.backbones.t2t  # noqa: F401 - both register with timm
 from dynvit import cost
 from dynvit.backbones.build import image_size
 from dynvit.interface import Batch, OperatingPoint
+from dynvit.units import GIGA
 from dynvit_methods.dvt.cascade import Cascade
 from dynvit_methods.dvt.options import DVTOptions
 
@@ -61,7 +62,7 @@ def main(
         f"{budgets} budgets of DVT on {backbone}, {images} images",
         [
             Row("sweep / one pass of all exits", f"{ratio:.3f}", f"≤ {WANTED}", ratio <= WANTED),
-            Row("mean GMACs of the sweep's points", f"{min(spent) / 1e9:.3f} to {max(spent) / 1e9:.3f}"),
+            Row("mean GMACs of the sweep's points", f"{min(spent) / GIGA:.3f} to {max(spent) / GIGA:.3f}"),
             Row("different settings", f"{different} of {budgets}", "≥ half", 2 * different >= budgets),
             Row("confidences and thresholds, once", f"{solving:.1f} s"),
             rounds_row(found, rounds),

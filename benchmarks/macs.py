@@ -13,6 +13,7 @@ from _models import drawn, point_at
 
 from dynvit import cost
 from dynvit.interface import Prediction
+from dynvit.units import GIGA
 
 # GMACs by keep ratio, by matmul and convolution alone: patch embedding, blocks, predictors, head.
 WANTED: dict[tuple[str, str], dict[float | None, str]] = {
@@ -56,8 +57,8 @@ def rows(only: str = "") -> Iterator[Row]:
             answers: list[Prediction] = []
             executed = cost.count_executed(lambda: answers.append(model.predict(image, point)))  # noqa: B023
             claimed = int(cost.macs(answers[0].usage))
-            found = f"{executed / 1e9:.3f}"
-            told = found if claimed == executed else f"{found}, claimed {claimed / 1e9:.6f}"
+            found = f"{executed / GIGA:.3f}"
+            told = found if claimed == executed else f"{found}, claimed {claimed / GIGA:.6f}"
             label = f"{backbone} {method}" + ("" if ratio is None else f" {ratio:g}")
             yield Row(label, told, gmacs, found == gmacs and claimed == executed)
 

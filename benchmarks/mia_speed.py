@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from dynvit import cost
 from dynvit.errors import InputError
+from dynvit.units import GIGA
 from dynvit_methods.mia import MIAModel, MIAPrediction
 
 WANTED = 0.8
@@ -115,7 +116,7 @@ def head_sets(prediction: MIAPrediction) -> int:
 
 def _gigas(dense: float, spent: Tensor) -> str:
     return ", ".join(
-        f"{macs / 1e9:.3f}" for macs in (dense, float(spent.mean()), float(spent.min()), float(spent.max()))
+        f"{macs / GIGA:.3f}" for macs in (dense, float(spent.mean()), float(spent.min()), float(spent.max()))
     )
 
 

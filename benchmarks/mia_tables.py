@@ -28,15 +28,15 @@ from dynvit.checkpoint import load
 from dynvit.data import open_split
 from dynvit.data.pixels import PixelBatches
 from dynvit.errors import InputError
+from dynvit.files import write_whole
 from dynvit.interface import OperatingPoint
-from dynvit.leaderboard.files import write_whole
 from dynvit.measurements.accuracy.evaluate import evaluate
 from dynvit.processes import process_state
 from dynvit.training.run import RunSettings, TrainRequest, train_to
+from dynvit.units import GIGA
 from dynvit.version import __version__
 from dynvit_methods.mia.model import MIAModel
 
-GIGA = 1e9
 Which = Literal["dimensions", "inheritance"]
 
 

@@ -15,6 +15,7 @@ from _measure import Row, interleaved, report, rounds_row, run
 from _models import drawn, point_at
 
 from dynvit import cost
+from dynvit.units import GIGA
 
 WANTED = 0.95
 
@@ -49,7 +50,7 @@ def main(
         [
             rounds_row(times, rounds),
             Row("dense, images/s at best", f"{batch_size / best:.1f}"),
-            Row("GMACs, dense and dynamic", f"{dense_macs / 1e9:.3f}, {macs / 1e9:.3f}"),
+            Row("GMACs, dense and dynamic", f"{dense_macs / GIGA:.3f}, {macs / GIGA:.3f}"),
             Row("speed-up that MACs promise", f"{promised:.3f}"),
             Row("speed-up of the clock", str(times)),
             Row("clock / promise", f"{share:.3f}", f"≥ {WANTED}", share >= WANTED),

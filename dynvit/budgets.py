@@ -13,8 +13,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from dynvit import cost
 from dynvit.errors import InputError
 from dynvit.interface import Batch, DynamicModel, KnobValue, OperatingPoint
+from dynvit.units import GIGA
 
-GIGA = 1e9
 # A float knob is searched and reported in steps of a ten-thousandth of its range: finer changes no token count.
 STEPS = 10_000
 SLACK = 1e-9  # a budget that is a cost written down and read again is still that cost
@@ -49,27 +49,27 @@ class KnobSolver:
         self._grid = _grid(distribution)
         measured: Callable[[int], float] = lambda index: mean_macs(model, self.point(index), calibration)  # noqa: E731
         self._macs = cache(measured)
-        # Compute falls with a drop rate and rises with a keep ratio: both are climbed from the cheap end.
+        # Compute falls with a drop rate and rises with a keep ratio: both are searched from the cheap end.
         if self._macs(0) > self._macs(len(self._grid) - 1):
             self._grid = self._grid[::-1]
             self._macs.cache_clear()
 
     def point(self, index: int) -> OperatingPoint:
-        """The operating point at one step of the ladder, the other knobs at the end of their range."""
+        """The operating point at one step of the grid, the other knobs at the end of their range."""
         return OperatingPoint(**{self._knob: self._grid[index]}, **self._fixed)
 
     def range(self) -> CostRange:
-        """The cheapest and the dearest step."""
+        """The least and the most expensive step."""
         return CostRange(self._macs(0), self._macs(len(self._grid) - 1))
 
     def solve(self, budgets: Sequence[float]) -> list[OperatingPoint]:
-        """For each budget the dearest step within it.
+        """For each budget the most expensive step within it.
 
-        Raises: ``InputError`` for a budget below the range, naming the range; one above it gets the dearest step.
+        Raises: ``InputError`` for a budget below the range, naming the range; one above it gets the most expensive step.
         """
-        return [self.point(self._climb(budget)) for budget in budgets]
+        return [self.point(self._bisect(budget)) for budget in budgets]
 
-    def _climb(self, budget: float) -> int:
+    def _bisect(self, budget: float) -> int:
         low, high = 0, len(self._grid) - 1
         if self._macs(high) <= budget * (1 + SLACK):
             # Just below its neutral point a method may cost more than at it: predictors run and drop next to nothing.
@@ -91,7 +91,7 @@ class ModelSolver:
         self._model, self._calibration = model, calibration
 
     def range(self) -> CostRange:
-        """The cheapest and the dearest setting."""
+        """The least and the most expensive setting."""
         return CostRange(*self._model.feasible_range(self._calibration))
 
     def solve(self, budgets: Sequence[float]) -> list[OperatingPoint]:
@@ -112,7 +112,7 @@ def check_feasible(budget: float, reach: CostRange, who: str = "the method") -> 
     """Raises: ``InputError`` for a budget that a method cannot be set to. Units: MACs per image."""
     if not reach.low * (1 - SLACK) <= budget <= reach.high * (1 + SLACK):
         raise InputError(
-            f"a budget of {budget / GIGA:.4g} GMACs is out of reach: {who} goes from {reach.low / GIGA:.4g} to "
+            f"a budget of {budget / GIGA:.4g} GMACs is out of range: {who} goes from {reach.low / GIGA:.4g} to "
             f"{reach.high / GIGA:.4g} GMACs per image; give --budgets within that"
         )
 
@@ -135,7 +135,7 @@ def common_budgets(ranges: Sequence[CostRange], points: int) -> list[float]:
 
 
 def noise_batch(size: tuple[int, int], device: torch.device | str = "cpu") -> Batch:
-    """One image of noise: all that a ladder needs where every image costs alike.
+    """One image of noise: all that a solver needs where every image costs alike.
 
     Units: ``size`` height and width in pixels.
     """

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from dynvit.backbones.build import BackboneInfo, BackboneSpec, build
 from dynvit.backbones.weights import compare, sha256_of
-from dynvit.data.manifest import atomic
 from dynvit.data.transforms import Preprocessing
 from dynvit.errors import InputError
+from dynvit.files import atomic
 from dynvit.interface import DynamicModel, methods
 from dynvit.options import options_from_json
 from dynvit.version import __version__
 
-FORMAT_VERSION: Literal[1] = 1
+FORMAT_VERSION: Literal[2] = 2
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -60,9 +60,13 @@ class CheckpointConfig(_Frozen):
     """What stands in ``config.json``. ``target`` is a fraction of the backbone's MACs, null where none was asked for.
 
     ``backbone.weights`` tells where the training began; the folder itself holds all weights that are needed.
+    ``data_seed`` drew the splits and ``calibration`` is how many samples were held out of train (null: not known): who
+    opens the checkpoint draws the same, or would measure it on images that it has learned. ``training`` is null where
+    nothing was trained on top of the backbone's weights. ``point`` holds the knobs of a model that is kept for use at
+    one operating point.
     """
 
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[2] = FORMAT_VERSION
     dynvit_version: str = __version__
     method: MethodConfig
     backbone: BackboneSpec
@@ -71,7 +75,10 @@ class CheckpointConfig(_Frozen):
     dataset: str
     class_names: tuple[str, ...]
     target: float | None
-    training: TrainingConfig
+    data_seed: int = 0
+    calibration: int | None = None
+    training: TrainingConfig | None
+    point: dict[str, float | int | str] | None = None
     weights_sha256: Sha256
 
 
@@ -149,19 +156,33 @@ def read_config(path: str | os.PathLike[str]) -> CheckpointConfig:
         raise InputError(f"no checkpoint in {path}: a folder with {WEIGHTS} and {CONFIG} is wanted (dynvit train)")
     try:
         body = json.loads(file.read_text(encoding="utf-8"))
-        version = body.get("format_version") if isinstance(body, dict) else None
-        if isinstance(body, dict) and "format_version" in body and version != FORMAT_VERSION:
-            raise InputError(
-                f"{file} has format version {version!r}, this dynvit {__version__} reads {FORMAT_VERSION}: "
-                "use the version of dynvit that wrote it"
-            )
-        return CheckpointConfig.model_validate(body)
+        return CheckpointConfig.model_validate(_upgraded(body, file))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
         raise InputError(f"{file} is not a checkpoint's config: {where}: {first['msg']}") from error
     except ValueError as error:
         raise InputError(f"{file} is not JSON ({error}): copy or train the checkpoint again") from error
+
+
+def _upgraded(body: Any, file: Path) -> Any:
+    """A config of version 1 in today's form: it drew its splits by the seed of its training.
+
+    Raises: ``InputError`` for a version that is neither.
+    """
+    if not isinstance(body, dict) or "format_version" not in body:
+        return body
+    version = body["format_version"]
+    if version == 1:
+        training = body.get("training")
+        seed = training.get("seed", 0) if isinstance(training, dict) else 0
+        return {**body, "format_version": FORMAT_VERSION, "data_seed": seed}
+    if version != FORMAT_VERSION:
+        raise InputError(
+            f"{file} has format version {version!r}, this dynvit {__version__} reads 1 and {FORMAT_VERSION}: "
+            "use the version of dynvit that wrote it"
+        )
+    return body
 
 
 def is_checkpoint(path: str | os.PathLike[str]) -> bool:

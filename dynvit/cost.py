@@ -13,7 +13,6 @@ flow through counts that have them, so a cost loss reads the same closed form as
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -124,16 +123,6 @@ def macs(usage: Usage, rule: Rule = "matmul+conv") -> Tensor:
         else:
             alike += ran
     return total + alike
-
-
-def by_part(usage: Usage, rule: Rule = "matmul+conv", depth: int = 2) -> dict[str, float]:
-    """Mean MACs by the first ``depth`` names of the parts' paths, in the order in which they first ran."""
-    groups: Counter[str] = Counter()
-    for part in usage.parts:
-        ran = part.macs(rule)
-        mean = float(ran.double().mean()) if isinstance(ran, Tensor) else float(ran)
-        groups[".".join(part.name.split(".")[:depth])] += mean  # type: ignore[assignment]
-    return dict(groups)
 
 
 def count_executed(run: Callable[[], object]) -> int:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class InputError(Exception):
@@ -27,3 +31,12 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     hint = f" did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
     shown = names if len(names) <= 20 else [*names[:20], f"… ({len(names)} in all)"]
     return InputError(f"unknown {kind} {name!r}:{hint} Known: {', '.join(shown) or 'none'}")
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first thing that pydantic finds wrong: which field, why, and how many more there are."""
+    faults = error.errors(include_url=False)
+    where = ".".join(str(step) for step in faults[0]["loc"])
+    what = faults[0]["msg"].removeprefix("Value error, ")
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return (f"{where}: {what}" if where else what) + more

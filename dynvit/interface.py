@@ -18,8 +18,7 @@ from dynvit.errors import InputError
 from dynvit.point import KnobValue as KnobValue
 from dynvit.point import OperatingPoint as OperatingPoint
 from dynvit.registry import Registry
-
-Rule = Literal["matmul+conv", "fvcore"]
+from dynvit.units import Rule as Rule
 
 Capability = Literal["budgets", "frozen gates", "surrogate logits", "compute proxy", "explanations"]
 """What a model may support beyond the contract: it declares it in ``supports``, and ``dynvit check`` tries it."""

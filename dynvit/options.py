@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar, Union
+
+from pydantic import PydanticUserError, TypeAdapter
+from pydantic_core import to_json, to_jsonable_python
 
 from dynvit.errors import InputError, unknown
 
@@ -17,8 +21,9 @@ Json = dict[str, Any]
 def parse_options(cls: type[OptionsT], given: Iterable[str], base: OptionsT | None = None) -> OptionsT:
     """``base`` (default: the class's defaults) with each ``name=value`` of ``given`` put in; a later one wins.
 
-    Values are read by the field's annotation: bool (true/false), int, float, str, ``Literal``, ``X | None`` (none)
-    and tuples, whose parts are separated by commas.
+    Values are read by the field's annotation as pydantic reads text: bool (true/false, yes/no, on/off, 1/0), int,
+    float, str and what else pydantic knows; also ``Literal``, ``X | None`` (none), ``X | Y`` (the first that fits) and
+    tuples, whose parts are separated by commas.
 
     >>> @dataclasses.dataclass(frozen=True)
     ... class Options:
@@ -45,8 +50,8 @@ def parse_options(cls: type[OptionsT], given: Iterable[str], base: OptionsT | No
 
 def options_to_json(options: Any) -> Json:
     """The fields by name, tuples as lists; a field that was added with a default can be read back from older files."""
-    found: Json = dataclasses.asdict(options)
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+    found: Json = to_jsonable_python(options)
+    return found
 
 
 def options_from_json(cls: type[OptionsT], values: Mapping[str, Any]) -> OptionsT:
@@ -65,7 +70,7 @@ def options_from_json(cls: type[OptionsT], values: Mapping[str, Any]) -> Options
     for name, value in values.items():
         if name not in hints:
             raise unknown("option", name, hints)
-        built[name] = _checked(value, hints[name], name)
+        built[name] = _valid(value, hints[name], name, json=True)
     return cls(**built)
 
 
@@ -79,72 +84,38 @@ def _names(hints: Mapping[str, Any]) -> str:
 
 
 def _parse(text: str, kind: Any, name: str) -> Any:
+    """Text by its annotation: what is none, a tuple's parts and a choice is said here, what a part is by pydantic."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (Union, types.UnionType):
         if type(None) in args and text.lower() in ("none", "null", ""):
             return None
-        return _first(text, [arg for arg in args if arg is not type(None)], name, kind)
-    if origin is Literal:
-        for choice in args:
-            if text == str(choice):
-                return choice
-        raise InputError(f"option {name}={text}: one of {', '.join(map(str, args))} is allowed")
+        for one in args:
+            with contextlib.suppress(InputError):
+                return _parse(text, one, name)
+        raise _wrong(name, text, kind)
     if origin is tuple:
         parts = [part.strip() for part in text.strip("()[] ").split(",") if part.strip()]
-        return tuple(_parse(part, part_kind, name) for part, part_kind in _pair(parts, args, name, text))
-    if kind is bool:
-        if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
-            raise _wrong(name, text, kind)
-        return text.lower() in ("true", "1", "yes")
-    if kind in (int, float, str):
-        try:
-            return kind(text)
-        except ValueError:
-            raise _wrong(name, text, kind) from None
-    raise InputError(f"option {name} of type {_said(kind)} cannot be given as text")
+        kinds = args[:1] * len(parts) if args[-1:] == (...,) else args
+        if len(parts) != len(kinds):
+            raise InputError(f"option {name}={text}: {len(kinds)} values are wanted, {len(parts)} are given")
+        return tuple(_parse(part, part_kind, name) for part, part_kind in zip(parts, kinds, strict=True))
+    value = next((choice for choice in args if text == str(choice)), text) if origin is Literal else text
+    return _valid(value, kind, name)
 
 
-def _checked(value: Any, kind: Any, name: str) -> Any:
-    """A value that came from JSON, with lists back to tuples."""
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (Union, types.UnionType):
-        if value is None and type(None) in args:
-            return None
-        return _first(value, [arg for arg in args if arg is not type(None)], name, kind, _checked)
-    if origin is Literal and value in args:
-        return value
-    if origin is tuple and isinstance(value, list | tuple):
-        pairs = _pair(value, args, name, value)
-        return tuple(_checked(part, part_kind, name) for part, part_kind in pairs)
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-        return value
-    raise _wrong(name, value, kind)
-
-
-def _first(value: Any, kinds: Iterable[Any], name: str, whole: Any, read: Any = _parse) -> Any:
-    """The value as the first of ``kinds`` that takes it."""
-    for kind in kinds:
-        try:
-            return read(value, kind, name)
-        except InputError:
-            continue
-    raise _wrong(name, value, whole)
-
-
-def _pair(parts: Any, args: tuple[Any, ...], name: str, text: Any) -> list[tuple[Any, Any]]:
-    if len(args) == 2 and args[1] is Ellipsis:
-        return [(part, args[0]) for part in parts]
-    if len(parts) != len(args):
-        raise InputError(f"option {name}={text}: {len(args)} values are wanted, {len(parts)} are given")
-    return list(zip(parts, args, strict=True))
+def _valid(value: Any, kind: Any, name: str, *, json: bool = False) -> Any:
+    """The value by its annotation: as JSON strictly, with lists for tuples; else also from text."""
+    try:
+        adapter = TypeAdapter(kind)
+        return adapter.validate_json(to_json(value), strict=True) if json else adapter.validate_python(value)
+    except ValueError as error:  # pydantic's ValidationError, and to_json's for what JSON cannot hold
+        raise _wrong(name, value, kind) from error
+    except PydanticUserError as error:
+        raise InputError(f"option {name} of type {kind} can only be set in Python") from error
 
 
 def _wrong(name: str, value: Any, kind: Any) -> InputError:
-    return InputError(f"option {name}={value} is not {_said(kind)}")
-
-
-def _said(kind: Any) -> str:
+    if typing.get_origin(kind) is Literal:
+        return InputError(f"option {name}={value}: one of {', '.join(map(str, typing.get_args(kind)))} is allowed")
     said = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    return said.get(kind) or str(kind).replace("typing.", "")
+    return InputError(f"option {name}={value} is not {said.get(kind) or str(kind).replace('typing.', '')}")

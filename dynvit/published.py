@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.backbones.weights import sha256_of
-from dynvit.data.manifest import atomic
 from dynvit.data.scan import cache_dir
 from dynvit.errors import InputError, unknown
+from dynvit.files import atomic
 from dynvit.interface import Method, PublishedCheckpoint
 from dynvit.progress import Progress
 

@@ -1,4 +1,4 @@
-"""Optuna over a method's knobs: a ladder of points, or a search for the front.
+"""Optuna over a method's knobs: a search for the front.
 
 The study is never stored. It is asked and told again from the records that exist, trial by trial; a seeded
 sampler then proposes what it proposed before, so a killed sweep goes on where it was and repeats no measurement.
@@ -7,7 +7,7 @@ sampler then proposes what it proposed before, so a killed sweep goes on where i
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,38 +17,22 @@ from optuna.exceptions import ExperimentalWarning
 
 from dynvit.interface import OperatingPoint
 
-SamplerName = Literal["ladder", "nsga2", "tpe"]
-
 
 @dataclass(frozen=True)
 class Objectives:
-    """What a point is worth; ``robust_pct`` where the search looks at it, None in all of its trials where it does not.
+    """What a point is worth; ``third`` is what a measurement maximises besides, None in all trials where none does.
 
-    Units: ``top1_pct`` and ``robust_pct`` (top-1 under attack) percent, ``gmacs`` mean GMACs per image.
+    Units: ``top1_pct`` percent, ``gmacs`` mean GMACs per image.
     """
 
     top1_pct: float
     gmacs: float
-    robust_pct: float | None = None
+    third: float | None = None
 
     @property
     def values(self) -> list[float]:
         """What the study is told."""
-        return [self.top1_pct, self.gmacs, *(() if self.robust_pct is None else (self.robust_pct,))]
-
-
-def climb(
-    knobs: Mapping[str, BaseDistribution],
-    points: Sequence[OperatingPoint],
-    measure: Callable[[OperatingPoint], Objectives],
-) -> optuna.Study:
-    """Measure the given points, as the trials of a study."""
-    study = _study(optuna.samplers.RandomSampler(seed=0))
-    for point in points:
-        study.enqueue_trial(dict(point))
-    for _ in points:
-        _trial(study, knobs, measure)
-    return study
+        return [self.top1_pct, self.gmacs, *(() if self.third is None else (self.third,))]
 
 
 def search(
@@ -58,11 +42,11 @@ def search(
     seed: int,
     measure: Callable[[OperatingPoint], Objectives],
     *,
-    robust: bool = False,
+    objectives: int = 2,
 ) -> list[OperatingPoint]:
     """Let a sampler propose ``trials`` points, and return the non-dominated ones, the cheapest first.
 
-    With ``robust`` there are three objectives, and ``measure`` gives all of them.
+    Of three ``objectives`` the last is maximised, and ``measure`` gives it.
     ``measure`` looks at the calibration split: what is chosen here is measured elsewhere.
     """
     # A generation of a quarter of the trials leaves NSGA-II room to evolve; Optuna's default of 50 would be
@@ -72,7 +56,7 @@ def search(
         if sampler == "nsga2"
         else optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(4, trials // 4))
     )
-    study = _study(chosen, robust)
+    study = _study(chosen, objectives)
     for _ in range(trials):
         _trial(study, knobs, measure)
     best = {OperatingPoint(**trial.params): trial.values[1] for trial in study.best_trials}
@@ -85,10 +69,10 @@ def draw(knobs: Mapping[str, BaseDistribution], seed: int, count: int) -> list[O
     return [OperatingPoint(**study.ask(dict(knobs)).params) for _ in range(count)]
 
 
-def _study(sampler: optuna.samplers.BaseSampler, robust: bool = False) -> optuna.Study:
+def _study(sampler: optuna.samplers.BaseSampler, objectives: int = 2) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     directions: list[Literal["maximize", "minimize"]] = ["maximize", "minimize"]
-    if robust:
+    if objectives > 2:
         directions.append("maximize")
     return optuna.create_study(sampler=sampler, directions=directions)
 

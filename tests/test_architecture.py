@@ -26,8 +26,8 @@ LAYERS = (
     {"cost", "ops", "recipes"},
     {"schedules"},
     {"interface"},
-    {"point", "registry", "options", "progress", "processes", "environment", "__init__"},
-    {"errors", "version"},
+    {"point", "registry", "options", "files", "progress", "processes", "environment", "__init__"},
+    {"errors", "units", "version"},
 )
 HEIGHT = {room: -depth for depth, layer in enumerate(LAYERS) for room in layer}
 # What a method is made of. The trainer, the bench and the command line know methods, never the other way round.

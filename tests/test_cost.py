@@ -92,15 +92,3 @@ def test_gradients_flow_through_counts() -> None:
 def test_normalisation_and_resizing_count_under_fvcores_rule_alone() -> None:
     usage = Usage(1, (cost.Normalization("norm", 10), cost.Resize("up", upsampled=7), cost.Resize("pool", pooled=9)))
     assert (int(cost.macs(usage)), int(cost.macs(usage, "fvcore"))) == (0, 5 * 10 + 7 + 9)
-
-
-def test_parts_add_up_to_the_whole() -> None:
-    with torch.no_grad():
-        usage = (
-            attached("topk", timm.create_model(TINY))
-            .predict(torch.zeros(1, 3, 224, 224), OperatingPoint(keep_ratio=0.5))
-            .usage
-        )
-    groups = cost.by_part(usage)
-    assert list(groups) == ["patch_embed", *(f"blocks.{i}" for i in range(12)), "norm", "head"]
-    assert sum(groups.values()) == int(cost.macs(usage))

@@ -136,8 +136,8 @@ def test_a_table_of_labels_packs(tmp_path: Path) -> None:
     (tmp_path / "src" / "images").mkdir(parents=True)
     for i in range(4):
         (tmp_path / "src" / "images" / f"{i}.png").write_bytes(picture(i))
-    rows = "filename,label,split\n0.png,7,train\n1.png,2,train\n2.png,2,test\n3.png,0,test\n"
-    (tmp_path / "src" / "labels.csv").write_text(rows)
+    rows = 'Filename, Label,split\n0.png,7,train\n1.png,2,train\n\n 2.png,02,test\n"3.png",0,test \n'
+    (tmp_path / "src" / "labels.csv").write_text(rows, encoding="utf-8-sig")
     pack(tmp_path / "src", tmp_path / "cifar10")
     found = open_split("cifar10", "validation", data_dir=tmp_path / "cifar10").manifest.samples
     assert {(s.key, s.label) for s in found} == {("2", 2), ("3", 0)}
@@ -247,6 +247,10 @@ def test_a_broken_archive_is_named_and_leaves_nothing(tree: Path, form: Callable
         (lambda d: (d / "x.bmp").write_bytes(b""), "convert them to png"),
         (lambda d: (d / "labels.csv").write_text("a,b\n1,2\n"), "no column file or filename or image or path"),
         (lambda d: (d / "labels.csv").write_text("file,label\nx.png,2\n"), "'x.png', which is not among"),
+        (lambda d: (d / "labels.csv").write_text(""), "labels.csv is not CSV"),
+        (lambda d: (d / "labels.csv").write_text("file,label\nx,y.png,2\n"), "Expected 2 fields in line 2, saw 3"),
+        (lambda d: (d / "labels.csv").write_bytes(b"file,label\n\xff.png,2\n"), "must be UTF-8"),
+        (lambda d: [(d / "x.png").touch(), (d / "labels.csv").write_text("file,label\nx.png\n")], "x.png no label"),
     ],
 )
 def test_a_source_that_fits_no_layout_is_refused(tmp_path: Path, make: Callable[[Path], None], message: str) -> None:

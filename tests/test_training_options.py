@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -71,6 +72,7 @@ def test_words_change_only_what_they_name() -> None:
         ("teacher=maybe", "is not true or false"),
         ("kind=medium", "one of hard, soft is allowed"),
         ("layers=1,x", "option layers=x is not a whole number"),
+        ("layers=1,1.5", "option layers=1.5 is not a whole number"),
         ("pair=1", "2 values are wanted, 1 are given"),
     ],
 )
@@ -80,7 +82,29 @@ def test_wrong_words_are_said_in_one_line(word: str, line: str) -> None:
     assert line in str(caught.value)
 
 
-@pytest.mark.parametrize("body", [{"keep": "0.5"}, {"layers": [1, "2"]}, {"depth": True}, {"teacher": 1}, {"kid": 0}])
-def test_wrong_json_is_refused(body: dict[str, object]) -> None:
-    with pytest.raises(InputError):
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ({"keep": "0.5"}, "option keep=0.5 is not a number"),
+        ({"layers": [1, "2"]}, "option layers=[1, '2'] is not tuple[int, ...]"),
+        ({"pair": [1]}, "option pair=[1] is not tuple[int, str]"),
+        ({"kind": "medium"}, "option kind=medium: one of hard, soft is allowed"),
+        ({"depth": True}, "option depth=True is not int | None"),
+        ({"teacher": 1}, "option teacher=1 is not true or false"),
+        ({"kid": 0}, "unknown option 'kid': did you mean 'kind'"),
+    ],
+)
+def test_wrong_json_is_refused(body: dict[str, object], line: str) -> None:
+    with pytest.raises(InputError) as caught:
         options_from_json(Options, body)
+    assert line in str(caught.value)
+
+
+def test_what_text_cannot_say_is_set_in_python_only() -> None:
+    class Anything:
+        pass
+
+    made = make_dataclass("Made", [("thing", Anything | None, None), ("place", Path, Path())], frozen=True)
+    with pytest.raises(InputError, match="option thing"):
+        parse_options(made, ["thing=1"])
+    assert parse_options(made, ["place=here", "thing=none"]) == made(None, Path("here"))

@@ -1,249 +1,128 @@
-"""What a bench is asked to do: from flags, a YAML file, and each dataset's defaults."""
+"""What a bench is asked to do: from flags, a YAML file, and each data set's defaults."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import field_validator
 
-from dynvit.attacks import AttackSpec, Threat
-from dynvit.attacks.radius import Norm, read_eps
-from dynvit.backbones.weights import sha256_of
-from dynvit.checkpoint import WEIGHTS
-from dynvit.data.corruptions import SEVERITIES, select
 from dynvit.errors import InputError, unknown
-from dynvit.interface import Rule, methods
-from dynvit.measurements.robustness.specs import trials_of
-from dynvit.measurements.speed.timed_model import Dtype
-from dynvit.measurements.speed.timing import BATCHES, SpeedSettings
-from dynvit.registry import file_version
-from dynvit.search import SamplerName
+from dynvit.measurements.asked import all_flags, take_settings
+from dynvit.registry import load_plugin
+from dynvit.request import DATA, MODEL, TRAINING, SessionRequest
+from dynvit.settings import Flag, Settings, flags_of, setting, validated
 
-# What a newcomer gets for each dataset: a backbone of fitting size, and training where no weights can be had.
-_DEFAULT_BACKBONE = {"digits": "vit_digits"}
-_LARGE_BACKBONE = "deit_tiny_patch16_224"
-_TRAINED_BY_DEFAULT = frozenset({"digits"})
-# Lines beside the records, each with its own question: they may be asked for later, or otherwise.
-_SPEED = ("speed", "speed_batches", "speed_rounds", "speed_points", "speed_dtype", "compile")
-_CORRUPTIONS = ("corruptions", "severities", "corruptions_limit", "corrupted_dir")
+BUDGETS, OUTPUT = "Budgets", "Output"
 
 
-def own_methods() -> tuple[str, ...]:
-    """The methods that come with dynvit: what is benched where nobody says otherwise."""
-    return tuple(name for name in methods.names() if methods.origins(name)[0].distribution == "dynvit")
+class BenchConfig(SessionRequest):
+    """The options of ``dynvit bench``; the same names in a suite's YAML. ``measurements`` are by name.
 
-
-class BenchConfig(BaseModel):
-    """The options of ``dynvit bench``; the same names in a suite's YAML.
-
-    Units: ``budgets`` in GMACs per image; ``targets`` as fractions of the dense backbone's MACs; ``memory_mb`` MiB
-    of decoded pixels a process. ``speed_batches``, ``speed_rounds``, ``speed_dtype`` and ``compile`` say how ``speed``
-    is measured, at ``speed_points`` points of each arm.
+    Units: ``budgets`` in GMACs per image; ``targets`` as fractions of the dense backbone's MACs; ``memory_mb`` MiB of
+    decoded pixels a process.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    methods: tuple[str, ...] = setting(
+        None, help="Methods to compare. Default: all that come with dynvit", metavar="NAME,NAME", panel=MODEL
+    )
+    train: bool | None = setting(None, help="Train what needs training first.", panel=TRAINING)
+    targets: tuple[float, ...] = setting(
+        (), help="Train one checkpoint for each target, a fraction of dense MACs.", metavar="F,F", panel=TRAINING
+    )
+    recipe: str | None = setting(None, help="Training recipe. Default: the data set's", metavar="NAME", panel=TRAINING)
+    epochs: int | None = setting(None, help="Epochs instead of the recipe's.", metavar="N", panel=TRAINING, ge=1)
+    mixed_precision: Literal["no", "fp16", "bf16"] = setting(
+        "no", help="Precision of training: no, fp16 or bf16. Default: no", metavar="TYPE", panel=TRAINING
+    )
+    points: int = setting(8, help="Number of budgets. Default: 8", metavar="N", panel=BUDGETS, ge=1)
+    budgets: tuple[float, ...] = setting(
+        (), help="The budgets themselves, GMACs an image.", metavar="G,G", panel=BUDGETS
+    )
+    sampler: Literal["budgets", "nsga2", "tpe"] = setting(
+        "budgets",
+        help="budgets: solve each on calibration; or search the knobs there: nsga2, tpe. Default: budgets",
+        metavar="NAME",
+        panel=BUDGETS,
+    )
+    trials: int = setting(
+        32, help="Trials of the search, for each model. Default: 32", metavar="N", panel=BUDGETS, ge=1
+    )
+    batch_size: int = setting(64, help="Images a batch. Default: 64", metavar="N", panel=DATA, ge=1)
+    workers: int = setting(0, help="Processes that decode. Default: 0", metavar="N", panel=DATA, ge=0, le=1024)
+    memory_mb: int = setting(
+        4096, help="Decoded pixels that are kept for the next points, MiB. Default: 4096", metavar="N", panel=DATA, ge=0
+    )
+    output: str | None = setting(
+        None, help="Output folder. Default: runs/DATASET-BACKBONE", metavar="DIR", panel=OUTPUT
+    )
+    plugin: tuple[str, ...] = setting(
+        (), help="A file with a method, measurement, attack or data set. Repeatable.", metavar="FILE", panel=OUTPUT
+    )
+    measurements: Mapping[str, Settings] = {}
 
-    methods: tuple[str, ...] = Field(default_factory=own_methods, min_length=1)
-    dataset: str = "digits"
-    data_dir: str | None = None
-    split: str = "validation"
-    limit: int | None = Field(None, ge=1)
-    calibration: int | None = Field(None, ge=1)
-    on_bad_sample: Literal["raise", "skip"] = "raise"
-    backbone: str | None = None
-    weights: str | None = None
-    image_size: int | None = Field(None, ge=1)
-    crop_pct: float | None = Field(None, gt=0, le=1)
-    interpolation: str | None = None
-    method_checkpoint: Mapping[str, tuple[str, ...]] = {}
-    options: Mapping[str, tuple[str, ...]] = {}
-    train: bool | None = None
-    targets: tuple[float, ...] = ()
-    recipe: str | None = None
-    epochs: int | None = Field(None, ge=1)
-    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
-    points: int = Field(8, ge=1)
-    budgets: tuple[float, ...] = ()
-    sampler: SamplerName = "ladder"
-    trials: int = Field(32, ge=1)
-    robustness: tuple[str, ...] = ()
-    robustness_points: int | Literal["all"] = 3
-    robustness_limit: int = Field(256, ge=1)
-    norm: Norm = "linf"
-    eps: tuple[float, ...] = ()
-    attack_option: Mapping[str, tuple[str, ...]] = {}
-    masking_checks: bool = True
-    rule: Rule = "matmul+conv"
-    batch_size: int = Field(64, ge=1)
-    workers: int = Field(0, ge=0)
-    memory_mb: int = Field(4096, ge=0)
-    device: Literal["auto", "cpu"] = "auto"
-    seed: int = Field(0, ge=0)
-    speed: bool = False
-    speed_batches: tuple[Annotated[int, Field(ge=1)], ...] = Field(BATCHES, min_length=1)
-    speed_rounds: int = Field(7, ge=1)
-    speed_points: int = Field(3, ge=1)
-    speed_dtype: Dtype = "float32"
-    compile: bool = False
-    corruptions: tuple[str, ...] = ()
-    severities: tuple[int, ...] = Field(SEVERITIES, min_length=1)
-    corruptions_limit: int = Field(1000, ge=1)
-    corrupted_dir: str | None = None
-    output: str | None = None
-    plugin: tuple[str, ...] = ()
-
-    @field_validator("methods")
+    @field_validator("methods", mode="before")
     @classmethod
-    def _once(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
+    def _own(cls, methods: Any) -> Any:
+        if methods is None:
+            return own_methods()
+        if not methods:
+            raise ValueError("must name a method, got none")
         return tuple(dict.fromkeys(methods))
-
-    @field_validator("split")
-    @classmethod
-    def _reported(cls, split: str) -> str:
-        if split == "calibration":
-            raise ValueError("points are chosen on calibration, and nothing is reported where it was chosen")
-        return split
 
     @field_validator("targets")
     @classmethod
     def _fractions(cls, targets: tuple[float, ...]) -> tuple[float, ...]:
         for target in targets:
             if not 0 < target <= 1:
-                raise ValueError(f"a target is a fraction of the dense backbone's MACs, in (0, 1], not {target:g}")
+                raise ValueError(f"must be fractions of the dense backbone's MACs, in (0, 1], got {target:g}")
         return tuple(dict.fromkeys(targets))
 
     @field_validator("budgets")
     @classmethod
     def _positive(cls, budgets: tuple[float, ...]) -> tuple[float, ...]:
         for budget in budgets:
-            if budget <= 0:
-                raise ValueError(f"a budget is in GMACs per image, above 0, not {budget:g}")
+            if not 0 < budget < float("inf"):
+                raise ValueError(f"must be GMACs an image, above 0, got {budget:g}")
         return tuple(dict.fromkeys(budgets))
 
-    @field_validator("corruptions")
+    @field_validator("sampler", mode="before")
     @classmethod
-    def _known(cls, corruptions: tuple[str, ...]) -> tuple[str, ...]:
-        return select(corruptions)
-
-    @field_validator("severities")
-    @classmethod
-    def _severe(cls, severities: tuple[int, ...]) -> tuple[int, ...]:
-        for severity in severities:
-            if severity not in SEVERITIES:
-                raise ValueError(f"a severity is a number from 1 to 5, not {severity}")
-        return tuple(sorted(set(severities)))
-
-    @property
-    def corrupts(self) -> tuple[str, ...]:
-        """Corruptions to measure under: those asked for, or all of a ready set."""
-        return self.corruptions or (select(["all"]) if self.corrupted_dir else ())
-
-    @field_validator("eps", mode="before")
-    @classmethod
-    def _radii(cls, eps: Any) -> tuple[float, ...]:
-        given = (eps,) if isinstance(eps, str | int | float) else tuple(eps or ())
-        return tuple(Threat("linf", read_eps(str(radius))).eps for radius in given)
-
-    @field_validator("robustness_points")
-    @classmethod
-    def _some(cls, points: int | Literal["all"]) -> int | Literal["all"]:
-        if points != "all" and points < 1:
-            raise ValueError("attack 1 point of each arm or more, or all")
-        return points
-
-    def attacks(self) -> tuple[AttackSpec, ...]:
-        """The attacks that are asked for, the smallest radius first.
-
-        Raises: ``InputError`` for one that there is not.
-        """
-        if not self.robustness:
-            for name in ("eps", "attack_option"):
-                if getattr(self, name):
-                    raise InputError(f"--{name.replace('_', '-')} is of attacks: name them with --robustness")
-        return trials_of(
-            self.robustness,
-            norm=self.norm,
-            eps=self.eps,
-            options=self.attack_option,
-            large_images=self.dataset.startswith("imagenet"),
-        )
-
-    @property
-    def climbs(self) -> bool:
-        """Whether an attack needs a gradient, so that every arm must have one."""
-        return any(not trial.attack.black_box for trial in self.attacks())
-
-    @property
-    def backbone_name(self) -> str:
-        """The backbone asked for, else the dataset's default."""
-        return self.backbone or _DEFAULT_BACKBONE.get(self.dataset, _LARGE_BACKBONE)
-
-    @property
-    def trains(self) -> bool:
-        """Whether to train what needs training: asked for, else where nothing was given that could be used."""
-        if self.train is not None:
-            return self.train
-        return self.dataset in _TRAINED_BY_DEFAULT and self.weights is None and not self.method_checkpoint
-
-    @property
-    def folder(self) -> Path:
-        """Where everything goes: asked for, else named after dataset and backbone."""
-        return Path(self.output) if self.output else Path("runs") / f"{self.dataset}-{self.backbone_name}"
-
-    @property
-    def speed_settings(self) -> SpeedSettings:
-        """How speed is measured."""
-        return SpeedSettings(self.speed_batches, self.speed_rounds, self.speed_dtype, self.compile, self.seed)
-
-    @property
-    def searches_robustness(self) -> bool:
-        """Whether robust accuracy is an objective of the search."""
-        return bool(self.robustness) and self.sampler != "ladder"
-
-    def identity(self) -> dict[str, Any]:
-        """What must not change between two runs into one folder: everything that a record depends on."""
-        free = {"output", "workers", "memory_mb", "device", "data_dir", "plugin", *_CORRUPTIONS, *_SPEED}
-        attacks = {"robustness", "robustness_points", "robustness_limit", "norm", "eps", "attack_option"}
-        # What is attached to records later may be added to any run; a search that looks at it is another search.
-        free |= {"masking_checks"} | (set() if self.searches_robustness else attacks)
-        plugins = {Path(file).name: file_version(file) for file in self.plugin}
-        return self.model_dump(mode="json", exclude=free) | {"plugin": plugins, "contents": self._contents()}
-
-    def _contents(self) -> dict[str, str]:
-        """Weights and checkpoints that lie here, by hash: what is trained again under the same name is another."""
-        given = [self.weights, *(path for paths in self.method_checkpoint.values() for path in paths)]
-        files = {path: Path(path, WEIGHTS) if Path(path).is_dir() else Path(path) for path in given if path}
-        return {path: sha256_of(file)[:16] for path, file in files.items() if file.is_file()}
+    def _as_it_was_called(cls, sampler: Any) -> Any:
+        return "budgets" if sampler == "ladder" else sampler
 
 
-def load_config(file: str | None, flags: Mapping[str, Any]) -> BenchConfig:
-    """The options of a YAML file, overridden by the flags that were given.
+def own_methods() -> tuple[str, ...]:
+    """The methods that come with dynvit: what is benched where nobody says otherwise."""
+    from dynvit.interface import methods
+
+    return tuple(name for name in methods.names() if methods.origins(name)[0].distribution == "dynvit")
+
+
+def bench_flags() -> list[Flag]:
+    """The flags that are not a measurement's."""
+    return list(flags_of(BenchConfig))
+
+
+def load_config(file: str | None, given: Mapping[str, Any]) -> BenchConfig:
+    """The options of a YAML file, overridden by those that are given, under the same names.
 
     Raises: ``InputError`` for a file that is none, an option that does not exist, or a value out of range.
     """
-    given = _read_yaml(file) if file else {}
-    given |= flags
-    known = BenchConfig.model_fields
-    for name in given:
+    values = (_read_yaml(file) if file else {}) | {name: v for name, v in given.items() if v is not None}
+    flags = bench_flags()
+    by_name = {flag.name: flag for flag in flags} | {"options": next(f for f in flags if f.name == "option")}
+    for plugin in by_name["plugin"].read(values.get("plugin") or ()):
+        load_plugin(plugin)
+    known = {*by_name, *(flag.name for own in all_flags().values() for flag in own), *all_flags()}
+    for name in values:
         if name not in known:
             raise unknown("option", name, known)
-    for name in (
-        *("methods", "targets", "budgets", "plugin"),
-        *("robustness", "corruptions", "severities", "speed_batches"),
-    ):
-        if isinstance(given.get(name), str | int | float):
-            given[name] = [given[name]]
-    try:
-        return BenchConfig(**given)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in fault["loc"])
-        raise InputError(
-            f"option {where}: {fault['msg'].removeprefix('Value error, ')}, got {fault['input']!r}"
-        ) from error
+    measured = take_settings(values)
+    read = {by_name[name].field: by_name[name].read(value) for name, value in values.items() if value is not None}
+    return validated(BenchConfig, {"methods": None, **read, "measurements": measured}, flags)
 
 
 def _read_yaml(file: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.errors import InputError
-from dynvit.leaderboard.files import write_whole
+from dynvit.files import write_whole
 
 CONFIG = "bench.json"
 
@@ -41,6 +41,7 @@ def check_folder(folder: Path, identity: Mapping[str, Any]) -> bool:
         raise InputError(f"{file} is not JSON ({error}): give another --output, or --fresh") from error
     if not isinstance(there, dict):
         raise InputError(f"{file} holds a {type(there).__name__}, not what a bench writes: give another --output")
+    _as_it_is_called_now(there)
     # What an older file does not know was added since: records carry the hashes that matter.
     for name in sorted(there):
         if there[name] != identity.get(name):
@@ -49,6 +50,13 @@ def check_folder(folder: Path, identity: Mapping[str, Any]) -> bool:
                 f"{json.dumps(identity.get(name))}: give another --output, or --fresh for a new folder beside it"
             )
     return True
+
+
+def _as_it_is_called_now(there: dict[str, Any]) -> None:
+    """An older bench drew its splits by its one seed, and called the budgets a ladder."""
+    there.setdefault("data_seed", there.get("seed", 0))
+    if there.get("sampler") == "ladder":
+        there["sampler"] = "budgets"
 
 
 def claim_folder(folder: Path, identity: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Which points a sweep measures: the same budgets for every arm, each set to them on calibration images."""
+"""Which points a sweep measures: the same budgets for every model, each set to them on calibration images."""
 
 from __future__ import annotations
 
@@ -7,111 +7,101 @@ import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from accelerate import PartialState
 
-from dynvit.bench.config import BenchConfig
-from dynvit.budgets import GIGA, KnobSolver, ModelSolver, check_feasible, common_budgets, noise_batch, solver_for
+from dynvit.budgets import KnobSolver, ModelSolver, check_feasible, common_budgets, noise_batch, solver_for
 from dynvit.calibration import CALIBRATION_IMAGES, calibration_batches
-from dynvit.data import open_split
-from dynvit.data.source import ImageSource
 from dynvit.interface import Batch, OperatingPoint
 from dynvit.measurements.accuracy.measure import Target
-from dynvit.session.open_model import OpenModel
+from dynvit.session import OpenModel, Session
+from dynvit.units import GIGA
 
 
 @dataclass(frozen=True)
-class LadderPlan:
-    """The points of a sweep over budgets."""
+class Budgets:
+    """The budgets of a sweep: those that are named, else as many as asked for. Units: ``named`` GMACs an image."""
 
-    config: BenchConfig
-    device: torch.device
+    session: Session
+    named: Sequence[float] = ()
+    count: int = 8
+    batch_size: int = 64
     _decoded: dict[Hashable, list[Batch]] = field(default_factory=dict)
 
-    def points(self, arms: Sequence[OpenModel]) -> Mapping[str, list[Target]]:
-        """The same budgets for every arm, and the point it was trained for; one without a budget has its only point.
+    def points(self, models: Sequence[OpenModel]) -> Mapping[str, list[Target]]:
+        """The same budgets for every model, and the point it was trained for; by label.
 
-        Where budgets are named, they are all that is measured.
-
-        Raises: ``InputError`` for a budget that an arm cannot be set to.
+        A model without a budget has its only point. Where budgets are named, they are all that is measured.
+        Raises: ``InputError`` for a budget that a model cannot be set to.
         """
-        ladders = {arm.label: self._ladder(arm) for arm in arms}
-        ranges = {label: ladder.range() for label, ladder in ladders.items() if ladder is not None}
-        budgets = [budget * GIGA for budget in self.config.budgets]
+        solvers = {opened.label: self.solver(opened) for opened in models}
+        ranges = {label: solver.range() for label, solver in solvers.items() if solver is not None}
+        budgets = [budget * GIGA for budget in self.named]
         for budget in budgets:
-            for label, reach in ranges.items():
-                check_feasible(budget, reach, label)
+            for label, feasible in ranges.items():
+                check_feasible(budget, feasible, label)
         if not budgets and ranges:
-            budgets = common_budgets(list(ranges.values()), self.config.points)
-        plan = {}
-        for arm in arms:
-            ladder = ladders[arm.label]
-            if ladder is None:
-                plan[arm.label] = [only_point(arm)]
-            else:
-                points = ladder.solve(budgets)
-                _say_what_folds(arm.label, points, budgets)
-                plan[arm.label] = [Target(point, budget / GIGA) for point, budget in zip(points, budgets, strict=True)]
-                aimed_at = arm.model.trained_point
-                if aimed_at is not None and aimed_at not in points and not self.config.budgets:
-                    plan[arm.label].append(Target(aimed_at))
-        return plan
+            budgets = common_budgets(list(ranges.values()), self.count)
+        return {opened.label: self._targets(opened, solvers[opened.label], budgets) for opened in models}
 
-    def _ladder(self, arm: OpenModel) -> KnobSolver | ModelSolver | None:
-        calibration = self._calibration(arm)
+    def solver(self, opened: OpenModel) -> KnobSolver | ModelSolver | None:
+        """How budgets become a model's points; None for one that has no budget to be set to."""
+        calibration = self._calibration(opened)
         images = sum(len(batch.images) for batch in calibration)
         if images > CALIBRATION_IMAGES and PartialState().is_main_process:  # fewer are done before anybody wonders
-            sys.stderr.write(f"budgets: setting {arm.label} to them on {images:,} calibration images\n")
+            sys.stderr.write(f"budgets: setting {opened.label} to them on {images:,} calibration images\n")
             sys.stderr.flush()
-        return solver_for(arm.model, arm.method.budget_knob, arm.knobs, calibration)
+        return solver_for(opened.model, opened.method.budget_knob, opened.knobs, calibration)
 
-    def _calibration(self, arm: OpenModel) -> list[Batch]:
+    def _targets(
+        self, opened: OpenModel, solver: KnobSolver | ModelSolver | None, budgets: Sequence[float]
+    ) -> list[Target]:
+        if solver is None:
+            return [only_point(opened)]
+        points = solver.solve(budgets)
+        _say_duplicates(opened.label, points, budgets)
+        targets = [Target(point, budget / GIGA) for point, budget in zip(points, budgets, strict=True)]
+        trained = opened.model.trained_point
+        if trained is not None and trained not in points and not self.named:
+            targets.append(Target(trained))
+        return targets
+
+    def _calibration(self, opened: OpenModel) -> list[Batch]:
         """Images to solve budgets on: one of noise does where every image costs alike."""
-        size = arm.preprocessing.image_size
-        if arm.method.budget_knob is None and "budgets" not in arm.model.supports:
+        size = opened.preprocessing.image_size
+        solves = "budgets" in opened.supports
+        if opened.method.budget_knob is None and not solves:
             return []
-        if not arm.method.adaptive_cost:
-            return [noise_batch((size, size), self.device)]
-        # Arms that see the same images share them: a calibration split is decoded, and held, once.
-        same = arm.preprocessing, arm.backbone.num_classes, "budgets" in arm.model.supports
+        device = next(opened.model.parameters()).device
+        if not opened.method.adaptive_cost:
+            return [noise_batch((size, size), device)]
+        # Models that see the same images share them: a calibration split is decoded, and held, once.
+        same = opened.preprocessing, opened.backbone.num_classes, solves
         if same not in self._decoded:
             self._decoded[same] = calibration_batches(
-                arm.model,
-                open_calibration(self.config),
-                arm.preprocessing,
-                arm.backbone.num_classes,
-                self.device,
-                self.config.batch_size,
+                opened.model,
+                self.session.split("calibration"),
+                opened.preprocessing,
+                opened.backbone.num_classes,
+                device,
+                self.batch_size,
             )
         return self._decoded[same]
 
 
-def open_calibration(config: BenchConfig) -> ImageSource:
-    """The images that points are chosen on."""
-    return open_split(
-        config.dataset,
-        "calibration",
-        data_dir=config.data_dir,
-        seed=config.seed,
-        calibration=config.calibration,
-        on_bad_sample=config.on_bad_sample,
-    )
-
-
-def only_point(arm: OpenModel) -> Target:
+def only_point(opened: OpenModel) -> Target:
     """The point of a method that has one."""
-    return Target(arm.model.neutral or OperatingPoint())
+    return Target(opened.model.neutral or OperatingPoint())
 
 
-def _say_what_folds(label: str, points: Sequence[OperatingPoint], budgets: Sequence[float]) -> None:
+def _say_duplicates(label: str, points: Sequence[OperatingPoint], budgets: Sequence[float]) -> None:
     """Budgets that got the same point are one record: say which, so that nobody looks for the others."""
     sharing: dict[OperatingPoint, list[str]] = {}
     for point, budget in zip(points, budgets, strict=True):
         sharing.setdefault(point, []).append(f"{budget / GIGA:.4g}")
-    folded = [" = ".join(group) for group in sharing.values() if len(group) > 1]
-    if folded:
+    duplicates = [" = ".join(group) for group in sharing.values() if len(group) > 1]
+    if duplicates:
         warnings.warn(
-            f"{label} has {len(sharing)} points for {len(budgets)} budgets: it is best set alike at "
-            f"{', '.join(folded)} GMACs, and measured there once",
+            f"{label} has {len(sharing)} points for {len(budgets)} budgets: the same point is best at "
+            f"{', '.join(duplicates)} GMACs, and measured once",
             stacklevel=2,
         )

@@ -1,217 +1,96 @@
-"""Which models a bench sweeps, and where each comes from: weights as given, a checkpoint, or a training."""
+"""Which models a bench compares, and where each comes from: weights as given, a checkpoint, or a training."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from optuna.distributions import BaseDistribution
-from torch import nn
-
-from dynvit import checkpoint
-from dynvit.backbones.build import BackboneSpec, build, describe, image_size
-from dynvit.backbones.weights import sha256_of
+from dynvit.backbones.build import BackboneSpec, build, image_size
 from dynvit.bench.config import BenchConfig
-from dynvit.budgets import GIGA, KnobSolver, check_feasible, noise_batch
-from dynvit.data.datasets import DatasetSpec
-from dynvit.data.transforms import Preprocessing, preprocessing_for
+from dynvit.budgets import KnobSolver, check_feasible, noise_batch
 from dynvit.errors import InputError, unknown
-from dynvit.interface import DynamicModel, Method, OperatingPoint, methods
-from dynvit.leaderboard.record import CheckpointRecord
-from dynvit.measurements.robustness.gradient import check_gradient
-from dynvit.options import options_from_json, options_to_json, parse_options
-from dynvit.published import fetch, find
-from dynvit.search import draw
-from dynvit.session.open_model import OpenModel
-from dynvit.training.run import RunSettings, TrainRequest, backbone_for, train_to
+from dynvit.interface import DynamicModel, methods
+from dynvit.measurements.base import Measurement
+from dynvit.options import options_to_json
+from dynvit.session import OpenModel, Session, Wanted
+from dynvit.training.run import RunSettings, TrainRequest, train_to
+from dynvit.units import GIGA
+
+_TRAINED_BY_DEFAULT = frozenset({"digits"})  # where no weights can be had
+
+Measurements = Sequence[Measurement[Any, Any, Any, Any, Any]]
 
 
 @dataclass(frozen=True)
 class Planned:
-    """An arm that is not built yet. ``source`` says to people where its weights come from."""
+    """A model that is not open yet. ``source`` says to people where its weights come from."""
 
-    label: str
-    name: str
-    method: Method[Any]
-    options: Any
+    wanted: Wanted
     source: str
-    checkpoint: str | None = None
     target: float | None = None
     trained: bool = False
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return self.wanted.label
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """All arms of a bench, checked as far as can be without running anything."""
+    """All models of a bench, checked as far as can be without running anything."""
 
     config: BenchConfig
-    dataset: DatasetSpec
+    session: Session
     backbone: BackboneSpec
     planned: tuple[Planned, ...]
     trains_backbone: bool
+    measurements: Measurements = ()
 
-    def arms(self, folder: Path, command: str) -> list[OpenModel]:
-        """Train what is to be trained into ``folder/train``, and build every arm."""
+    def models(self, folder: Path, command: str) -> list[OpenModel]:
+        """Train what is to be trained into ``folder/train``, and open every model."""
         training = folder / "train"
         backbone, seed = self.backbone, None
         if self.trains_backbone:
             static = static_method()
-            made = self._train(training / static, self._request(static, {}, None), command)
+            made = self._train(training / static, self._request(static, {}, None, self.backbone), command)
             backbone, seed = replace(backbone, weights=str(made), new_head=False), self.config.seed
-        return [arm for planned in self.planned for arm in self._build(planned, backbone, seed, training, command)]
+        return [self._open(planned, backbone, seed, training, command) for planned in self.planned]
 
-    def _build(
+    def _open(
         self, planned: Planned, backbone: BackboneSpec, seed: int | None, training: Path, command: str
-    ) -> Iterator[OpenModel]:
-        if planned.checkpoint is not None:
-            arm = self._from_checkpoint(planned, planned.checkpoint, training)
-            if self.config.climbs:
-                _check_gradient(arm.label, arm.knobs, arm.model)
-            yield arm
-        elif planned.trained:
-            request = self._request(planned.name, options_to_json(planned.options), planned.target)
-            request = request.model_copy(update={"weights": backbone.weights})
+    ) -> OpenModel:
+        wanted = planned.wanted
+        if planned.trained:
+            request = self._request(wanted.name, options_to_json(wanted.options), planned.target, backbone)
             made = self._train(training / planned.label, request, command)
-            yield self._from_checkpoint(planned, str(made), training)
-        else:
-            model = build(backbone)
-            info = describe(backbone, model)
-            yield OpenModel(
-                label=planned.label,
-                name=planned.name,
-                method=planned.method,
-                options=planned.options,
-                model=planned.method.attach(model, planned.options),
-                backbone=replace(info, weights_uri=_within(info.weights_uri, training)),
-                preprocessing=self._preprocessing(model),
-                training_seed=seed,
-            )
+            return self.session.open(replace(wanted, checkpoint=str(made)), training)
+        if wanted.checkpoint is None:
+            return self.session.attach(wanted, backbone, training, seed)
+        opened = self.session.open(wanted, training)
+        for measurement in self.measurements:
+            measurement.check_model(opened.label, opened.model, opened.knobs)
+        return opened
 
-    def _from_checkpoint(self, planned: Planned, path: str, training: Path) -> OpenModel:
-        if not Path(path).is_dir():
-            return self._from_published(planned, path)
-        model, config = checkpoint.load(path)
-        info = config.backbone_info
-        return OpenModel(
-            label=planned.label,
-            name=planned.name,
-            method=planned.method,
-            options=options_from_json(planned.method.Options, config.method.options),
-            model=model,
-            backbone=replace(info, weights_uri=_within(info.weights_uri, training)),
-            preprocessing=self._as_given(config.preprocessing),
-            checkpoint=CheckpointRecord(uri=_within(path, training) or path, sha256=config.weights_sha256),
-            training_seed=config.training.seed,
-        )
-
-    def _from_published(self, planned: Planned, given: str) -> OpenModel:
-        file = Path(given) if Path(given).exists() else fetch(find(planned.method, given))
-        model, _ = planned.method.load_published(str(file))
-        backbone = model.backbone
-        spec = replace(self.backbone, weights=None)
-        info = replace(describe(spec, backbone), weights_uri=given, weights_sha256=sha256_of(file))
-        self._same_shape(given, backbone)
-        return OpenModel(
-            label=planned.label,
-            name=planned.name,
-            method=planned.method,
-            options=getattr(model, "options", planned.options),
-            model=model.eval(),
-            backbone=info,
-            preprocessing=self._preprocessing(backbone),
-            checkpoint=CheckpointRecord(uri=given, sha256=info.weights_sha256 or ""),
-        )
-
-    def _preprocessing(self, backbone: nn.Module) -> Preprocessing:
-        made = preprocessing_for(vars(backbone)["pretrained_cfg"], self.dataset, image_size=self.config.image_size)
-        return self._as_given(made)
-
-    def _as_given(self, preprocessing: Preprocessing) -> Preprocessing:
-        """The same for every arm where the configuration says how images are cut."""
-        config = self.config
-        return replace(
-            preprocessing,
-            crop_pct=config.crop_pct or preprocessing.crop_pct,
-            interpolation=config.interpolation or preprocessing.interpolation,
-        )
-
-    def check_checkpoint(self, planned: Planned, given: str) -> None:
-        """Check a folder of ours, a file in the published layout, or a published name (fetched only in a run).
-
-        Raises: ``InputError`` where there is none, or where it is of another method, backbone or dataset.
-        """
-        path = Path(given)
-        if path.is_dir():
-            config = checkpoint.read_config(path)
-            if not checkpoint.is_checkpoint(path):
-                raise InputError(f"checkpoint {given} has no {checkpoint.WEIGHTS}: copy the whole folder")
-            if config.method.name != planned.name:
-                raise InputError(f"checkpoint {given} was made by method {config.method.name!r}, not {planned.name!r}")
-            self._same_options(planned, given, config.method.options)
-            info = config.backbone_info
-            self._agree(given, info.name, info.num_classes, info.image_size)
-        elif path.is_file():
-            model, _ = planned.method.load_published(given)
-            self._same_shape(given, model.backbone)
-            self._same_options(planned, given, options_to_json(getattr(model, "options", planned.options)))
-        elif given not in [published.name for published in planned.method.published]:
-            if "/" in given or path.suffix in (".pth", ".pt", ".tar", ".safetensors"):
-                raise InputError(
-                    f"no checkpoint at {given!r}: give a folder of dynvit train, a published file or its name"
-                )
-            find(planned.method, given)
-
-    def _same_options(self, planned: Planned, path: str, made_with: dict[str, Any]) -> None:
-        """A checkpoint brings its options; one that was asked for must be one of them."""
-        asked = options_to_json(planned.options)
-        for text in self.config.options.get(planned.name, ()):
-            name = text.partition("=")[0].strip()
-            if name in made_with and made_with[name] != asked[name]:
-                raise InputError(
-                    f"checkpoint {path} was made with {planned.name}.{name}={_as_text(made_with[name])}, not "
-                    f"{_as_text(asked[name])}: leave out the option, or give a checkpoint that was trained with it"
-                )
-
-    def _same_shape(self, path: str, backbone: nn.Module) -> None:
-        """A published file does not tell the name of its backbone: its depth, and what lies around its blocks, do."""
-        classes: int = vars(backbone)["num_classes"]
-        self._agree(path, self.backbone.name, classes, image_size(backbone))
-        if _frame(backbone) != _frame(build(replace(self.backbone, weights=None))):
-            raise InputError(
-                f"checkpoint {path} is not of backbone {self.backbone.name}: give the --backbone that it was made for "
-                "(dynvit ls checkpoints)"
-            )
-
-    def _agree(self, path: str, backbone: str, classes: int, size: tuple[int, int]) -> None:
-        if classes != self.dataset.num_classes:
-            raise InputError(
-                f"checkpoint {path} answers with {classes} classes, {self.dataset.name} has "
-                f"{self.dataset.num_classes}: give one that was trained on it, or --train"
-            )
-        wanted = self.backbone.image_size
-        if backbone != self.backbone.name or (wanted is not None and size != (wanted, wanted)):
-            raise InputError(
-                f"checkpoint {path} is of {backbone} at {size[0]} pixels, the bench of {self.backbone.name}"
-                f"{f' at {wanted}' if wanted else ''}: one front holds one backbone; give --backbone and --image-size"
-            )
-
-    def _request(self, name: str, options: dict[str, Any], target: float | None) -> TrainRequest:
-        config = self.config
-        recipes = methods.get(name).recipes
+    def _request(
+        self, name: str, options: dict[str, Any], target: float | None, backbone: BackboneSpec
+    ) -> TrainRequest:
+        config, recipes = self.config, methods.get(name).recipes
         return TrainRequest(
             method=name,
-            backbone=self.backbone.name,
-            dataset=config.dataset,
+            backbone=backbone.name,
+            dataset=self.session.request.dataset or "",
             options=options,
-            weights=self.backbone.weights,
-            image_size=config.image_size,
-            recipe=next((name for name in (config.recipe, config.dataset) if name in recipes), None),
+            weights=backbone.weights,
+            image_size=self.session.request.image_size,
+            recipe=next((name for name in (config.recipe, self.session.dataset.name) if name in recipes), None),
             epochs=config.epochs,
             target=target,
             seed=config.seed,
-            data_seed=config.seed,
+            data_seed=self.session.data_seed,
+            calibration=self.session.request.calibration,
             mixed_precision=None if config.mixed_precision == "no" else config.mixed_precision,
         )
 
@@ -228,110 +107,92 @@ def static_method() -> str:
     raise InputError("no installed method trains a plain backbone: give --weights")
 
 
-def prepare(config: BenchConfig, dataset: DatasetSpec) -> Preparation:
+def prepare(config: BenchConfig, session: Session, measurements: Measurements = ()) -> Preparation:
     """Check methods, options, weights and checkpoints; nothing is trained or written.
 
     Raises: ``InputError`` for an unknown name, for weights that do not fit, for a method that needs training and
-    has none, for one that gives an attack no gradient.
+    has none, for one that a measurement refuses.
     """
-    climbs = config.climbs  # what is wrong with the attacks is said first
     for given in (*config.method_checkpoint, *config.options):
         if given not in config.methods:
             raise InputError(f"method {given!r} is not benched: --methods has {', '.join(config.methods)}")
-    trains_backbone = config.trains and (config.weights is None or not _fits(config, dataset))
-    backbone = backbone_for(
-        config.backbone_name, dataset, config.weights, config.image_size, trains_backbone, config.seed
-    )
+    trains = _trains(config, session)
+    trains_backbone = trains and (config.weights is None or not _fits(session))
+    backbone = replace(session.backbone, new_head=trains_backbone)
     if config.weights is None and not trains_backbone and len(config.method_checkpoint) < len(config.methods):
         raise InputError(
-            f"backbone {backbone.name} has no weights: give --weights FILE, or --train to train it on {dataset.name}"
+            f"backbone {backbone.name} has no weights: give --weights FILE, or --train to train it on "
+            f"{session.dataset.name}"
         )
-    model = build(backbone)
-    planned = tuple(arm for name in config.methods for arm in _plan(config, name))
-    if config.recipe is not None and not any(config.recipe in type(arm.method).recipes for arm in planned):
-        known = {recipe for arm in planned for recipe in type(arm.method).recipes}
+    session.preprocessing(build(backbone))  # what is wrong with it is said before anything is trained
+    planned = tuple(one for name in config.methods for one in _plan(config, name, trains))
+    if config.recipe is not None and not any(config.recipe in type(one.wanted.method).recipes for one in planned):
+        known = {recipe for one in planned for recipe in type(one.wanted.method).recipes}
         raise unknown("recipe", config.recipe, known)
-    preparation = Preparation(config, dataset, backbone, planned, trains_backbone)
-    preparation._preprocessing(model)  # what is wrong with it is said before anything is trained
-    for arm in planned:
-        if arm.checkpoint is None:
-            attached = arm.method.attach(build(replace(backbone, weights=None)), arm.options)
-            _check_budgets(config.budgets, arm, attached)
-            if climbs:
-                _check_gradient(arm.label, arm.method.knobs(arm.options), attached)
-            if arm.target is not None:
-                arm.method.options_for(arm.target, model, arm.options)
-        else:
-            preparation.check_checkpoint(arm, arm.checkpoint)
+    preparation = Preparation(config, session, backbone, planned, trains_backbone, measurements)
+    for one in planned:
+        _check(preparation, one)
     return preparation
 
 
-def _plan(config: BenchConfig, name: str) -> Iterator[Planned]:
-    kind = methods.get(name)
-    method = kind()
-    options = parse_options(kind.Options, config.options.get(name, ()))
+def _check(preparation: Preparation, planned: Planned) -> None:
+    wanted, config = planned.wanted, preparation.config
+    if wanted.checkpoint is not None:
+        preparation.session.check(wanted)
+        return
+    attached = wanted.method.attach(preparation.session.untrained(), wanted.options)
+    _check_budgets(config.budgets, wanted, attached)
+    for measurement in preparation.measurements:
+        measurement.check_model(wanted.label, attached, wanted.method.knobs(wanted.options))
+    if planned.target is not None:
+        wanted.method.options_for(planned.target, preparation.session.untrained(), wanted.options)
+
+
+def _trains(config: BenchConfig, session: Session) -> bool:
+    """Whether to train what needs training: asked for, else where nothing was given that could be used."""
+    if config.train is not None:
+        return config.train
+    return session.dataset.name in _TRAINED_BY_DEFAULT and config.weights is None and not config.method_checkpoint
+
+
+def _plan(config: BenchConfig, name: str, trains: bool) -> Iterator[Planned]:
+    wanted = Wanted.of(name, config.options.get(name, ()))
     given = config.method_checkpoint.get(name, ())
     for number, path in enumerate(given, 1):
         label = name if len(given) == 1 else f"{name}-{number}"
-        yield Planned(label, name, method, options, f"checkpoint {path}", checkpoint=path)
+        yield Planned(replace(wanted, label=label, checkpoint=path), f"checkpoint {path}")
     if given:
         return
-    if not kind.needs_training:
-        yield Planned(name, name, method, options, "the backbone's weights")
-    elif not config.trains:
+    if not wanted.method.needs_training:
+        yield Planned(wanted, "the backbone's weights")
+    elif not trains:
         raise InputError(
             f"method {name!r} has parts that mean nothing before training: give --method-checkpoint {name}=PATH, "
             "or --train to train it first"
         )
     elif not config.targets:
-        yield Planned(name, name, method, options, "training", trained=True)
+        yield Planned(wanted, "training", trained=True)
     else:
         for target in config.targets:
             label = f"{name}-{target:g}"
-            yield Planned(label, name, method, options, f"training for {target:g}", target=target, trained=True)
+            yield Planned(replace(wanted, label=label), f"training for {target:g}", target=target, trained=True)
 
 
-def _check_budgets(budgets: Sequence[float], arm: Planned, model: DynamicModel) -> None:
-    """Budgets out of reach are found before a training where weights do not decide what is in reach."""
-    if budgets and arm.method.budget_knob is not None and not arm.method.adaptive_cost:
+def _check_budgets(budgets: Sequence[float], wanted: Wanted, model: DynamicModel) -> None:
+    """Budgets out of range are found before a training where weights do not decide what is in range."""
+    method = wanted.method
+    if budgets and method.budget_knob is not None and not method.adaptive_cost:
         noise = noise_batch(image_size(model.backbone))
-        ladder = KnobSolver(model, arm.method.budget_knob, arm.method.knobs(arm.options), [noise])
+        solver = KnobSolver(model, method.budget_knob, method.knobs(wanted.options), [noise])
         for budget in budgets:
-            check_feasible(budget * GIGA, ladder.range(), arm.label)
+            check_feasible(budget * GIGA, solver.range(), wanted.label)
 
 
-def _check_gradient(label: str, knobs: Mapping[str, BaseDistribution], model: DynamicModel) -> None:
-    """Whether gradients reach the image is a matter of the code, not of weights: any point and any image will do."""
-    point = model.neutral or OperatingPoint()
-    if knobs:
-        [point] = draw(knobs, seed=0, count=1)
-    check_gradient(model, point, noise_batch(image_size(model.backbone)).images, label)
-
-
-def _fits(config: BenchConfig, dataset: DatasetSpec) -> bool:
-    """Whether the given weights answer with the dataset's classes, so that nothing must be fine-tuned first."""
-    spec = backbone_for(config.backbone_name, dataset, config.weights, config.image_size, False, config.seed)
+def _fits(session: Session) -> bool:
+    """Whether the given weights answer with the data set's classes, so that nothing must be fine-tuned first."""
     try:
-        build(spec)
+        build(session.backbone)
     except InputError:
-        build(replace(spec, new_head=True))
+        build(replace(session.backbone, new_head=True))
         return False
     return True
-
-
-def _as_text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _frame(backbone: nn.Module) -> tuple[dict[str, tuple[int, ...]], int]:
-    """Shapes of all that lies outside the blocks (a method may widen those), and how many blocks there are."""
-    state = backbone.state_dict()
-    around = {name: tuple(tensor.shape) for name, tensor in state.items() if not name.startswith("blocks.")}
-    return around, len({name.split(".")[1] for name in state if name.startswith("blocks.")})
-
-
-def _within(uri: str | None, training: Path) -> str | None:
-    """What this bench trained is named by its place in the output folder, wherever that lies."""
-    if uri is None or not Path(uri).is_relative_to(training):
-        return uri
-    return Path(uri).relative_to(training.parent).as_posix()

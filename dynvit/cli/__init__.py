@@ -13,25 +13,26 @@ from dynvit.cli import attack, bench, check, compare, data, explain, ls, show, s
 from dynvit.errors import InputError
 from dynvit.version import __version__
 
-app = typer.Typer(
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="The benchmark of dynamic vision transformers: accuracy against compute, behind one interface.",
-    epilog="--debug, anywhere, shows the traceback of an error. DYNVIT_DATA is where data sets lie.",
-)
-app.command()(bench.bench)
-app.command()(train.train)
-app.command()(check.check)
-app.command()(explain.explain)
-app.command()(speed.speed)
-app.command()(attack.attack)
-app.command()(show.show)
-app.command()(show.validate)
-app.command()(compare.compare)
-app.add_typer(data.app, name="data")
-app.add_typer(ls.app, name="ls")
+
+def command_line(arguments: Sequence[str] = ()) -> typer.Typer:
+    """The program. Flags that are declared elsewhere are read for the command alone that is called."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="The benchmark of dynamic vision transformers: accuracy against compute, behind one interface.",
+        epilog="--debug, anywhere, shows the traceback of an error. DYNVIT_DATA is where data sets lie.",
+    )
+    called = next((argument for argument in arguments if not argument.startswith("-")), None)
+    for name, module in {"bench": bench, "train": train, "speed": speed, "attack": attack}.items():
+        app.command(name)(module.command(arguments if called == name else None))
+    for function in (check.check, explain.explain, show.show, show.validate, show.convert, compare.compare):
+        app.command()(function)
+    app.add_typer(data.app, name="data")
+    app.add_typer(ls.app, name="ls")
+    app.callback()(_dynvit)
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -40,7 +41,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _dynvit(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
@@ -53,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     try:
-        code = app([argument for argument in given if argument != "--debug"], standalone_mode=False)
+        given = [argument for argument in given if argument != "--debug"]
+        code = command_line(given)(given, standalone_mode=False)
     except KeyboardInterrupt:
         return _say("stopped; the same command goes on from here", 130)
     except InputError as error:

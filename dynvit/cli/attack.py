@@ -2,79 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
 
+from dynvit.cli._options import Values, given_flags, made
+from dynvit.cli.bench import load_plugins
 
-def attack(
-    attacks: Annotated[str, typer.Argument(metavar="ATTACKS", help="Comma list: fgsm,pgd,… or a preset's name.")],
-    method: Annotated[str, typer.Option(help="The method that is attacked.")],
-    checkpoint: Annotated[
-        str | None, typer.Option(metavar="PATH|NAME", help="Its trained parts: of dynvit train, or published.")
-    ] = None,
-    dataset: Annotated[str | None, typer.Option(help="See dynvit ls datasets. Default: digits")] = None,
-    data_dir: Annotated[
-        str | None, typer.Option(help="Folder or URL of the shards. Default: $DYNVIT_DATA/DATASET")
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="Default: validation")] = None,
-    limit: Annotated[int, typer.Option(metavar="N", help="N images, a fair draw by seed.")] = 256,
-    backbone: Annotated[str | None, typer.Option(help="timm's name. Default: by dataset")] = None,
-    weights: Annotated[str | None, typer.Option(help="Backbone weights: a file, or hf://OWNER/REPO.")] = None,
-    image_size: Annotated[int | None, typer.Option(metavar="PIXELS", help="Default: the backbone's")] = None,
-    option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the method; repeatable.")] = None,
-    knob: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="The operating point, every knob; repeatable.")
-    ] = None,
-    budget: Annotated[float | None, typer.Option(metavar="G", help="Or GMACs an image, solved on calibration.")] = None,
-    norm: Annotated[str | None, typer.Option(help="linf or l2. Default: linf")] = None,
-    eps: Annotated[
-        str | None, typer.Option(metavar="E,E", help="Radii, 4/255 or 0.5, of pixels in [0, 1]. Default: a ladder")
-    ] = None,
-    attack_option: Annotated[
-        list[str] | None, typer.Option(metavar="ATTACK.NAME=VALUE", help="A setting of an attack; repeatable.")
-    ] = None,
-    masking_checks: Annotated[bool, typer.Option(help="Look for masked gradients.")] = True,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", "-b", metavar="N", help="Default: 64")] = None,
-    workers: Annotated[int | None, typer.Option("--workers", "-j", metavar="N", help="Decoding. Default: 0")] = None,
-    device: Annotated[str | None, typer.Option(help="auto or cpu. Default: auto")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the draw of images and the splits. Default: 0")] = None,
-    output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="DIR", help="Default: runs/attack-METHOD-DATASET")
-    ] = None,
-    plugin: Annotated[list[str] | None, typer.Option(metavar="FILE", help="A one-file method; repeatable.")] = None,
-) -> None:
-    """Attack accuracy and compute, in every way that the model allows, and say what is left.
+OWN: dict[str, Any] = {
+    "attacks": (Annotated[str, typer.Argument(metavar="ATTACKS", help="fgsm,pgd,… or a preset's name.")], ...),
+    "method": (Annotated[str | None, typer.Option(help="The method. Default: the checkpoint's", metavar="NAME")], None),
+    "checkpoint": (
+        Annotated[
+            str | None,
+            typer.Option(metavar="PATH|NAME", help="The trained model: a folder of dynvit train, or published."),
+        ],
+        None,
+    ),
+    "option": (
+        Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the method. Repeatable.")],
+        None,
+    ),
+    "knob": (
+        Annotated[
+            list[str] | None, typer.Option(metavar="NAME=VALUE", help="The operating point: every knob. Repeatable.")
+        ],
+        None,
+    ),
+    "budget": (
+        Annotated[str | None, typer.Option(metavar="G", help="Or GMACs an image, solved on calibration.")],
+        None,
+    ),
+}
+TAKEN = (
+    *("dataset", "data_dir", "split", "limit", "data_seed", "calibration", "backbone", "weights", "image_size"),
+    *("batch_size", "workers", "device", "seed", "output", "plugin"),
+)
+
+
+def attack(values: Values) -> None:
+    """Attack accuracy and compute, in every way that the model supports, and say what is left.
 
     Each attack is a line of robustness.jsonl in the output folder; the same command again repeats none of them.
     """
-    from dynvit.bench.attack_command import run_attack
-    from dynvit.cli.bench import _by_method, _names
+    from rich.console import Console
 
-    flags: dict[str, Any] = {
-        "methods": (method,),
-        "method_checkpoint": None if checkpoint is None else {method: (checkpoint,)},
-        "dataset": dataset,
-        "data_dir": data_dir,
-        "split": split,
-        "limit": limit,
-        "backbone": backbone,
-        "weights": weights,
-        "image_size": image_size,
-        "options": {method: tuple(option)} if option else None,
-        "budgets": None if budget is None else (budget,),
-        "robustness": _names(attacks),
-        "robustness_points": "all",
-        "robustness_limit": limit,
-        "norm": norm,
-        "eps": _names(eps),
-        "attack_option": _by_method(attack_option, "--attack-option", "."),
-        "masking_checks": masking_checks,
-        "batch_size": batch_size,
-        "workers": workers,
-        "device": device,
-        "seed": seed,
-        "output": output,
-        "plugin": tuple(plugin) if plugin else None,
-    }
-    run_attack({name: value for name, value in flags.items() if value is not None}, tuple(knob or ()))
+    from dynvit.api.attacking import attack_tables, run_attack
+
+    folder, point = run_attack(values)
+    console = Console(highlight=False)
+    if folder is None:
+        return
+    for table, notes in attack_tables(folder, point):
+        console.print(table)
+        for note in notes:
+            console.print(f"! {note}", markup=False, soft_wrap=True)
+    console.print(f"in {folder}: robustness.jsonl, runs.jsonl", markup=False, soft_wrap=True)
+
+
+def command(arguments: Sequence[str] | None) -> Callable[..., None]:
+    """The command with every flag; without ``arguments`` its help's first line only."""
+    if arguments is None:
+        return made(attack, (), OWN)
+    from dynvit.bench.config import bench_flags
+    from dynvit.measurements.asked import flags_for
+    from dynvit.measurements.base import measurements
+
+    load_plugins(arguments)
+    own = given_flags(flags_for(measurements.get("robustness")), ("norm", "eps", "attack_option", "masking_checks"))
+    return made(attack, [*own, *given_flags(bench_flags(), TAKEN)], OWN)

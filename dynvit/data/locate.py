@@ -8,9 +8,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynvit.data.manifest import INFO, SplitInfo, atomic, read_info
+from dynvit.data.manifest import INFO, SplitInfo, read_info
 from dynvit.data.scan import cache_dir
 from dynvit.errors import InputError
+from dynvit.files import atomic
 from dynvit.progress import Progress
 
 # imagenet1k-validation-b-03.tar: name, split, number. A split may hold dashes of its own.

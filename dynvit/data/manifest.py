@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.errors import InputError
+from dynvit.files import atomic
 
 INFO = "_info.json"
 
@@ -139,26 +138,3 @@ def info_text(splits: Iterable[SplitInfo]) -> str:
         for split in splits
     }
     return json.dumps({"splits": body}, indent=1) + "\n"
-
-
-class atomic:  # noqa: N801 - reads as a verb: `with atomic(path) as temporary`
-    """A temporary name beside ``path`` that is synced and renamed to it when the block ends well."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> Path:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=".tmp")
-        os.close(handle)
-        self.temporary = Path(name)
-        return self.temporary
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            self.temporary.unlink(missing_ok=True)
-            return
-        with self.temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        self.temporary.chmod(0o644)  # mkstemp keeps its files to one user; data is to be shared
-        self.temporary.replace(self.path)

@@ -22,7 +22,7 @@ EMBEDDED_VALIDATION = 0.2  # of each class; a set without a validation split of 
 
 
 def open_split(
-    name: str,
+    dataset: str | DatasetSpec,
     split: str,
     *,
     data_dir: str | os.PathLike[str] | None = None,
@@ -32,7 +32,7 @@ def open_split(
     limit: int | None = None,
     quiet: bool = False,
 ) -> ImageSource:
-    """Open ``split`` of the dataset ``name``.
+    """Open ``split`` of a data set, by its registered name or as it was found.
 
     ``train``, ``validation`` and any other split that ``_info.json`` names; ``calibration`` is held out of train:
     ``calibration`` samples (a tenth of train, at most 5,000, where not given), drawn by ``seed``, and ``train`` is
@@ -43,11 +43,11 @@ def open_split(
     Raises: ``InputError`` for an unknown name or split, missing or truncated shards, samples that are not as
     ``_info.json`` says, labels out of range.
     """
-    spec = datasets.get(name)
+    spec = dataset if isinstance(dataset, DatasetSpec) else datasets.get(dataset)
     if spec.embedded is not None:
         source = _open_embedded(spec, split, seed, calibration)
     else:
-        read = _Reader(spec, locate(name, data_dir), on_bad_sample, quiet)
+        read = _Reader(spec, locate(spec.name, data_dir), on_bad_sample, quiet)
         source = _open_shards(spec, split, read, seed, calibration)
     return source if limit is None else drawn(source, limit, seed)
 

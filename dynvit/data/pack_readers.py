@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import io
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -115,18 +114,18 @@ def _without_wrapper(paths: list[PurePosixPath]) -> list[PurePosixPath]:
 def _labelled(files: Files, flat_split: str) -> Collection:
     found: list[tuple[str, PurePosixPath, str, Callable[[], bytes]]] = []
     for table in (PurePosixPath(name) for name in files if PurePosixPath(name).name == "labels.csv"):
-        rows = csv.DictReader(io.StringIO(files[str(table)]().decode("utf-8-sig")))
-        columns = {(name or "").strip().lower(): name for name in rows.fieldnames or ()}
+        columns, rows = _table(files[str(table)](), table)
         file_column = _column(columns, ("file", "filename", "image", "path"), table)
         label_column = _column(columns, ("label", "class"), table)
         for row in rows:
-            name = PurePosixPath(row[file_column].strip())
+            name, label = PurePosixPath(row[file_column]), row[label_column]
             homes = [table.parent / "images" / name, table.parent / name]
             read = next((files[str(home)] for home in homes if str(home) in files), None)
             if read is None or ".." in name.parts:
                 raise InputError(f"{table} names {str(name)!r}, which is not among the files of images/")
-            split = row[columns["split"]].strip() if "split" in columns else table.parent.name
-            found.append((_SPLITS.get(split, flat_split), name, row[label_column].strip(), read))
+            if not label:
+                raise InputError(f"{table} gives {name} no {label_column}")
+            found.append((_SPLITS.get(row.get("split", table.parent.name), flat_split), name, label, read))
     labels = {label for _, _, label, _ in found}
     if all(label.isdecimal() for label in labels):
         classes = tuple(str(i) for i in range(max(map(int, labels), default=-1) + 1))
@@ -142,11 +141,27 @@ def _labelled(files: Files, flat_split: str) -> Collection:
     return Collection(tuple(pictures), classes)
 
 
-def _column(columns: dict[str, str], names: Iterable[str], table: PurePosixPath) -> str:
+def _table(content: bytes, table: PurePosixPath) -> tuple[list[str], list[dict[str, str]]]:
+    """The columns of a CSV file, in lower case, and its rows by column."""
+    import pandas as pd
+
+    try:
+        # The names are read as a row, so that a row that is longer is an error and not an index.
+        cells = pd.read_csv(io.BytesIO(content), header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except ValueError as error:
+        raise InputError(
+            f"{table} is not CSV ({error}): it must be UTF-8 with a first line that names columns"
+        ) from error
+    names, *rows = cells.map(str.strip).to_numpy().tolist()
+    columns = [name.lower() for name in names]
+    return columns, [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _column(columns: Sequence[str], names: Sequence[str], table: PurePosixPath) -> str:
     for name in names:
         if name in columns:
-            return columns[name]
-    raise InputError(f"{table} has no column {' or '.join(names)}, only {', '.join(columns) or 'an empty first line'}")
+            return name
+    raise InputError(f"{table} has no column {' or '.join(names)}, only {', '.join(columns)}")
 
 
 class _ArraysOnly(pickle.Unpickler):

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from dynvit.files import write_whole
 from dynvit.leaderboard.figure import STYLE
-from dynvit.leaderboard.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from dynvit.budgets import GIGA
 from dynvit.data import ImageSource, open_split
 from dynvit.data.transforms import evaluation_transform
 from dynvit.errors import InputError
@@ -25,6 +24,7 @@ from dynvit.explain.trained import Trained, parse_point, solve
 from dynvit.interface import OperatingPoint
 from dynvit.measurements.accuracy.evaluate import to_pixels
 from dynvit.search import draw
+from dynvit.units import GIGA
 
 MOST_CLASSES = 20  # rows of a sheet that people still look at
 

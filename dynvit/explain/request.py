@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynvit.budgets import GIGA, CostRange
+from dynvit.budgets import CostRange
 from dynvit.errors import InputError
 from dynvit.explain.trained import Trained, parse_point, solve
 from dynvit.interface import OperatingPoint
+from dynvit.units import GIGA
 
 
 @dataclass(frozen=True)

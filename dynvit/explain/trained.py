@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from dynvit.budgets import GIGA, KnobSolver, ModelSolver, solver_for
+from dynvit.budgets import KnobSolver, ModelSolver, solver_for
 from dynvit.calibration import calibration_batches
 from dynvit.checkpoint import CheckpointConfig, load, read_config
 from dynvit.data import ImageSource, open_split
@@ -18,6 +18,7 @@ from dynvit.data.pixels import PixelBatches
 from dynvit.errors import InputError, unknown
 from dynvit.interface import DynamicModel, KnobValue, Method, OperatingPoint, methods
 from dynvit.options import options_from_json
+from dynvit.units import GIGA
 
 
 @dataclass(frozen=True)

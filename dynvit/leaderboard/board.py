@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from dynvit.errors import InputError
-from dynvit.leaderboard.files import first_fault, write_whole
+from dynvit.files import write_whole
 from dynvit.leaderboard.paired import Paired
 from dynvit.leaderboard.paper import PaperRow
 from dynvit.leaderboard.record import (
@@ -21,16 +20,14 @@ from dynvit.leaderboard.record import (
     Name,
     Percent,
     Pixels,
-    Rule,
     Sha256,
-    SpeedRecord,
     UtcDate,
 )
 from dynvit.leaderboard.spread import SeedSpread
-from dynvit.measurements.corruption.summary import CorruptionSummary
-from dynvit.measurements.robustness.summary import RobustEntry, SlowdownEntry
+from dynvit.units import Rule
 
-BOARD_VERSION: Literal[1] = 1
+SummaryT = TypeVar("SummaryT", bound=Frozen)
+BOARD_VERSION: Literal[2] = 2
 
 
 class Setting(Frozen):
@@ -55,21 +52,6 @@ class Objective(Frozen):
     reference: float = Field(description="the reference point's coordinate: no better than this is worth nothing")
 
 
-class SpeedCurve(Frozen):
-    """One entry's timings in one way on one device, over the batch size."""
-
-    device: Name = Field(description="device model")
-    dtype: Name = Field(description="number type of the forward pass")
-    threads: int | None = Field(ge=1, description="processor threads; null on an accelerator")
-    execution_mode: Name = Field(description="what was timed")
-    dense_execution_mode: Name | None = Field(default=None, description="the same of the dense backbone")
-    break_even_batch: int | None = Field(
-        ge=1,
-        description="smallest measured batch at which it was faster than dense in every quiet round; null: at none",
-    )
-    sizes: tuple[SpeedRecord, ...] = Field(min_length=1, description="by rising batch size")
-
-
 class Entry(Frozen):
     """One record's key numbers; the rest is in the record of this id."""
 
@@ -90,16 +72,13 @@ class Entry(Frozen):
     baseline: bool = Field(description="the static backbone itself: no knob, and it costs what dense costs")
     on_method_front: bool = Field(description="no other entry of its method dominates it")
     on_front: bool = Field(description="no entry at all dominates it")
-    speed: tuple[SpeedCurve, ...] = Field(default=(), description="timings beside dense; empty: not timed")
     against_dense: Paired | None = Field(
-        default=None, description="against the static backbone, image by image; null: answers were not kept"
+        default=None, description="against the static backbone, image by image; null: per-sample results were not kept"
     )
-    corruption: CorruptionSummary | None = Field(
-        default=None, description="under common corruptions; null: not measured"
+    measurements: dict[Name, JsonObject] = Field(
+        default={}, description="what was measured of it besides, by the measurement's name: its summary"
     )
-    robust: tuple[RobustEntry, ...] = Field(default=(), description="accuracy under attack; empty: not attacked")
-    slowdown: tuple[SlowdownEntry, ...] = Field(default=(), description="compute under attack; empty: not attacked")
-    findings: tuple[str, ...] = Field(default=(), description="signs that gradients are masked")
+    skipped: dict[Name, str] = Field(default={}, description="what was not measured of it, and why")
 
 
 class MethodSummary(Frozen):
@@ -116,20 +95,6 @@ class MethodSummary(Frozen):
     )
 
 
-class RobustFront(Frozen):
-    """The front of three objectives among the entries that were attacked within one ball."""
-
-    norm: Name = Field(description="norm of the ball")
-    eps: Amount = Field(description="its radius, pixels in [0,1]")
-    objectives: tuple[Objective, ...] = Field(description="axes of the front, with the reference point")
-    n_entries: int = Field(ge=1, description="entries attacked")
-    front: tuple[Name, ...] = Field(description="record ids of the entries that no other dominates")
-    hypervolume: Annotated[float, Field(ge=0)] = Field(description="in GMACs x percent x percent")
-    hypervolume_share: Annotated[float, Field(ge=0, le=1)] = Field(
-        description="the same as a share of the box from the reference point to 0 GMACs, 100 % and 100 %"
-    )
-
-
 class Generated(Frozen):
     """Who wrote the board. The date is the newest record's, so that the same records give the same bytes."""
 
@@ -141,7 +106,7 @@ class Generated(Frozen):
 class Leaderboard(Frozen):
     """The published file."""
 
-    schema_version: Literal[1] = Field(default=BOARD_VERSION, description="version of this schema")
+    schema_version: Literal[2] = Field(default=BOARD_VERSION, description="version of this schema")
     setting: Setting = Field(description="what all entries have in common")
     objectives: tuple[Objective, ...] = Field(description="axes of the front, with the reference point")
     entries: tuple[Entry, ...] = Field(min_length=1, description="by method, then by rising GMACs")
@@ -149,7 +114,9 @@ class Leaderboard(Frozen):
     hypervolume: Annotated[float, Field(ge=0)] = Field(description="of the overall front, in GMACs x percent")
     hypervolume_share: Annotated[float, Field(ge=0, le=1)] = Field(description="the same as a share, as in methods")
     seeds: tuple[SeedSpread, ...] = Field(default=(), description="spread over training seeds, where there are several")
-    robust_fronts: tuple[RobustFront, ...] = Field(default=(), description="by norm and radius; empty: not attacked")
+    measurements: dict[Name, JsonObject] = Field(
+        default={}, description="what a measurement says of all entries together, by its name"
+    )
     paper: tuple[PaperRow, ...] = Field(default=(), description="published rows of this setting, for comparison")
     generated: Generated = Field(description="who wrote this file")
 
@@ -158,17 +125,15 @@ class Leaderboard(Frozen):
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, indent=1, ensure_ascii=False)
         write_whole(Path(path), text.encode() + b"\n")
 
+    def overview(self, measurement: str, model: type[SummaryT]) -> SummaryT | None:
+        """What a measurement says of all entries together; None where it says nothing."""
+        said = self.measurements.get(measurement)
+        return None if said is None else model.model_validate_json(json.dumps(said))
 
-def read_board(path: str | os.PathLike[str]) -> Leaderboard:
-    """The board in a file.
-
-    Raises: ``InputError`` where the file is missing or is no board.
-    """
-    try:
-        return Leaderboard.model_validate_json(Path(path).read_bytes())
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        raise InputError(
-            f"{path} is not a leaderboard: {first_fault(error)}; build it again from runs.jsonl"
-        ) from error
+    def summaries(self, measurement: str, model: type[SummaryT]) -> dict[str, SummaryT]:
+        """The entries' summaries of one measurement, by record id, in the order of the entries."""
+        return {
+            entry.record_id: model.model_validate_json(json.dumps(entry.measurements[measurement]))
+            for entry in self.entries
+            if measurement in entry.measurements
+        }

@@ -8,11 +8,10 @@ from pathlib import Path
 from rich.table import Table
 
 from dynvit.errors import InputError
-from dynvit.leaderboard.follow_up import RUNS
 from dynvit.leaderboard.paired import Paired, paired
 from dynvit.leaderboard.per_sample import PerSampleResults, read_per_sample
 from dynvit.leaderboard.record import Record, is_static
-from dynvit.leaderboard.store import RunStore
+from dynvit.leaderboard.store import RUNS, RunStore
 from dynvit.leaderboard.table import plain_table
 
 SHOWN = 8  # digits of an id, enough for one folder

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dynvit.files import write_whole
 from dynvit.leaderboard.board import Entry, Leaderboard
-from dynvit.leaderboard.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,18 +32,6 @@ STYLE: Any = {
 }
 
 
-def render(board: Leaderboard, folder: str | os.PathLike[str], name: str = "front") -> list[Path]:
-    """Write ``NAME.png``, ``NAME.svg`` and ``NAME.csv`` (what is plotted); the same board, the same bytes.
-
-    Returns the three paths.
-    """
-    folder = Path(folder)
-    written = write_figure(draw(board), folder, name)
-    path = folder / f"{name}.csv"
-    write_whole(path, plotted(board).encode())
-    return [*written, path]
-
-
 def write_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
     """``NAME.png`` and ``NAME.svg``: the same figure, the same bytes."""
     import matplotlib
@@ -62,23 +48,18 @@ def write_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
     return written
 
 
-def plotted(board: Leaderboard) -> str:
-    """The plotted data as CSV: a line for each entry, then one for each published row."""
-    keys = ("gmacs_mean", "gmacs_p5", "gmacs_p95", "saving_pct", "top1_pct", "top1_ci95_low_pct", "top1_ci95_high_pct")
+def rows(board: Leaderboard) -> list[dict[str, Any]]:
+    """What is plotted: a row for each entry, then one for each published row."""
+    keys = {"gmacs_mean", "gmacs_p5", "gmacs_p95", "saving_pct", "top1_pct", "top1_ci95_low_pct", "top1_ci95_high_pct"}
     flags = ("baseline", "on_method_front", "on_front")
-    text = io.StringIO()
-    table = csv.DictWriter(
-        text, ["provenance", "method", "record_id", "knobs", *keys, *flags, "source"], lineterminator="\n"
-    )
-    table.writeheader()
-    for entry in board.entries:
-        row = entry.model_dump(include={"method", "record_id", *keys})
-        row |= {flag: int(getattr(entry, flag)) for flag in flags}
-        knobs = json.dumps(entry.knobs, sort_keys=True)
-        table.writerow(row | {"provenance": "measured", "knobs": knobs})
-    for paper in board.paper:
-        table.writerow(paper.model_dump(include={"provenance", "method", "gmacs_mean", "top1_pct", "source"}))
-    return text.getvalue()
+    measured = [
+        {"provenance": "measured", "method": entry.method, "record_id": entry.record_id}
+        | {"knobs": json.dumps(entry.knobs, sort_keys=True)}
+        | entry.model_dump(include=keys)
+        | {flag: int(getattr(entry, flag)) for flag in flags}
+        for entry in board.entries
+    ]
+    return [*measured, *(paper.model_dump(include={"provenance", "method", *keys, "source"}) for paper in board.paper)]
 
 
 def draw(board: Leaderboard) -> Figure:

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, ClassVar, Generic, Self, TypeVar
+from typing import Any, BinaryIO, Generic, Self, TypeVar
 
 import jsonlines
 from pydantic import BaseModel, ValidationError
 
-from dynvit.errors import InputError
-from dynvit.leaderboard.files import first_fault
+from dynvit.errors import InputError, first_fault
 
 if sys.platform != "win32":
     import fcntl
 
 
 LineT = TypeVar("LineT", bound=BaseModel)
+CURRENT = 2
+"""The version of lines that need no upgrade."""
+
+
+@dataclass(frozen=True)
+class _Parsed(Generic[LineT]):
+    """A line, or None where it belongs into another file: jsonlines takes a bare None for an empty line."""
+
+    line: LineT | None
 
 
 class LineStore(Generic[LineT]):
@@ -30,16 +41,24 @@ class LineStore(Generic[LineT]):
     refused before it measures anything; otherwise the first ``append`` takes it. Reading takes nothing.
 
     The same key twice is the same measurement made again: the later line stands, in the place of the first.
-    Nothing is ever rewritten for it. A subclass names the ``model`` of a line, and its ``key`` where that is not
-    a field called so.
+    Nothing is ever rewritten for it. ``model`` is what a line is; ``named`` the field that names its measurement;
+    ``upgrade`` turns a line of an older version into one of today's, or into None where it belongs elsewhere now;
+    without ``current`` only what it upgrades is read.
 
     Raises: ``InputError`` where another process writes here, or a line (named by number) is no such model.
     """
 
-    model: ClassVar[type[BaseModel]]
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        model: type[LineT],
+        named: str = "key",
+        upgrade: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None,
+        *,
+        current: bool = True,
+    ) -> None:
         self.path = Path(path)
+        self.model, self.named, self.upgrade, self.current = model, named, upgrade, current
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> Self:
@@ -51,10 +70,9 @@ class LineStore(Generic[LineT]):
     ) -> None:
         self.close()
 
-    @staticmethod
-    def key(line: LineT) -> str:
+    def key(self, line: LineT) -> str:
         """What names the measurement of a line."""
-        return str(line.key)  # type: ignore[attr-defined]
+        return str(getattr(line, self.named))
 
     def append(self, line: LineT) -> None:
         """Add a line; when this returns it is on the disk."""
@@ -74,13 +92,14 @@ class LineStore(Generic[LineT]):
         if torn:
             warnings.warn(f"{self.path.name}: dropped a torn last line of {len(torn)} bytes", stacklevel=2)
         found: dict[str, LineT] = {}
-        with jsonlines.Reader(whole.splitlines(), loads=self.model.model_validate_json) as lines:
+        with jsonlines.Reader(whole.splitlines(), loads=self._parse) as lines:
             try:
-                for line in lines.iter(skip_empty=True):
-                    found[self.key(line)] = line
+                for parsed in lines.iter(skip_empty=True):
+                    if parsed.line is not None:
+                        found[self.key(parsed.line)] = parsed.line
             except jsonlines.InvalidLineError as error:
                 cause = error.__cause__
-                what = first_fault(cause) if isinstance(cause, ValidationError) else error.message
+                what = first_fault(cause) if isinstance(cause, ValidationError) else str(cause or error.message)
                 raise InputError(
                     f"{self.path} line {error.lineno} is not a record: {what}; "
                     "restore the file from a copy or take that line out"
@@ -97,6 +116,15 @@ class LineStore(Generic[LineT]):
         if file is not None:
             with contextlib.suppress(OSError):
                 file.close()
+
+    def _parse(self, text: str | bytes) -> _Parsed[LineT]:
+        if self.upgrade is None:
+            return _Parsed(self.model.model_validate_json(text))
+        line = json.loads(text)
+        if isinstance(line, dict) and line.get("schema_version") != CURRENT:
+            upgraded = self.upgrade(line)
+            return _Parsed(None if upgraded is None else self.model.model_validate_json(json.dumps(upgraded)))
+        return _Parsed(self.model.model_validate_json(text) if self.current else None)
 
     def _open(self) -> BinaryIO:
         if self._file is not None:
@@ -127,10 +155,9 @@ class LineStore(Generic[LineT]):
         end = content.rfind(b"\n") + 1
         last = content[end:]
         try:
-            self.model.model_validate_json(last)
-        except ValidationError as error:
-            torn = error.errors(include_url=False)[0]["type"] == "json_invalid"
-            return (content[:end], last) if torn else (content, b"")
+            json.loads(last)
+        except ValueError:
+            return content[:end], last
         return content, b""
 
     def _heal(self, file: BinaryIO) -> None:
@@ -142,6 +169,23 @@ class LineStore(Generic[LineT]):
         elif whole and not whole.endswith(b"\n"):
             file.write(b"\n")
             file.flush()
+
+
+class UnwrittenLines(LineStore[LineT]):
+    """Measurements that nobody wants to keep."""
+
+    def __init__(self, model: type[LineT], named: str = "key") -> None:
+        super().__init__(os.devnull, model, named)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def append(self, line: LineT) -> None:
+        """Nothing is written."""
+
+    def read(self) -> list[LineT]:
+        """Nothing is known."""
+        return []
 
 
 def _lock(file: BinaryIO, path: Path) -> None:

@@ -11,9 +11,12 @@ import math
 from pydantic import Field
 
 from dynvit.errors import InputError
-from dynvit.leaderboard.interval import Z95, Interval
+from dynvit.leaderboard.interval import Interval
 from dynvit.leaderboard.per_sample import Bools
 from dynvit.leaderboard.record import Count, Frozen
+
+# The 97.5 % quantile of the standard normal distribution.
+Z95 = 1.959963984540054
 
 
 class Paired(Frozen):
@@ -65,8 +68,8 @@ def mcnemar(gained: int, lost: int) -> float:
     return float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
 
 
-def difference_interval(gained: int, lost: int, n: int, z: float = Z95) -> Interval:
-    """The interval of a difference of paired shares, in points; right also where nearly all answers agree.
+def difference_interval(gained: int, lost: int, n: int) -> Interval:
+    """The 95 % interval of a difference of paired shares, in points; right also where nearly all answers agree.
 
     Source: Bonett & Price, "Adjusted Wald confidence interval for a difference of binomial proportions based on paired
     data", 2012, eq. (4): one image more on each side, then Wald.
@@ -76,5 +79,5 @@ def difference_interval(gained: int, lost: int, n: int, z: float = Z95) -> Inter
     (0.73, 3.26)
     """
     up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
-    half = z * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
+    half = Z95 * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
     return Interval(100 * max(-1.0, up - down - half), 100 * min(1.0, up - down + half))

@@ -1,7 +1,7 @@
 """Which images a record answered right: a bit each, kept beside ``runs.jsonl`` so that records can be paired.
 
-A line of ``answers.jsonl`` takes 167 bytes a thousand images. It is written before its record: a kill between the
-two leaves answers without a record, which the next run writes again, and never a record without its answers.
+A line of ``per_sample.jsonl`` takes 167 bytes a thousand images. It is written before its record: a kill between the
+two leaves a line without a record, which the next run writes again, and never a record without its line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from pydantic import Field, model_validator
 from dynvit.leaderboard.lines import LineStore
 from dynvit.leaderboard.record import Frozen
 
-ANSWERS = "answers.jsonl"
+PER_SAMPLE = "per_sample.jsonl"
+VERSION_1 = "answers.jsonl"
 Bools = NDArray[np.bool_]
 
 
@@ -31,7 +32,7 @@ class PerSampleResults(Frozen):
     record_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = Field(description="the record")
     n: int = Field(ge=1, description="images")
     images: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = Field(
-        description="which images: a hash of their sorted sample ids; answers are compared within one"
+        description="which images: a hash of their sorted sample ids; results are compared within one"
     )
     right: str = Field(description="which were answered right: a bit each in the order of sorted ids, base64")
 
@@ -46,19 +47,18 @@ class PerSampleResults(Frozen):
 
 
 class PerSampleStore(LineStore[PerSampleResults]):
-    """``answers.jsonl``. Raises: as ``LineStore``."""
+    """``per_sample.jsonl``. Raises: as ``LineStore``."""
 
-    model = PerSampleResults
-
-    @staticmethod
-    def key(line: PerSampleResults) -> str:
-        """The record's id."""
-        return line.record_id
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path, PerSampleResults, "record_id")
 
 
 def read_per_sample(runs: str | os.PathLike[str]) -> dict[str, PerSampleResults]:
     """What is kept beside a ``runs.jsonl``, by record id. Raises: as ``LineStore``."""
-    return {answers.record_id: answers for answers in PerSampleStore(Path(runs).with_name(ANSWERS)).read()}
+    found: dict[str, PerSampleResults] = {}
+    for name in (VERSION_1, PER_SAMPLE):
+        found |= {line.record_id: line for line in PerSampleStore(Path(runs).with_name(name)).read()}
+    return found
 
 
 def images_hash(ids: Iterable[str]) -> str:

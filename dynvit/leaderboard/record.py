@@ -21,8 +21,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from dynvit.environment import Environment
+from dynvit.units import Rule
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 
 
 class Frozen(BaseModel):
@@ -54,7 +55,6 @@ Pixels = Annotated[int, Field(ge=1)]
 JsonObject = dict[str, Annotated[JsonValue, AfterValidator(_finite)]]
 Knobs = dict[str, bool | int | float | str]
 UtcDate = Annotated[AwareDatetime, AfterValidator(_utc)]
-Rule = Literal["matmul+conv", "fvcore"]
 Role = Literal["report", "search"]
 
 
@@ -169,100 +169,6 @@ class ComputeRecord(Frozen):
         return self
 
 
-class SpeedRecord(Frozen):
-    """Time and memory at one batch size on one device, beside the dense backbone in the same run."""
-
-    device: Name = Field(description="device model")
-    dtype: Name = Field(description="number type of the forward pass")
-    batch_size: int = Field(ge=1, description="images a batch")
-    threads: int | None = Field(ge=1, description="processor threads; null on an accelerator")
-    execution_mode: Name = Field(
-        description="what was timed: predict (skipped work is skipped); ', compiled' where torch.compile made it"
-    )
-    latency_p50_ms: Amount = Field(description="median time of a batch, milliseconds")
-    latency_p95_ms: Amount = Field(description="95th percentile of a batch's time, milliseconds")
-    latency_p99_ms: Amount | None = Field(
-        default=None, description="99th percentile of a batch's time, milliseconds; null: fewer than 100 batches"
-    )
-    images_per_s: Amount = Field(description="throughput, images a second")
-    peak_memory_mb: Amount | None = Field(description="peak memory, MB (1e6 bytes); null: not measured")
-    dense_execution_mode: Name | None = Field(default=None, description="the same of the dense backbone")
-    dense_images_per_s: Amount | None = Field(default=None, description="dense throughput in the same rounds, images/s")
-    dense_peak_memory_mb: Amount | None = Field(default=None, description="dense peak memory, MB")
-    memory_by: Name | None = Field(
-        default=None, description="how peak memory was found: the CUDA allocator, or live tensors added up"
-    )
-    speedup: Amount | None = Field(default=None, description="realised speed-up over dense, median of the quiet rounds")
-    speedup_low: Amount | None = Field(default=None, description="the least of the quiet rounds")
-    speedup_high: Amount | None = Field(default=None, description="the most of the quiet rounds")
-    speedup_promised: Amount | None = Field(
-        default=None, description="dense MACs over mean MACs of the very images that were timed"
-    )
-    speedup_share: Amount | None = Field(default=None, description="realised over promised speed-up")
-    energy_mj_per_image: Amount | None = Field(
-        default=None, description="energy of the accelerator's board, mJ an image; null: nobody counts it"
-    )
-    dense_energy_mj_per_image: Amount | None = Field(default=None, description="the same of the dense backbone")
-    images: int | None = Field(default=None, ge=1, description="images of a round")
-    different_images: int | None = Field(default=None, ge=1, description="different images among them")
-    images_seed: int | None = Field(default=None, description="seed that drew the images")
-    batches_timed: int | None = Field(default=None, ge=1, description="batches under the percentiles")
-    rounds_kept: int | None = Field(default=None, ge=1, description="rounds in which the machine was quiet")
-    rounds_run: int | None = Field(default=None, ge=1, description="rounds that were run")
-    warmup_runs: Count | None = Field(default=None, description="passes of each before the first round")
-    batch_size_asked: int | None = Field(
-        default=None, ge=1, description="the batch that was asked for and did not fit in memory; null: this one"
-    )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.latency_p50_ms > self.latency_p95_ms:
-            raise ValueError("latency_p50_ms is above latency_p95_ms")
-        if self.speedup is not None and self.speedup_promised and self.speedup_share is not None:
-            share = self.speedup / self.speedup_promised
-            if not math.isclose(self.speedup_share, share, rel_tol=1e-6):
-                raise ValueError("speedup_share is not speedup / speedup_promised")
-        if self.rounds_kept and self.rounds_run and self.rounds_kept > self.rounds_run:
-            raise ValueError("rounds_kept is above rounds_run")
-        return self
-
-
-class RobustnessRecord(Frozen):
-    """Accuracy and compute under one attack or corruption."""
-
-    threat: Name = Field(description="threat model")
-    norm: str | None = Field(description="norm of the bound; null: not bounded by a norm")
-    eps: Amount | None = Field(description="radius of the bound, pixels in [0,1]; null: not bounded by a norm")
-    attack: Name = Field(description="attack or corruption")
-    settings: JsonObject = Field(description="the attack's settings, by name")
-    adaptive: bool = Field(description="whether the attack knew of the gates and went through them")
-    n: int = Field(ge=1, description="images attacked")
-    accuracy_pct: Percent = Field(description="top-1 accuracy under attack, percent")
-    gmacs_mean_under_attack: Amount = Field(description="mean GMACs an image under attack")
-    goal: Name | None = Field(
-        default=None, description="what the attack wanted: misclassify, slowdown, slowdown-keep-label; null: nothing"
-    )
-    variant: Name | None = Field(
-        default=None,
-        description="what the attack climbed: adaptive, soft, frozen, transfer; null: no gradient of a model",
-    )
-    accuracy_ci95_low_pct: Percent | None = Field(default=None, description="lower end of its 95 % interval, percent")
-    accuracy_ci95_high_pct: Percent | None = Field(default=None, description="upper end of its 95 % interval, percent")
-    clean_accuracy_pct: Percent | None = Field(default=None, description="top-1 accuracy of the same images, clean")
-    clean_gmacs_mean: Amount | None = Field(default=None, description="mean GMACs an image of the same images, clean")
-    saving_taken_back_pct: float | None = Field(
-        default=None,
-        description="share of the clean images' saving against dense that is gone, percent; null: none was",
-    )
-    images: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = Field(
-        default=None, description="which images: a hash of their sorted sample ids; answers are compared within one"
-    )
-    right: str | None = Field(
-        default=None,
-        description="which images are answered right under attack: a bit each in the order of sorted ids, base64",
-    )
-
-
 class SeedsRecord(Frozen):
     """Seeds of everything drawn by chance; null where nothing was."""
 
@@ -274,7 +180,7 @@ class SeedsRecord(Frozen):
 class Record(Frozen):
     """One measured operating point. The fields are in the order in which a reader asks for them."""
 
-    schema_version: Literal[1] = Field(default=SCHEMA_VERSION, description="version of this schema")
+    schema_version: Literal[2] = Field(default=SCHEMA_VERSION, description="version of this schema")
     record_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = Field(
         description="hash of what identifies the measurement (dynvit.leaderboard.record.record_id)"
     )
@@ -288,11 +194,6 @@ class Record(Frozen):
     point: PointRecord = Field(description="the operating point")
     accuracy: AccuracyRecord = Field(description="clean accuracy")
     compute: ComputeRecord = Field(description="MACs per image")
-    speed: tuple[SpeedRecord, ...] = Field(default=(), description="timings; empty: not timed")
-    robustness: tuple[RobustnessRecord, ...] = Field(default=(), description="attacks; empty: not attacked")
-    findings: tuple[str, ...] = Field(
-        default=(), description="signs of gradient masking among the attacks; empty: none, or not attacked"
-    )
     seeds: SeedsRecord = Field(description="seeds")
     environment: Environment = Field(description="software and machine")
     command: Name = Field(description="command line that made this record")
@@ -330,6 +231,19 @@ class Record(Frozen):
         return self
 
 
+def from_version_1(line: JsonObject) -> JsonObject:
+    """A record of version 1, which had places for follow-up measurements that were never filled in a file.
+
+    Raises: ``ValueError`` where they are filled.
+    """
+    if line.get("schema_version") != 1:
+        return line
+    for name in ("speed", "robustness", "findings"):
+        if line.pop(name, None):
+            raise ValueError(f"{name} must be empty in a record of version 1: it belongs into a file of its own")
+    return line | {"schema_version": SCHEMA_VERSION}
+
+
 def is_static(record: Record) -> bool:
     """Whether a record is of the static backbone itself: nothing to turn, and it costs what dense costs."""
     return not record.point.knobs and math.isclose(record.compute.gmacs_mean, record.compute.dense_gmacs)
@@ -342,6 +256,15 @@ def saving_pct(gmacs_mean: float, dense_gmacs: float) -> float:
     25.0
     """
     return 100 * (1 - gmacs_mean / dense_gmacs)
+
+
+def saving_lost_pct(gmacs: float, clean: float, dense: float) -> float | None:
+    """How much of the saving is lost, under attack say, in percent of it; above 100 where it costs more than dense.
+
+    >>> saving_lost_pct(gmacs=0.9, clean=0.5, dense=1.0)
+    80.0
+    """
+    return 100 * (gmacs - clean) / (dense - clean) if dense > clean and not math.isclose(dense, clean) else None
 
 
 def record_id(

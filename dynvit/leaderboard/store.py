@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from dynvit.leaderboard.lines import LineStore
-from dynvit.leaderboard.record import Record
+from dynvit.leaderboard.record import Record, from_version_1
+
+RUNS = "runs.jsonl"
 
 
 class RunStore(LineStore[Record]):
     """Records in one file, each named by its ``record_id``. Raises: as ``LineStore``."""
 
-    model = Record
-
-    @staticmethod
-    def key(line: Record) -> str:
-        """The record's id."""
-        return line.record_id
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path, Record, "record_id", from_version_1)

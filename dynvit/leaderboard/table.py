@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -11,8 +12,11 @@ from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.naming import point_names
 
 
-def table(board: Leaderboard) -> Table:
-    """One row an entry, a rule between methods; fits eighty columns while the knobs are few."""
+def table(board: Leaderboard, further: Mapping[str, Mapping[str, str]] | None = None) -> Table:
+    """One row an entry, a rule between methods; fits eighty columns while the knobs are few.
+
+    ``further`` columns are by heading, then by record id.
+    """
     setting = board.setting
     shown = plain_table(
         title=f"{setting.dataset} {setting.split} · {setting.backbone} · {setting.n:,} images",
@@ -24,13 +28,38 @@ def table(board: Leaderboard) -> Table:
     shown.add_column("", no_wrap=True)
     shown.add_column("method", no_wrap=True)
     shown.add_column("point", min_width=12, overflow="fold")
-    for heading in ("GMACs", "saved %", "top-1 %", "top-5 %"):
+    further = further or {}
+    for heading in ("GMACs", "saved %", "top-1 %", "top-5 %", *further):
         shown.add_column(heading, justify="right", no_wrap=True)
     decimals, names = digits(setting.dense_gmacs), point_names(board)
     for i, entry in enumerate(board.entries):
         last = i + 1 == len(board.entries) or board.entries[i + 1].method != entry.method
         style = None if entry.on_method_front else "dim"
-        shown.add_row(*_cells(entry, names[entry.record_id], decimals), end_section=last, style=style)
+        more = (cells.get(entry.record_id, "") for cells in further.values())
+        shown.add_row(*_cells(entry, names[entry.record_id], decimals), *more, end_section=last, style=style)
+    return shown
+
+
+def seeds_table(board: Leaderboard) -> Table | None:
+    """One row a set of trainings that differ in their seed; ``None`` where there is none."""
+    if not board.seeds:
+        return None
+    shown = plain_table("over training seeds", "mean ± standard deviation over the seeds (n - 1)")
+    shown.add_column("method", no_wrap=True)
+    shown.add_column("point", min_width=12, overflow="fold")
+    for heading in ("seeds", "GMACs", "top-1 %"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    decimals = digits(board.setting.dense_gmacs)
+    for spread in board.seeds:
+        target = "" if spread.target_gmacs is None else f"budget {spread.target_gmacs:.{decimals}f}"
+        knobs = " ".join(f"{name}={value}" for name, value in sorted((spread.knobs or {}).items()))
+        shown.add_row(
+            spread.method,
+            target or knobs,
+            ", ".join(map(str, spread.seeds)),
+            f"{spread.gmacs_mean:.{decimals}f} ± {spread.gmacs_sd:.{decimals}f}",
+            f"{spread.top1_mean_pct:.2f} ± {spread.top1_sd_pct:.2f}",
+        )
     return shown
 
 

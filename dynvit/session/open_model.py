@@ -1,4 +1,4 @@
-"""The models that a bench sweeps: one arm for each method, or for each of its checkpoints."""
+"""A model that is open: ready to be measured, and what its records say of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 
 from dynvit.backbones.build import BackboneInfo
+from dynvit.checkpoint import CheckpointConfig
 from dynvit.data.transforms import Preprocessing
 from dynvit.interface import DynamicModel, Method, methods
 from dynvit.leaderboard.record import BackboneRecord, CheckpointRecord, MethodRecord, PreprocessingRecord
@@ -18,9 +19,10 @@ from dynvit.options import options_to_json
 
 @dataclass(frozen=True)
 class OpenModel:
-    """One model, ready to be swept, and what its records say of it.
+    """One model, ready to be measured, and what its records say of it.
 
-    ``label`` is for people: the method's name, with the target where there are several checkpoints.
+    ``label`` is for people: the method's name, with the target where there are several checkpoints. ``config`` is the
+    checkpoint's own, where it is a folder of ours.
     """
 
     label: str
@@ -30,12 +32,23 @@ class OpenModel:
     model: DynamicModel
     backbone: BackboneInfo
     preprocessing: Preprocessing
+    class_names: tuple[str, ...] = ()
     checkpoint: CheckpointRecord | None = None
     training_seed: int | None = None
+    config: CheckpointConfig | None = None
     knobs: Mapping[str, BaseDistribution] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "knobs", self.method.knobs(self.options))
+
+    @property
+    def supports(self) -> frozenset[str]:
+        """What the model can do beyond ``forward`` and ``predict``, as it declares."""
+        return frozenset(self.model.supports)
+
+    def class_name(self, label: int) -> str:
+        """The class as people say it; its number where nobody named it."""
+        return self.class_names[label] if label < len(self.class_names) else f"class {label}"
 
     def method_record(self) -> MethodRecord:
         """The method, and the package that it came from."""

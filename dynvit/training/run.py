@@ -17,11 +17,11 @@ from dynvit.backbones.build import BackboneSpec, build, describe
 from dynvit.backbones.weights import find_weights, sha256_of
 from dynvit.checkpoint import CONFIG, WEIGHTS, CheckpointConfig, TrainingConfig, is_checkpoint, method_config, save
 from dynvit.data import DatasetSpec, ImageSource, OnBadSample, datasets, open_split
-from dynvit.data.manifest import atomic
 from dynvit.data.pixels import PixelBatches
 from dynvit.data.training import TrainingBatches
 from dynvit.data.transforms import Preprocessing, preprocessing_for, seeded
 from dynvit.errors import InputError, unknown
+from dynvit.files import atomic
 from dynvit.interface import DynamicModel, Method, Recipe, methods
 from dynvit.options import options_from_json, options_to_json
 from dynvit.processes import several_on_cpu

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dynvit.data.manifest import atomic
 from dynvit.errors import InputError
+from dynvit.files import atomic
 
 STATE_VERSION = 1
 Tensors = dict[str, Tensor]

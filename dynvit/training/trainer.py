@@ -16,9 +16,9 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from dynvit.data.manifest import atomic
 from dynvit.data.transforms import seeded
 from dynvit.errors import InputError
+from dynvit.files import atomic
 from dynvit.interface import DynamicModel, Recipe, Stage
 from dynvit.progress import Progress
 from dynvit.training import optimization

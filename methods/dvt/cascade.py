@@ -14,6 +14,7 @@ from dynvit import cost
 from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
 from dynvit.interface import Batch, DynamicModel, OperatingPoint, Part, Prediction, Rule, Usage
+from dynvit.units import GIGA
 
 from .criteria import bounded, criteria, differentiable, leaves
 from .exit import Exit
@@ -181,8 +182,8 @@ class Cascade(DynamicModel):
         for budget in budgets:
             if not low * (1 - SLACK) <= budget <= high * (1 + SLACK):
                 raise InputError(
-                    f"a budget of {budget / 1e9:.4g} GMACs is outside this cascade's range: its first exit "
-                    f"costs {low / 1e9:.4g}, all of them {high / 1e9:.4g}; choose one between"
+                    f"a budget of {budget / GIGA:.4g} GMACs is outside this cascade's range: its first exit "
+                    f"costs {low / GIGA:.4g}, all of them {high / GIGA:.4g}; choose one between"
                 )
         found = self.confidences(calibration)
         return points_for(SOLVERS[self.options.solver](found, [budget * (1 + SLACK) for budget in budgets]))

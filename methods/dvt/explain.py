@@ -5,10 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from dynvit.interface import DynamicModel, Explanation, OperatingPoint
+from dynvit.units import GIGA
 
 from .cascade import Cascade, CascadePrediction
-
-GIGA = 1e9
 
 
 def explain(model: DynamicModel, images: Tensor, point: OperatingPoint) -> list[Explanation]:

@@ -7,10 +7,9 @@ from torch import Tensor
 
 from dynvit import cost
 from dynvit.interface import BlockWork, DynamicModel, Explanation, OperatingPoint
+from dynvit.units import GIGA
 
 from .model import DynamicViTModel
-
-GIGA = 1e9
 
 
 def explain(model: DynamicModel, images: Tensor, point: OperatingPoint) -> list[Explanation]:

@@ -6,12 +6,11 @@ from torch import Tensor
 
 from dynvit import cost
 from dynvit.interface import BlockWork, DynamicModel, Explanation, OperatingPoint
+from dynvit.units import GIGA
 
 from .controller import GateShape
 from .gates import Masks
 from .model import MIAModel
-
-GIGA = 1e9
 
 
 def explain(model: DynamicModel, images: Tensor, point: OperatingPoint) -> list[Explanation]:

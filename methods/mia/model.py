@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dynvit.cost import Count, macs
 from dynvit.errors import InputError
 from dynvit.interface import Batch, DynamicModel, OperatingPoint, Part, Prediction, Usage
+from dynvit.units import GIGA
 
 from .adapter import MIAAdapter
 from .budget import IMAGES, Pushed, climb
@@ -166,8 +167,8 @@ class MIAModel(DynamicModel):
         for budget in budgets:
             if not low * (1 - 1e-9) <= budget <= high * (1 + 1e-9):
                 raise InputError(
-                    f"a budget of {budget / 1e9:.4g} GMACs is out of reach: method mia goes from {low / 1e9:.4g} to "
-                    f"{high / 1e9:.4g} GMACs per image; give --budgets within that"
+                    f"a budget of {budget / GIGA:.4g} GMACs is out of reach: method mia goes from {low / GIGA:.4g} to "
+                    f"{high / GIGA:.4g} GMACs per image; give --budgets within that"
                 )
         self.eval()
         with torch.no_grad():

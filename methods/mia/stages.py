@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from dynvit.interface import Batch, DynamicModel, Losses, ParamGroup, Schedule, Stage, constant
 from dynvit.recipes import is_vector
 from dynvit.schedules import cosine
+from dynvit.units import GIGA
 
 from .agents import become_agents
 from .gates import Masks
@@ -190,7 +191,7 @@ class _Compute:
 
     def parts(self, model: MIAModel, measured: Tensor) -> Mapping[str, Tensor]:
         """For the log."""
-        giga = self.dense / 1e9
+        giga = self.dense / GIGA
         return {
             "gmacs": measured * giga,
             "target_gmacs": torch.full_like(measured, model.options.target * giga),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -154,6 +156,15 @@ class TestCommands:
         assert result.output.count("keep_ratio=") == 7
         assert "60.00 [58.6, 61.3]" in result.output
         assert result.output.count("●") == 4 + 1  # and the caption
+
+    def test_show_of_a_board_waits_for_no_statistics(self, folder: Path) -> None:
+        code = (
+            "import pathlib, sys; from dynvit.cli.show import show; show(pathlib.Path(sys.argv[1])); "
+            "print(sorted({'scipy', 'moocore', 'pandas'} & sys.modules.keys()), file=sys.stderr)"
+        )
+        board = folder / "leaderboard.json"
+        done = subprocess.run([sys.executable, "-c", code, str(board)], capture_output=True, text=True, check=True)
+        assert done.stderr.strip() == "[]"
 
     def test_show_renders_beside_the_file(self, folder: Path) -> None:
         assert self.run(show, folder, "--render").exit_code == 0

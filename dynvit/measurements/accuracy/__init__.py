@@ -1,1 +1,1 @@
-"""Accuracy and compute: what makes a record."""
+"""Accuracy and compute of models at operating points: the measurement that makes records."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 
-from dynvit.budgets import GIGA
-from dynvit.environment import Environment
-from dynvit.interface import OperatingPoint, Rule
+from dynvit.interface import OperatingPoint
 from dynvit.leaderboard.interval import wilson
 from dynvit.leaderboard.record import (
     AccuracyRecord,
@@ -17,108 +14,81 @@ from dynvit.leaderboard.record import (
     DatasetRecord,
     PointRecord,
     Record,
-    Role,
     SeedsRecord,
     record_id,
     saving_pct,
 )
 from dynvit.measurements.accuracy.evaluate import SampleResults
-from dynvit.session.open_model import OpenModel
+from dynvit.measurements.run import Run
+from dynvit.session import OpenModel
+from dynvit.units import GIGA
 
 
-@dataclass(frozen=True)
-class Context:
-    """What all records of a bench have in common.
+def name_of(opened: OpenModel, point: OperatingPoint, run: Run) -> str:
+    """The record id of a measurement, known before it is made."""
+    return record_id(
+        role=run.role,
+        method=opened.method_record(),
+        checkpoint=opened.checkpoint,
+        backbone=opened.backbone_record(),
+        dataset=run.session.dataset.name,
+        split=run.split,
+        manifest_sha256=run.source.manifest.sha256,
+        limit=run.limit,
+        preprocessing=opened.preprocessing_record(),
+        knobs=dict(point),
+        rule=run.session.request.rule,
+        seeds=_seeds(opened, run),
+    )
 
-    Units: ``dense_gmacs`` GMACs per image of the static backbone, by ``rule``.
+
+def record_of(
+    opened: OpenModel, point: OperatingPoint, target_gmacs: float | None, results: SampleResults, n_bad: int, run: Run
+) -> Record:
+    """The record of a point.
+
+    Args:
+        opened: the model.
+        point: its operating point.
+        target_gmacs: the budget that the point was solved for; None: knobs were given.
+        results: of every process.
+        n_bad: samples that could not be read.
+        run: what it was measured within.
+
+    Raises: ``ValueError`` where a sample was lost or measured twice.
     """
-
-    role: Role
-    dataset: str
-    split: str
-    manifest_sha256: str
-    n_expected: int
-    limit: int | None
-    rule: Rule
-    dense_gmacs: float
-    data_seed: int
-    search_seed: int | None
-    environment: Environment
-    command: str
-    git_sha: str | None
-
-    def record_id(self, arm: OpenModel, point: OperatingPoint) -> str:
-        """The name of a measurement, known before it is made."""
-        return record_id(
-            role=self.role,
-            method=arm.method_record(),
-            checkpoint=arm.checkpoint,
-            backbone=arm.backbone_record(),
-            dataset=self.dataset,
-            split=self.split,
-            manifest_sha256=self.manifest_sha256,
-            limit=self.limit,
-            preprocessing=arm.preprocessing_record(),
-            knobs=dict(point),
-            rule=self.rule,
-            seeds=self._seeds(arm),
-        )
-
-    def record(
-        self, arm: OpenModel, point: OperatingPoint, target_gmacs: float | None, results: SampleResults, n_bad: int
-    ) -> Record:
-        """The record of a point. Raises: ``ValueError`` where a sample was lost or measured twice."""
-        n = len(results.ids)
-        compute = self._compute(results)
-        return Record(
-            record_id=self.record_id(arm, point),
-            role=self.role,
-            method=arm.method_record(),
-            checkpoint=arm.checkpoint,
-            backbone=arm.backbone_record(),
-            dataset=DatasetRecord(
-                name=self.dataset,
-                split=self.split,
-                n_expected=self.n_expected,
-                n_unique=len(set(results.ids)),
-                n_bad=n_bad,
-                manifest_sha256=self.manifest_sha256,
-                limit=self.limit,
-            ),
-            preprocessing=arm.preprocessing_record(),
-            point=PointRecord(knobs=dict(point), target_gmacs=target_gmacs, realised_gmacs=compute.gmacs_mean),
-            accuracy=accuracy(results, n, arm.backbone.num_classes),
-            compute=compute,
-            seeds=self._seeds(arm),
-            environment=self.environment,
-            command=self.command,
-            git_sha=self.git_sha,
-            date_utc=datetime.now(UTC),
-            wall_s=round(results.seconds, 3),
-        )
-
-    def _seeds(self, arm: OpenModel) -> SeedsRecord:
-        return SeedsRecord(data=self.data_seed, training=arm.training_seed, search=self.search_seed)
-
-    def _compute(self, results: SampleResults) -> ComputeRecord:
-        gmacs = results.macs / GIGA
-        p5, p50, p95 = (float(value) for value in np.percentile(gmacs, [5, 50, 95]))
-        mean = float(results.macs.mean()) / GIGA
-        return ComputeRecord(
-            rule=self.rule,
-            gmacs_mean=mean,
-            gmacs_p5=p5,
-            gmacs_p50=p50,
-            gmacs_p95=p95,
-            gmacs_max=float(gmacs.max()),
-            dense_gmacs=self.dense_gmacs,
-            saving_pct=saving_pct(mean, self.dense_gmacs),
-        )
+    compute = _compute(results, run)
+    return Record(
+        record_id=name_of(opened, point, run),
+        role=run.role,
+        method=opened.method_record(),
+        checkpoint=opened.checkpoint,
+        backbone=opened.backbone_record(),
+        dataset=DatasetRecord(
+            name=run.session.dataset.name,
+            split=run.split,
+            n_expected=run.source.expected,
+            n_unique=len(set(results.ids)),
+            n_bad=n_bad,
+            manifest_sha256=run.source.manifest.sha256,
+            limit=run.limit,
+        ),
+        preprocessing=opened.preprocessing_record(),
+        point=PointRecord(knobs=dict(point), target_gmacs=target_gmacs, realised_gmacs=compute.gmacs_mean),
+        accuracy=accuracy(results, opened.backbone.num_classes),
+        compute=compute,
+        seeds=_seeds(opened, run),
+        environment=run.environment,
+        command=run.command,
+        git_sha=run.git_sha,
+        date_utc=datetime.now(UTC),
+        wall_s=round(results.seconds, 3),
+    )
 
 
-def accuracy(results: SampleResults, n: int, classes: int) -> AccuracyRecord:
+def accuracy(results: SampleResults, classes: int) -> AccuracyRecord:
     """Top-1 with its interval, and top-5 where it says anything."""
-    correct = int((results.rank == 0).sum())
+    correct, n = int((results.rank == 0).sum()), len(results.ids)
     interval = wilson(correct, n)
     return AccuracyRecord(
         top1_pct=100 * correct / n,
@@ -127,3 +97,23 @@ def accuracy(results: SampleResults, n: int, classes: int) -> AccuracyRecord:
         top5_pct=100 * int((results.rank < 5).sum()) / n if classes > 5 else None,
         n_correct=correct,
     )
+
+
+def _compute(results: SampleResults, run: Run) -> ComputeRecord:
+    gmacs = results.macs / GIGA
+    p5, p50, p95 = (float(value) for value in np.percentile(gmacs, [5, 50, 95]))
+    mean, dense = float(results.macs.mean()) / GIGA, run.session.dense_gmacs
+    return ComputeRecord(
+        rule=run.session.request.rule,
+        gmacs_mean=mean,
+        gmacs_p5=p5,
+        gmacs_p50=p50,
+        gmacs_p95=p95,
+        gmacs_max=float(gmacs.max()),
+        dense_gmacs=dense,
+        saving_pct=saving_pct(mean, dense),
+    )
+
+
+def _seeds(opened: OpenModel, run: Run) -> SeedsRecord:
+    return SeedsRecord(data=run.session.data_seed, training=opened.training_seed, search=run.search_seed)

@@ -1,281 +1,249 @@
-"""``bench --corruptions``: accuracy and compute of every reported point under each corruption and severity."""
+"""Evaluating points under each corruption and severity: an image is decoded once, and corrupted once for all models."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from accelerate import PartialState
-from accelerate.utils import broadcast_object_list, gather_object
 from pydantic import JsonValue
 
-from dynvit.budgets import GIGA
 from dynvit.data.corruptions import recipe_for
 from dynvit.data.corruptions.loading import CorruptedBatches, Corrupting, Variant, canvas, corrupting_pool
 from dynvit.data.corruptions.ready import open_ready
 from dynvit.data.opening import drawn
-from dynvit.data.pixels import PixelBatch, PixelBatches
+from dynvit.data.pixels import PixelBatch
 from dynvit.data.source import ImageSource
 from dynvit.data.transforms import Preprocessing
-from dynvit.interface import OperatingPoint
-from dynvit.leaderboard.follow_up import RobustnessFollowUp, RobustnessStore, follow_up_key
 from dynvit.leaderboard.per_sample import images_hash, pack
-from dynvit.leaderboard.record import JsonObject, RobustnessRecord
+from dynvit.leaderboard.record import saving_lost_pct
 from dynvit.measurements.accuracy.evaluate import SampleResults, evaluate
-from dynvit.measurements.accuracy.record import Context, accuracy
-from dynvit.measurements.corruption.summary import GENERATED, READY, THREAT
-from dynvit.measurements.robustness.summary import saving_lost_pct
+from dynvit.measurements.accuracy.record import accuracy
+from dynvit.measurements.base import MeasuredPoint, Task
+from dynvit.measurements.corruption.result import GENERATED, PRECOMPUTED, CorruptionResult
+from dynvit.measurements.corruption.settings import CorruptionSettings
+from dynvit.measurements.run import Run
 from dynvit.progress import Progress, clock
-from dynvit.session.open_model import OpenModel
+from dynvit.units import GIGA
 
 VERSION = 1  # of the corruptions: rises when one of them makes other pixels
-_TRIED = 8  # images on which the time that a run takes is guessed
-
-
-@dataclass(frozen=True)
-class CorruptionSettings:
-    """What is measured. ``folder`` is a ready set to read instead of corrupting in memory.
-
-    Units: ``limit`` images under each corruption; ``memory_mb`` MiB, half for clean pixels and half for corrupted.
-    """
-
-    variants: tuple[Variant, ...]
-    limit: int = 1000
-    folder: Path | None = None
-    seed: int = 0
-    batch_size: int = 64
-    workers: int = 0
-    memory_mb: int = 4096
+_TRIED = 8  # images on which the time that a run takes is estimated
+_IN_KEYS = {GENERATED: GENERATED, PRECOMPUTED: "ready set"}  # as version 1 wrote it: keys are for ever
 
 
 @dataclass(frozen=True)
 class CorruptedImages:
-    """The images that are corrupted: a fair draw of the reported split, in memory or from a ready set."""
+    """The images that are corrupted: a fair draw of the reported split, in memory or from a pre-computed set."""
 
     settings: CorruptionSettings
     drawn: ImageSource
+    seed: int
     ready: Mapping[Variant, ImageSource] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, settings: CorruptionSettings, source: ImageSource) -> CorruptedImages:
-        """Draw the images, and check a ready set. Raises: ``InputError`` for a set that is not whole."""
-        images = drawn(source, settings.limit, settings.seed)
+    def open(cls, settings: CorruptionSettings, source: ImageSource, seed: int) -> CorruptedImages:
+        """Draw the images, and check a pre-computed set. Raises: ``InputError`` for a set that is not whole."""
+        images = drawn(source, settings.limit, seed)
         if settings.folder is None:
-            return cls(settings, images)
-        ready = open_ready(
-            settings.folder, source.spec, source.split, settings.variants, images, settings.limit, settings.seed
-        )
-        return cls(settings, images, ready)
+            return cls(settings, images, seed)
+        variants = variants_of(settings)
+        folder = Path(settings.folder)
+        ready = open_ready(folder, source.spec, source.split, variants, images, settings.limit, seed)
+        return cls(settings, images, seed, ready)
+
+    def source(self, variant: Variant) -> str:
+        """Where the corrupted images come from."""
+        return PRECOMPUTED if variant in self.ready else GENERATED
 
     def how(self, variant: Variant, preprocessing: Preprocessing) -> dict[str, JsonValue]:
-        """How the images come to be, by name: what stands in a record's settings."""
+        """How the images come to be, by name: what stands in a result's settings."""
         if variant in self.ready:
-            return {"severity": variant.severity, "source": READY, "crop_pct": 1.0}
+            return {"version": VERSION, "crop_pct": 1.0}
         edge = canvas(self.drawn.spec, preprocessing).image_size
+        return {"version": VERSION, "parameters": recipe_for(edge), "edge_px": edge, "seed": self.seed}
+
+    def config(self, variant: Variant, preprocessing: Preprocessing) -> dict[str, JsonValue]:
+        """All that the result depends on, beside the record."""
         return {
+            "threat": "corruption",
+            "attack": variant.corruption,
             "severity": variant.severity,
-            "source": GENERATED,
-            "parameters": recipe_for(edge),
-            "edge_px": edge,
-            "seed": self.settings.seed,
+            "source": _IN_KEYS[self.source(variant)],
+            "images": self.ready.get(variant, self.drawn).manifest.sha256,
+            **self.how(variant, preprocessing),
         }
 
-    def manifest_sha256(self, variant: Variant) -> str:
-        """Of the images that are read."""
-        return self.ready.get(variant, self.drawn).manifest.sha256
+    def corrupting(self, variant: Variant, preprocessing: Preprocessing) -> Corrupting:
+        """What is done to a decoded image."""
+        return Corrupting(variant, self.seed, canvas(self.drawn.spec, preprocessing), preprocessing)
 
 
 @dataclass(frozen=True)
-class _Cell:
-    """One point of one arm, to be measured under one variant."""
+class CorruptionTask(Task):
+    """One point under one corruption at one severity."""
 
-    arm: OpenModel
-    point: OperatingPoint
-    record_id: str
-    question: JsonObject
+    variant: Variant
+
+
+@dataclass(frozen=True)
+class CorruptionShare:
+    """One process's answers under a corruption, and to the same images clean."""
+
+    results: SampleResults
+    clean: SampleResults
 
     @property
-    def key(self) -> str:
-        return follow_up_key(self.record_id, self.question)
+    def seconds(self) -> float:
+        """Time in the model under the corruption."""
+        return self.results.seconds
+
+    def merged(self, others: Iterable[CorruptionShare]) -> CorruptionShare:
+        """All processes' answers together."""
+        parts = list(others)
+        return CorruptionShare(
+            self.results.merged(part.results for part in parts), self.clean.merged(part.clean for part in parts)
+        )
 
 
-@dataclass
+def variants_of(settings: CorruptionSettings) -> tuple[Variant, ...]:
+    """Every corruption at every severity."""
+    return tuple(Variant(name, severity) for name in settings.corruptions for severity in settings.severities)
+
+
+def tasks_of(images: CorruptedImages, points: Sequence[MeasuredPoint], run: Run) -> Iterator[CorruptionTask]:
+    """Every point under every variant, variant by variant."""
+    for variant in variants_of(images.settings):
+        for at in points:
+            preprocessing = at.opened.preprocessing
+            count = run.batches(preprocessing, images.drawn).images
+            yield CorruptionTask(at, images.config(variant, preprocessing), variant, work=count)
+
+
+@dataclass(frozen=True)
 class CorruptionRun:
-    """Measures what is missing, variant by variant: an image is decoded once, and corrupted once for all models."""
+    """Evaluates points within a run."""
 
     images: CorruptedImages
-    context: Context
-    store: RobustnessStore
-    state: PartialState
-    _pixels: dict[Preprocessing, PixelBatches] = field(default_factory=dict)
+    run: Run
 
-    def run(self, points: Sequence[tuple[OpenModel, OperatingPoint]], say: Callable[[str], None]) -> None:
-        """Measure each point. ``say`` is told how much that is, and about how long, before it begins."""
-        known = [{line.key for line in self.store.read()} if self.state.is_main_process else set()]
-        broadcast_object_list(known)
-        todo = {variant: self._missing(variant, points, known[0]) for variant in self.images.settings.variants}
-        todo = {variant: cells for variant, cells in todo.items() if cells}
-        measured = list({cell.record_id: cell for cells in todo.values() for cell in cells}.values())
-        if not measured:
-            return
-        evaluations = len(measured) + sum(map(len, todo.values()))
-        if self.state.is_main_process:
-            say(self._plan(todo, evaluations, measured))
-        share = self._clean(measured[0].arm.preprocessing).images
-        with (
-            corrupting_pool(self.images.settings.workers) as pool,
-            Progress("corruptions", share * evaluations, quiet=not self.state.is_main_process) as progress,
-        ):
-            clean = {cell.record_id: results for cell, results in self._evaluate(measured, None, pool, progress)}
-            for variant, cells in todo.items():
-                for cell, results in self._evaluate(cells, variant, pool, progress):
-                    if self.state.is_main_process:
-                        self._write(cell, variant, results, clean[cell.record_id])
+    def measure(
+        self, tasks: Sequence[CorruptionTask], progress: Progress
+    ) -> Iterator[tuple[CorruptionTask, CorruptionShare]]:
+        """This process's share of each task, variant by variant."""
+        by_variant: dict[Variant | None, list[CorruptionTask]] = {None: list(_one_each(tasks))}
+        for task in tasks:
+            by_variant.setdefault(task.variant, []).append(task)
+        clean: dict[str, SampleResults] = {}
+        with corrupting_pool(self.run.workers) as pool:
+            for variant, those in by_variant.items():
+                for task, results in self._evaluate(those, variant, pool, progress):
+                    record_id = task.at.record_id
+                    if variant is None:
+                        clean[record_id] = results
+                    else:
+                        yield task, CorruptionShare(results, clean[record_id])
 
-    def _missing(
-        self, variant: Variant, points: Sequence[tuple[OpenModel, OperatingPoint]], known: Set[str]
-    ) -> list[_Cell]:
-        cells: dict[str, _Cell] = {}
-        for arm, point in points:
-            question: JsonObject = {
-                "threat": THREAT,
-                "attack": variant.corruption,
-                "version": VERSION,
-                "images": self.images.manifest_sha256(variant),
-                **self.images.how(variant, arm.preprocessing),
-            }
-            cell = _Cell(arm, point, self.context.record_id(arm, point), question)
-            cells.setdefault(cell.key, cell)
-        return [cell for key, cell in cells.items() if key not in known]
-
-    def _plan(self, todo: Mapping[Variant, Sequence[_Cell]], evaluations: int, measured: Sequence[_Cell]) -> str:
+    def estimate(self, tasks: Sequence[CorruptionTask]) -> str:
         """How much there is to do, and about how long: the first batch tells."""
-        batch = next(iter(self._clean(canvas(self.images.drawn.spec, measured[0].arm.preprocessing))))
-        few = PixelBatch(batch.ids[:_TRIED], batch.images[:_TRIED], batch.labels[:_TRIED])
+        measured = list(_one_each(tasks))
+        variants = {task.variant for task in tasks}
+        first = measured[0].at.opened.preprocessing
+        few = _few(self.run, canvas(self.images.drawn.spec, first), self.images.drawn)
         start = time.perf_counter()
-        if not self.images.ready:
-            for variant in todo:
-                corrupting = self._corrupting(variant, measured[0].arm.preprocessing)
-                corrupting(few.images[:1].numpy(), few.ids[:1])
-        seconds = (time.perf_counter() - start) / max(self.images.settings.workers, 1)
-        batch = next(iter(self._clean(measured[0].arm.preprocessing)))
-        few = PixelBatch(batch.ids[:_TRIED], batch.images[:_TRIED], batch.labels[:_TRIED])
-        spent = 0.0
-        for cell in measured:
-            [result] = evaluate(cell.arm.model, [cell.point], [few], device=self.state.device, rule=self.context.rule)
+        for variant in variants - set(self.images.ready):
+            self.images.corrupting(variant, first)(few.images[:1].numpy(), few.ids[:1])
+        seconds = (time.perf_counter() - start) / max(self.run.workers, 1)
+        few, spent = _few(self.run, first, self.images.drawn), 0.0
+        for task in measured:
+            at = task.at
+            [result] = evaluate(at.opened.model.to(self.run.device), [at.point], [few], device=self.run.device)
             spent += result.seconds / len(few.ids)
-        share = self._clean(measured[0].arm.preprocessing).images
-        left = share * (seconds + spent / len(measured) * evaluations)
+        share = self.run.batches(first, self.images.drawn).images
+        left = share * (seconds + spent / len(measured) * (len(tasks) + len(measured)))
         return (
-            f"corruptions: {len(todo)} of them by severity, {len(self.images.drawn):,} images, {len(measured)} points; "
-            f"about {clock(left)}"
+            f"corruptions: {len(variants)} of them by severity, {len(self.images.drawn):,} images, {len(measured)} "
+            f"points; about {clock(left)}"
         )
 
     def _evaluate(
-        self, cells: Sequence[_Cell], variant: Variant | None, pool: ProcessPoolExecutor | None, progress: Progress
-    ) -> Iterator[tuple[_Cell, SampleResults]]:
-        """Each cell's answers under the variant (``None``: clean), over all processes."""
+        self,
+        tasks: Sequence[CorruptionTask],
+        variant: Variant | None,
+        pool: ProcessPoolExecutor | None,
+        progress: Progress,
+    ) -> Iterator[tuple[CorruptionTask, SampleResults]]:
+        """Each point's answers under the variant (``None``: clean)."""
         prepared: dict[Preprocessing, Iterable[PixelBatch]] = {}
-        for label in dict.fromkeys(cell.arm.label for cell in cells):
-            own = [cell for cell in cells if cell.arm.label == label]
-            arm = own[0].arm
-            if arm.preprocessing not in prepared:
-                prepared[arm.preprocessing] = self._batches(variant, arm.preprocessing, pool)
+        for label in dict.fromkeys(task.at.opened.label for task in tasks):
+            own = [task for task in tasks if task.at.opened.label == label]
+            opened = own[0].at.opened
+            if opened.preprocessing not in prepared:
+                prepared[opened.preprocessing] = self._batches(variant, opened.preprocessing, pool)
             note = f"{variant.corruption} {variant.severity}, {label}" if variant else f"clean, {label}"
             results = evaluate(
-                arm.model,
-                [cell.point for cell in own],
-                prepared[arm.preprocessing],
-                device=self.state.device,
-                rule=self.context.rule,
-                after_batch=partial(_advance, progress, len(own), note),
+                opened.model.to(self.run.device),
+                [task.at.point for task in own],
+                prepared[opened.preprocessing],
+                device=self.run.device,
+                rule=self.run.session.request.rule,
+                after_batch=partial(_advance, progress, len(own) if variant else 0, note),
             )
-            shares: list[list[SampleResults]] = gather_object([results])
-            for index, cell in enumerate(own):
-                first, *others = (answered[index] for answered in shares)
-                yield cell, first.merged(others)
+            yield from zip(own, results, strict=True)
 
     def _batches(
         self, variant: Variant | None, preprocessing: Preprocessing, pool: ProcessPoolExecutor | None
     ) -> Iterable[PixelBatch]:
-        settings = self.images.settings
+        images, run = self.images, self.run
         if variant is None:
-            return self._clean(preprocessing)
-        if variant in self.images.ready:
+            return run.batches(preprocessing, images.drawn)
+        if variant in images.ready:
             # Its images are cut already: a crop would cut them a second time.
-            return self._loader(self.images.ready[variant], replace(preprocessing, crop_pct=1.0))
+            return run.batches(replace(preprocessing, crop_pct=1.0), images.ready[variant])
         return CorruptedBatches(
-            self._clean(canvas(self.images.drawn.spec, preprocessing)),
-            self._corrupting(variant, preprocessing),
+            run.batches(canvas(images.drawn.spec, preprocessing), images.drawn),
+            images.corrupting(variant, preprocessing),
             pool=pool,
-            ahead=2 * settings.workers,
-            memory_mb=settings.memory_mb // 2,
+            ahead=2 * run.workers,
+            memory_mb=run.memory_mb // 2,
         )
 
-    def _corrupting(self, variant: Variant, preprocessing: Preprocessing) -> Corrupting:
-        before = canvas(self.images.drawn.spec, preprocessing)
-        return Corrupting(variant, self.images.settings.seed, before, preprocessing)
 
-    def _clean(self, preprocessing: Preprocessing) -> PixelBatches:
-        """The images undisturbed: decoded once for all variants."""
-        if preprocessing not in self._pixels:
-            self._pixels[preprocessing] = self._loader(self.images.drawn, preprocessing)
-        return self._pixels[preprocessing]
+def result_of(task: CorruptionTask, share: CorruptionShare, images: CorruptedImages, run: Run) -> CorruptionResult:
+    """What is written of a task."""
+    opened, results, clean = task.at.opened, share.results, share.clean
+    answered = accuracy(results, opened.backbone.num_classes)
+    # A pre-computed set may hold other images than the split: then nothing is known of them clean.
+    same = results.ids == clean.ids
+    gmacs, clean_gmacs = float(results.macs.mean()) / GIGA, float(clean.macs.mean()) / GIGA
+    return CorruptionResult(
+        corruption=task.variant.corruption,
+        severity=task.variant.severity,
+        source=images.source(task.variant),
+        settings=images.how(task.variant, opened.preprocessing),
+        n=len(results.ids),
+        accuracy_pct=answered.top1_pct,
+        accuracy_ci95_low_pct=answered.top1_ci95_low_pct,
+        accuracy_ci95_high_pct=answered.top1_ci95_high_pct,
+        gmacs_mean=gmacs,
+        clean_accuracy_pct=100 * float((clean.rank == 0).mean()) if same else None,
+        clean_gmacs_mean=clean_gmacs if same else None,
+        saving_lost_pct=saving_lost_pct(gmacs, clean_gmacs, run.session.dense_gmacs) if same else None,
+        images=images_hash(results.ids),
+        right=pack(results.rank == 0),
+    )
 
-    def _loader(self, source: ImageSource, preprocessing: Preprocessing) -> PixelBatches:
-        settings = self.images.settings
-        return PixelBatches(
-            source,
-            preprocessing,
-            batch_size=settings.batch_size,
-            workers=settings.workers,
-            memory_mb=settings.memory_mb // 2,
-            rank=self.state.process_index,
-            world=self.state.num_processes,
-        )
 
-    def _write(self, cell: _Cell, variant: Variant, results: SampleResults, clean: SampleResults) -> None:
-        arm, n = cell.arm, len(results.ids)
-        answered = accuracy(results, n, arm.backbone.num_classes)
-        # A ready set may hold other images than the split: then nothing is known of them clean.
-        same = results.ids == clean.ids
-        gmacs, clean_gmacs = float(results.macs.mean()) / GIGA, float(clean.macs.mean()) / GIGA
-        saving_lost = saving_lost_pct(gmacs, clean_gmacs, self.context.dense_gmacs)
-        self.store.append(
-            RobustnessFollowUp(
-                record_id=cell.record_id,
-                key=cell.key,
-                question=cell.question,
-                measured=RobustnessRecord(
-                    threat=THREAT,
-                    norm=None,
-                    eps=None,
-                    attack=variant.corruption,
-                    settings={"version": VERSION, **self.images.how(variant, arm.preprocessing)},
-                    adaptive=False,
-                    n=n,
-                    accuracy_pct=answered.top1_pct,
-                    gmacs_mean_under_attack=gmacs,
-                    accuracy_ci95_low_pct=answered.top1_ci95_low_pct,
-                    accuracy_ci95_high_pct=answered.top1_ci95_high_pct,
-                    clean_accuracy_pct=100 * float((clean.rank == 0).mean()) if same else None,
-                    clean_gmacs_mean=clean_gmacs if same else None,
-                    saving_taken_back_pct=saving_lost if same else None,
-                    images=images_hash(results.ids),
-                    right=pack(results.rank == 0),
-                ),
-                environment=self.context.environment,
-                command=self.context.command,
-                git_sha=self.context.git_sha,
-                date_utc=datetime.now(UTC),
-                wall_s=round(results.seconds, 3),
-            )
-        )
+def _one_each(tasks: Sequence[CorruptionTask]) -> Iterable[CorruptionTask]:
+    """The first task of each record."""
+    return {task.at.record_id: task for task in reversed(tasks)}.values()
+
+
+def _few(run: Run, preprocessing: Preprocessing, source: ImageSource) -> PixelBatch:
+    batch = next(iter(run.batches(preprocessing, source)))
+    return PixelBatch(batch.ids[:_TRIED], batch.images[:_TRIED], batch.labels[:_TRIED])
 
 
 def _advance(progress: Progress, points: int, note: str, images: int) -> None:

@@ -6,12 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
-from dynvit.leaderboard.record import Amount, Frozen, Name, Percent, Record, RobustnessRecord
+from dynvit.leaderboard.record import Amount, Frozen, JsonObject, Name, Percent, Record
+from dynvit.measurements.corruption.result import GENERATED, PRECOMPUTED, CorruptionResult
 
-THREAT: Literal["corruption"] = "corruption"
-GENERATED, READY = "generated", "ready set"
 # Top-1 error of AlexNet over the five severities of each corruption of ImageNet-C, which mCE divides by.
 # Source: Hendrycks & Dietterich, 2019 (arXiv 1903.12261), table 1; to six digits as their repository gives them.
 ALEXNET_ERROR = {
@@ -54,7 +53,9 @@ class CorruptionSummary(Frozen):
     all go one way; this interval holds then too, and is wider than needed where they do not.
     """
 
-    source: Literal["generated", "ready set"] = Field(description="corrupted in memory, or read from a ready set")
+    source: Literal["generated", "pre-computed set"] = Field(
+        description="corrupted in memory, or read from a pre-computed set"
+    )
     n: int = Field(ge=1, description="images under each corruption and severity")
     clean_accuracy_pct: Percent | None = Field(description="top-1 accuracy of the same images clean, percent")
     accuracy_pct: Percent = Field(description="mean corruption accuracy: mean over the corruptions, percent")
@@ -75,21 +76,22 @@ class CorruptionSummary(Frozen):
     corruptions: tuple[CorruptionRow, ...] = Field(min_length=1, description="each corruption, as in the paper's order")
 
 
-def summarise(record: Record) -> CorruptionSummary | None:
+def summary_of(record: Record, results: Sequence[CorruptionResult]) -> CorruptionSummary | None:
     """The record's corruptions, of one set of images: of several the one with most images, then most measured."""
-    sets: dict[tuple[str, ...], list[RobustnessRecord]] = defaultdict(list)
-    for measured in record.robustness:
-        if measured.threat == THREAT:
-            how = {key: value for key, value in measured.settings.items() if key != "severity"}
-            sets[(str(sorted(how.items())), str(measured.images))].append(measured)
+    sets: dict[tuple[str, ...], list[CorruptionResult]] = defaultdict(list)
+    for measured in results:
+        how = str(sorted(measured.settings.items()))
+        sets[measured.source, how, str(measured.images)].append(measured)
     if not sets:
         return None
     chosen = max(sets.values(), key=lambda variants: (variants[0].n, len(variants)))
-    by_name: dict[str, list[RobustnessRecord]] = defaultdict(list)
+    by_name: dict[str, list[CorruptionResult]] = defaultdict(list)
     for measured in chosen:
-        by_name[measured.attack].append(measured)
+        by_name[measured.corruption].append(measured)
     rows = tuple(_row(name, by_name[name]) for name in sorted(by_name, key=[*ALEXNET_ERROR, *sorted(by_name)].index))
-    source: Literal["generated", "ready set"] = "ready set" if chosen[0].settings["source"] == READY else "generated"
+    source: Literal["generated", "pre-computed set"] = (
+        "pre-computed set" if chosen[0].source == PRECOMPUTED else "generated"
+    )
     mce, over = _mce(rows, source) if record.backbone.num_classes == 1000 else (None, ())
     clean = chosen[0].clean_gmacs_mean
     gmacs = _mean([row.gmacs_mean for row in rows])
@@ -102,7 +104,7 @@ def summarise(record: Record) -> CorruptionSummary | None:
         accuracy_ci95_high_pct=_mean([row.accuracy_ci95_high_pct for row in rows]),
         mce_pct=mce,
         mce_over=over,
-        mce_published=source == READY and len(over) == len(ALEXNET_ERROR),
+        mce_published=source == PRECOMPUTED and len(over) == len(ALEXNET_ERROR),
         gmacs_mean=gmacs,
         gmacs_drift_pct=100 * (gmacs / clean - 1) if clean else None,
         corruptions=rows,
@@ -121,6 +123,13 @@ def mean_corruption_error(errors: dict[str, float]) -> float:
     return 100 * _mean([error / ALEXNET_ERROR[name] for name, error in errors.items()])
 
 
+def summary_from_version_1(summary: JsonValue) -> JsonObject | None:
+    """A summary of version 1 in today's words."""
+    if not isinstance(summary, dict):
+        return None
+    return summary | {"source": GENERATED if summary["source"] == GENERATED else PRECOMPUTED}
+
+
 def _mce(rows: Sequence[CorruptionRow], source: str) -> tuple[float | None, tuple[str, ...]]:
     left_out = _NOT_AS_PUBLISHED if source == GENERATED else set()
     errors = {
@@ -131,15 +140,15 @@ def _mce(rows: Sequence[CorruptionRow], source: str) -> tuple[float | None, tupl
     return (mean_corruption_error(errors), tuple(errors)) if errors else (None, ())
 
 
-def _row(name: str, variants: Sequence[RobustnessRecord]) -> CorruptionRow:
+def _row(name: str, variants: Sequence[CorruptionResult]) -> CorruptionRow:
     accuracies = [measured.accuracy_pct for measured in variants]
     return CorruptionRow(
         name=name,
-        severities=tuple(sorted(int(str(measured.settings["severity"])) for measured in variants)),
+        severities=tuple(sorted(measured.severity for measured in variants)),
         accuracy_pct=_mean(accuracies),
         accuracy_ci95_low_pct=_mean([_given(m.accuracy_ci95_low_pct, m.accuracy_pct) for m in variants]),
         accuracy_ci95_high_pct=_mean([_given(m.accuracy_ci95_high_pct, m.accuracy_pct) for m in variants]),
-        gmacs_mean=_mean([measured.gmacs_mean_under_attack for measured in variants]),
+        gmacs_mean=_mean([measured.gmacs_mean for measured in variants]),
     )
 
 

@@ -1,17 +1,21 @@
-"""Corruptions and seeds of a board on the terminal, each where there are any."""
+"""Corruptions of a board on the terminal, and as rows of a file."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from rich.table import Table
 
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.table import digits, plain_table
+from dynvit.measurements.corruption.summary import CorruptionSummary
 
 
-def corruption_table(board: Leaderboard) -> Table | None:
+def corruption_table(board: Leaderboard, summaries: Mapping[str, CorruptionSummary]) -> Table | None:
     """One row an entry that was measured under corruptions; ``None`` where none was."""
-    measured = [(entry, entry.corruption) for entry in board.entries if entry.corruption is not None]
+    measured = [(e, summaries[e.record_id]) for e in board.entries if e.record_id in summaries]
     if not measured:
         return None
     first = measured[0][1]
@@ -20,7 +24,9 @@ def corruption_table(board: Leaderboard) -> Table | None:
     caption = f"{count} corruptions, {first.source}, mean over severities · clean: the same {first.n:,} images"
     if first.mce_pct is not None and not published:
         caption += f" · mCE over {len(first.mce_over)} corruptions made here: not to stand beside published ones"
-    shown = _table("under corruptions", caption)
+    shown = plain_table("under corruptions", caption)
+    shown.add_column("method", no_wrap=True)
+    shown.add_column("point", min_width=12, overflow="fold")
     for heading in ("clean %", "corrupted %", "mCE %", "GMACs", "drift %"):
         shown.add_column(heading, justify="right", no_wrap=True)
     decimals, names = digits(board.setting.dense_gmacs), point_names(board)
@@ -38,32 +44,16 @@ def corruption_table(board: Leaderboard) -> Table | None:
     return shown
 
 
-def seeds_table(board: Leaderboard) -> Table | None:
-    """One row a set of trainings that differ in their seed; ``None`` where there is none."""
-    if not board.seeds:
-        return None
-    shown = _table("over training seeds", "mean ± standard deviation over the seeds (n - 1)")
-    for heading in ("seeds", "GMACs", "top-1 %"):
-        shown.add_column(heading, justify="right", no_wrap=True)
-    decimals = digits(board.setting.dense_gmacs)
-    for spread in board.seeds:
-        target = "" if spread.target_gmacs is None else f"budget {spread.target_gmacs:.{decimals}f}"
-        knobs = " ".join(f"{name}={value}" for name, value in sorted((spread.knobs or {}).items()))
-        shown.add_row(
-            spread.method,
-            target or knobs,
-            ", ".join(map(str, spread.seeds)),
-            f"{spread.gmacs_mean:.{decimals}f} ± {spread.gmacs_sd:.{decimals}f}",
-            f"{spread.top1_mean_pct:.2f} ± {spread.top1_sd_pct:.2f}",
-        )
-    return shown
-
-
-def _table(title: str, caption: str) -> Table:
-    shown = plain_table(title, caption)
-    shown.add_column("method", no_wrap=True)
-    shown.add_column("point", min_width=12, overflow="fold")
-    return shown
+def rows(board: Leaderboard, summaries: Mapping[str, CorruptionSummary]) -> list[dict[str, Any]]:
+    """A line for each entry and corruption."""
+    return [
+        {"method": entry.method, "record_id": entry.record_id, "source": summary.source, "n": summary.n}
+        | row.model_dump(mode="json", exclude={"severities"})
+        | {"severities": " ".join(map(str, row.severities))}
+        for entry in board.entries
+        if (summary := summaries.get(entry.record_id)) is not None
+        for row in summary.corruptions
+    ]
 
 
 def _number(value: float | None, form: str) -> str:

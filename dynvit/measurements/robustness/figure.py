@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dynvit.leaderboard.board import Entry, Leaderboard, RobustFront
-from dynvit.leaderboard.figure import FAINT, INK, MARKERS, STYLE, write_figure
-from dynvit.leaderboard.files import write_whole
-from dynvit.measurements.robustness.summary import RobustEntry
+from dynvit.leaderboard.board import Entry, Leaderboard
+from dynvit.leaderboard.figure import FAINT, INK, MARKERS, STYLE
+from dynvit.measurements.robustness.summary import RobustFront, RobustnessSummary
 from dynvit.measurements.robustness.table import radius
 
 if TYPE_CHECKING:
@@ -25,32 +20,22 @@ PANELS = 4
 Value = Callable[[Entry], tuple[float, float, float] | None]
 
 
-def render_robust(board: Leaderboard, folder: str | os.PathLike[str], name: str = "robust") -> list[Path]:
-    """Write ``NAME.png``, ``NAME.svg`` and ``NAME.csv``; nothing where nothing was attacked. Returns the paths."""
-    if not board.robust_fronts:
-        return []
-    folder = Path(folder)
-    path = folder / f"{name}.csv"
-    write_whole(path, plotted_robust(board).encode())
-    return [*write_figure(draw_robust(board), folder, name), path]
+def rows(
+    board: Leaderboard, summaries: Mapping[str, RobustnessSummary], fronts: Sequence[RobustFront]
+) -> list[dict[str, Any]]:
+    """What is plotted: a row for each entry and ball."""
+    on = {(front.norm, front.eps): front.front for front in fronts}
+    return [
+        entry.model_dump(include={"method", "record_id", "gmacs_mean"})
+        | {"on_front": int(entry.record_id in on[robust.norm, robust.eps])}
+        | robust.model_dump()
+        for entry in board.entries
+        if entry.record_id in summaries
+        for robust in summaries[entry.record_id].accuracy
+    ]
 
 
-def plotted_robust(board: Leaderboard) -> str:
-    """The plotted data as CSV: a line for each entry and ball."""
-    keys = list(RobustEntry.model_fields)
-    text = io.StringIO()
-    table = csv.DictWriter(text, ["method", "record_id", "gmacs_mean", "on_front", *keys], lineterminator="\n")
-    table.writeheader()
-    fronts = {(front.norm, front.eps): front.front for front in board.robust_fronts}
-    for entry in board.entries:
-        for robust in entry.robust:
-            own = entry.model_dump(include={"method", "record_id", "gmacs_mean"})
-            on_front = int(entry.record_id in fronts[robust.norm, robust.eps])
-            table.writerow(own | {"on_front": on_front} | robust.model_dump())
-    return text.getvalue()
-
-
-def draw_robust(board: Leaderboard) -> Figure:
+def draw(board: Leaderboard, summaries: Mapping[str, RobustnessSummary], fronts: Sequence[RobustFront]) -> Figure:
     """The figure: one panel for clean accuracy, one for each ball; the same points, colours and markers in all.
 
     Filled marks are on the front of three objectives of their panel (in the first panel: of any), hollow ones are
@@ -62,20 +47,20 @@ def draw_robust(board: Leaderboard) -> Figure:
     from matplotlib.figure import Figure
 
     style: Any = {**seaborn.axes_style("whitegrid"), **seaborn.plotting_context("notebook", font_scale=0.85), **STYLE}
-    fronts = _shown(board.robust_fronts)
+    every, fronts = fronts, _shown(fronts)
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(3.1 * (1 + len(fronts)) + 0.6, 4.0), layout="constrained")
         FigureCanvasAgg(figure)
         panels = figure.subplots(1, 1 + len(fronts), sharey=True, squeeze=False)[0]
-        anywhere = {name for front in board.robust_fronts for name in front.front}
-        _panel(panels[0], board, _clean, anywhere)
+        anywhere = {name for front in every for name in front.front}
+        _panel(panels[0], board, _clean(summaries), anywhere)
         panels[0].set_title("clean", loc="left", fontsize="medium")
         panels[0].set_ylabel("top-1 accuracy (%)")
         for axes, front in zip(panels[1:], fronts, strict=True):
-            _panel(axes, board, _within(front), set(front.front))
+            _panel(axes, board, _within(front, summaries), set(front.front))
             axes.set_title(f"{radius(front.norm, front.eps)}", loc="left", fontsize="medium")
         setting = board.setting
-        attacked = max(robust.n for entry in board.entries for robust in entry.robust)
+        attacked = max(robust.n for summary in summaries.values() for robust in summary.accuracy)
         figure.suptitle(
             f"{setting.dataset} {setting.split} · {setting.backbone} · worst of all attacks on {attacked:,} images",
             x=0.01, ha="left", fontsize="medium", fontweight="bold",
@@ -86,19 +71,24 @@ def draw_robust(board: Leaderboard) -> Figure:
     return figure
 
 
-def _shown(fronts: tuple[RobustFront, ...]) -> list[RobustFront]:
+def _shown(fronts: Sequence[RobustFront]) -> list[RobustFront]:
     last = len(fronts) - 1
     places = {round(place * last / (PANELS - 1)) for place in range(PANELS)} if last >= PANELS else range(last + 1)
     return [fronts[place] for place in sorted(places)]
 
 
-def _clean(entry: Entry) -> tuple[float, float, float] | None:
-    return (entry.top1_pct, entry.top1_ci95_low_pct, entry.top1_ci95_high_pct) if entry.robust else None
-
-
-def _within(front: RobustFront) -> Value:
+def _clean(summaries: Mapping[str, RobustnessSummary]) -> Value:
     def value(entry: Entry) -> tuple[float, float, float] | None:
-        for robust in entry.robust:
+        attacked = entry.record_id in summaries and summaries[entry.record_id].accuracy
+        return (entry.top1_pct, entry.top1_ci95_low_pct, entry.top1_ci95_high_pct) if attacked else None
+
+    return value
+
+
+def _within(front: RobustFront, summaries: Mapping[str, RobustnessSummary]) -> Value:
+    def value(entry: Entry) -> tuple[float, float, float] | None:
+        own = summaries.get(entry.record_id)
+        for robust in own.accuracy if own else ():
             if (robust.norm, robust.eps) == (front.norm, front.eps):
                 return robust.accuracy_pct, robust.ci95_low_pct, robust.ci95_high_pct
         return None

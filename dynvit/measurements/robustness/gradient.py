@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
+from optuna.distributions import BaseDistribution
 from torch import Tensor, nn
 
+from dynvit.backbones.build import image_size
+from dynvit.budgets import noise_batch
 from dynvit.errors import InputError
 from dynvit.interface import DynamicModel, OperatingPoint
+from dynvit.search import draw
 
 
 def check_gradient(model: DynamicModel, point: OperatingPoint, images: Tensor, label: str) -> None:
@@ -25,6 +29,14 @@ def check_gradient(model: DynamicModel, point: OperatingPoint, images: Tensor, l
             f"method {label!r} gives an attack no gradient: its logits do not depend on the image {cut}; pass gates "
             "straight through (dynvit.ops.gates), or attack it with square alone"
         )
+
+
+def check_some_point(label: str, model: DynamicModel, knobs: Mapping[str, BaseDistribution]) -> None:
+    """``check_gradient`` at any point, on any image: whether gradients reach it is a matter of code, not of weights."""
+    point = model.neutral or OperatingPoint()
+    if knobs:
+        [point] = draw(knobs, seed=0, count=1)
+    check_gradient(model, point, noise_batch(image_size(model.backbone)).images, label)
 
 
 def _watch(model: nn.Module, run: Callable[[], Tensor]) -> str | None:

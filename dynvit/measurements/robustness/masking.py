@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from dynvit.attacks import attacks
-from dynvit.leaderboard.record import Record, RobustnessRecord, is_static
 from dynvit.measurements.robustness.masking_signs import Measured, findings
-from dynvit.measurements.robustness.summary import comparable, said, unbounded
+from dynvit.measurements.robustness.result import RobustnessResult, said, unbounded
 
 SLACK_IMAGES = 2
 """Images by which attacks may differ by chance, where a point of percent is less than that."""
@@ -17,31 +15,26 @@ FAR_PCT = 10.0
 """Points above the undefended backbone that want a reason."""
 
 
-def with_findings(records: Iterable[Record]) -> list[Record]:
-    """The records with what their attacks say. The static backbone is what 'undefended' means: the record without knobs
-    that costs what dense costs."""
-    every = list(records)
-    static = next((record for record in every if is_static(record) and comparable(record)), None)
-    return [record.model_copy(update={"findings": tuple(_found(record, static))}) for record in every]
+def masking_signs(
+    attacks: Sequence[RobustnessResult], undefended: Sequence[RobustnessResult], image_size: Sequence[int]
+) -> Iterator[str]:
+    """Every sign that the attacks on one record show, a line each.
 
-
-def _found(record: Record, static: Record | None) -> Iterator[str]:
-    those = comparable(record)
-    if not those:
+    ``attacks`` are on accuracy, all on the same images; ``undefended`` the same on the static backbone, none where the
+    record is that. Units: ``image_size`` pixels.
+    """
+    if not attacks:
         return
-    slack = max(1.0, 100 * SLACK_IMAGES / those[0].n)
-    theirs: Sequence[Measured] = ()
-    better = 0.0
-    if static is not None and not is_static(record):
-        theirs = _measured(static)
-        # What was right more often to begin with may keep more, and hides nothing by it.
-        better = max(0.0, _clean(those) - _clean(comparable(static)))
-    for finding in findings(_measured(record), theirs, slack_pct=slack, far_pct=FAR_PCT + better):
+    slack = max(1.0, 100 * SLACK_IMAGES / attacks[0].n)
+    # What was right more often to begin with may keep more, and hides nothing by it.
+    better = max(0.0, _clean(attacks) - _clean(undefended)) if undefended else 0.0
+    measured, theirs = _measured(attacks, image_size), _measured(undefended, image_size)
+    for finding in findings(measured, theirs, slack_pct=slack, far_pct=FAR_PCT + better):
         yield f"{finding.sign}: {finding.text}"
-    yield from _stand_ins(record, those, slack)
+    yield from _stand_ins(attacks, slack)
 
 
-def _stand_ins(record: Record, those: Sequence[RobustnessRecord], slack: float) -> Iterator[str]:
+def _stand_ins(those: Sequence[RobustnessResult], slack: float) -> Iterator[str]:
     """A stand-in that fools the model better than its own gradient does: the gates hide something."""
     for stand_in in those:
         if stand_in.variant not in ("frozen", "transfer"):
@@ -61,20 +54,20 @@ def _stand_ins(record: Record, those: Sequence[RobustnessRecord], slack: float) 
             )
 
 
-def _measured(record: Record) -> list[Measured]:
+def _measured(attacks: Sequence[RobustnessResult], image_size: Sequence[int]) -> list[Measured]:
     """The adaptive attacks as masking's checks read them: of several variants the strongest."""
     strongest: dict[tuple[object, ...], Measured] = {}
-    for attack in comparable(record):
-        if attack.variant not in ("adaptive", "soft") or attack.norm not in ("linf", "l2") or attack.eps is None:
+    for attack in attacks:
+        if attack.variant not in ("adaptive", "soft"):
             continue
-        steps = None if attacks.get(attack.attack).black_box else int(attack.settings.get("steps") or 1)  # type: ignore[arg-type]
+        steps = None if attack.threat == "black-box" else int(attack.settings.get("steps") or 1)  # type: ignore[arg-type]
         found = Measured(
             attack.attack,
             attack.norm,
             attack.eps,
             attack.accuracy_pct,
             steps,
-            unbounded(attack.norm, attack.eps, record.preprocessing.image_size),
+            unbounded(attack.norm, attack.eps, image_size),
             json.dumps(attack.settings, sort_keys=True),
         )
         key = (found.attack, found.norm, found.eps, found.settings)
@@ -83,5 +76,5 @@ def _measured(record: Record) -> list[Measured]:
     return list(strongest.values())
 
 
-def _clean(those: Sequence[RobustnessRecord]) -> float:
+def _clean(those: Sequence[RobustnessResult]) -> float:
     return those[0].clean_accuracy_pct or 0.0

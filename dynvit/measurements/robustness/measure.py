@@ -1,238 +1,151 @@
-"""Attacking measured points: each attack is a line of its own, and one that is there is not run again."""
+"""Attacking measured points: this process's share of each attack."""
 
 from __future__ import annotations
 
-import sys
 import time
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
-from accelerate.utils import broadcast_object_list, gather_object
 
-from dynvit.attacks import AttackSpec
-from dynvit.bench.config import BenchConfig
-from dynvit.budgets import GIGA
 from dynvit.data.opening import drawn
+from dynvit.data.source import ImageSource
 from dynvit.interface import DynamicModel, OperatingPoint
-from dynvit.leaderboard.follow_up import ROBUSTNESS, RobustnessFollowUp, RobustnessStore, follow_up_key
 from dynvit.leaderboard.interval import wilson
 from dynvit.leaderboard.per_sample import images_hash, pack, unpack
-from dynvit.leaderboard.record import RobustnessRecord
-from dynvit.measurements.accuracy.measure import Measurer, Target
-from dynvit.measurements.robustness.summary import saving_lost_pct
-from dynvit.measurements.robustness.tasks import Job, Subject, chosen, jobs, passes, size_of, slows
+from dynvit.leaderboard.record import saving_lost_pct
+from dynvit.measurements.robustness.result import RobustnessResult
+from dynvit.measurements.robustness.settings import RobustnessSettings
+from dynvit.measurements.robustness.tasks import AttackTask, Planner, size_of
 from dynvit.measurements.robustness.under_attack import AttackResults, attack, transfer, untouched
+from dynvit.measurements.run import Run
 from dynvit.options import options_to_json
 from dynvit.progress import Progress, clock
-from dynvit.session.open_model import OpenModel
+from dynvit.units import GIGA
+
+Yielded = tuple[AttackTask, AttackResults]
 
 
-@dataclass
-class Attacker:
-    """Runs attacks on the images of a measurer, and attaches what they leave to the records.
+def images_of(settings: RobustnessSettings, run: Run) -> ImageSource:
+    """The images that are attacked: a fair draw of the run's."""
+    return drawn(run.source, settings.limit, run.session.data_seed)
 
-    Every process attacks its share of the batches; the first one writes. All know what is done.
-    """
 
-    measurer: Measurer
-    store: RobustnessStore
-    known: dict[str, RobustnessFollowUp] = field(default_factory=dict)
-    images: str = field(init=False)
+def planner_for(settings: RobustnessSettings, run: Run) -> Planner:
+    """What plans the attacks of a run."""
+    few = images_of(settings, run)
+    starts = range(run.state.process_index * run.batch_size, len(few), run.batch_size * run.state.num_processes)
+    return Planner(
+        specs=settings.specs(run.session.dataset),
+        checks=settings.masking_checks,
+        images=images_hash(sample.key for sample in few.manifest.samples),
+        count=sum(min(run.batch_size, len(few) - start) for start in starts),
+    )
 
-    def __post_init__(self) -> None:
-        self.images = images_hash(sample.key for sample in self.measurer.source.manifest.samples)
 
-    def load_known(self) -> None:
-        """Read what is attached; the other processes learn it from the first."""
-        lines = [self.store.read() if self.measurer.state.is_main_process else []]
-        broadcast_object_list(lines)
-        self.known = {line.key: line for line in lines[0]}
+def measure(
+    tasks: Sequence[AttackTask], settings: RobustnessSettings, run: Run, progress: Progress
+) -> Iterator[Yielded]:
+    """Each attack; transfers last, one attack on the source for all models that share it."""
+    few = images_of(settings, run)
+    for task in tasks:
+        if task.source is None:
+            yield task, _attack(task, few, run, progress)
+    for group in _together(task for task in tasks if task.source is not None):
+        yield from _transfer(group, few, run, progress)
 
-    def missing(self, wanted: Iterable[Job]) -> list[Job]:
-        """Those of the jobs that no line answers, each once."""
-        found = {self._key(job): job for job in wanted}
-        return [job for key, job in found.items() if key not in self.known]
 
-    def run(self, wanted: Sequence[Job]) -> None:
-        """Run what is missing; transfers last, one attack on the source for all of its targets."""
-        todo = self.missing(wanted)
-        if not todo:
-            return
-        images = self.measurer.images(todo[0].subject.arm)
-        total = sum(passes(job) for job in todo) * images
-        quiet = not self.measurer.state.is_main_process
-        if not quiet:
-            self._estimate(todo, total)
-        with Progress("robustness", total, unit="passes", quiet=quiet) as progress:
-            for job in todo:
-                if job.source is None:
-                    self._attack(job, progress)
-            for group in _together(job for job in todo if job.source is not None):
-                self._transfer(group, progress)
+def result_of(task: AttackTask, results: AttackResults, run: Run) -> RobustnessResult:
+    """What is written of an attack."""
+    spec, n = task.spec, len(results.ids)
+    correct, macs, clean = int(results.right.sum()), results.macs.mean() / GIGA, results.clean_macs.mean() / GIGA
+    low, high = wilson(correct, n)
+    return RobustnessResult(
+        threat="transfer" if task.source else "black-box" if spec.attack.black_box else "white-box",
+        norm=spec.threat.norm,
+        eps=spec.threat.eps,
+        attack=spec.name,
+        settings=options_to_json(spec.attack),
+        adaptive=spec.variant in ("adaptive", "soft") and not spec.attack.black_box,
+        n=n,
+        accuracy_pct=100 * correct / n,
+        gmacs_mean=float(macs),
+        criterion=spec.criterion,
+        variant=spec.variant,
+        accuracy_ci95_low_pct=low,
+        accuracy_ci95_high_pct=high,
+        clean_accuracy_pct=100 * int(results.clean_right.sum()) / n,
+        clean_gmacs_mean=float(clean),
+        saving_lost_pct=saving_lost_pct(float(macs), float(clean), run.session.dense_gmacs),
+        images=images_hash(results.ids),
+        right=pack(results.right),
+    )
 
-    def robust_pct(self, subject: Subject, trial: AttackSpec) -> float:
-        """Accuracy under one attack through the gates, worst of its variants: what a search asks."""
-        wanted = [job for job in jobs(subject, [trial], None, checks=False) if job.spec.criterion == "misclassify"]
-        self.run([job for job in wanted if job.spec.variant in ("adaptive", "soft")])
-        found = [self.known[key].measured for key in map(self._key, wanted) if key in self.known]
-        left = [unpack(measured.right, measured.n) for measured in found if measured.right is not None]
-        return 100 * float(np.logical_and.reduce(left).mean())
 
-    def _key(self, job: Job) -> str:
-        return follow_up_key(job.subject.record.record_id, job.question(self.images))
+def worst_pct(results: Sequence[RobustnessResult]) -> float:
+    """Accuracy under the worst of several attacks on the same images, image by image. Units: percent."""
+    left = [unpack(result.right, result.n) for result in results if result.right is not None]
+    return 100 * float(np.logical_and.reduce(left).mean())
 
-    def _attack(self, job: Job, progress: Progress) -> None:
-        subject, state = job.subject, self.measurer.state
-        device, rule = state.device, self.measurer.context.rule
-        batches = self.measurer.batches(subject.arm)
-        told = _Told(progress, f"{subject.arm.label} {_said(job)}")
-        model = subject.arm.model.to(device)
-        if job.spec.variant == "static":
-            own = untouched(model, subject.point, batches, device=device, rule=rule, passed=told)
-        else:
-            own = attack(model, subject.point, batches, job.spec, device=device, rule=rule, passed=told)
-        told.finish(passes(job) * batches.images)
-        self._attach(job, own)
 
-    def _transfer(self, group: Sequence[Job], progress: Progress) -> None:
-        first, state = group[0], self.measurer.state
-        assert first.source is not None
-        batches = self.measurer.batches(first.subject.arm)
-        told = _Told(progress, _said(first))
-        targets: list[tuple[DynamicModel, OperatingPoint]] = [
-            (job.subject.arm.model.to(state.device), job.subject.point) for job in group
-        ]
-        found = transfer(
-            first.source.arm.model.to(state.device),
-            first.source.point,
-            targets,
-            batches,
-            first.spec,
-            device=state.device,
-            rule=self.measurer.context.rule,
-            passed=told,
-        )
-        told.finish(passes(first) * batches.images * len(group))
-        for job, own in zip(group, found, strict=True):
-            self._attach(job, own)
-
-    def _attach(self, job: Job, own: AttackResults) -> None:
-        shares: list[AttackResults] = gather_object([own])
-        line = [self._line(job, shares[0].merged(shares[1:])) if self.measurer.state.is_main_process else None]
-        broadcast_object_list(line)
-        assert line[0] is not None
-        if self.measurer.state.is_main_process:
-            self.store.append(line[0])
-        self.known[line[0].key] = line[0]
-
-    def _line(self, job: Job, results: AttackResults) -> RobustnessFollowUp:
-        context, spec, n = self.measurer.context, job.spec, len(results.ids)
-        correct, macs, clean = int(results.right.sum()), results.macs.mean() / GIGA, results.clean_macs.mean() / GIGA
-        low, high = wilson(correct, n)
-        measured = RobustnessRecord(
-            threat="transfer" if job.source else "black-box" if spec.attack.black_box else "white-box",
-            norm=spec.threat.norm,
-            eps=spec.threat.eps,
-            attack=job.spec.name,
-            settings=options_to_json(spec.attack),
-            adaptive=spec.variant in ("adaptive", "soft") and not spec.attack.black_box,
-            n=n,
-            accuracy_pct=100 * correct / n,
-            gmacs_mean_under_attack=float(macs),
-            goal=spec.criterion,
-            variant=spec.variant,
-            accuracy_ci95_low_pct=low,
-            accuracy_ci95_high_pct=high,
-            clean_accuracy_pct=100 * int(results.clean_right.sum()) / n,
-            clean_gmacs_mean=float(clean),
-            saving_taken_back_pct=saving_lost_pct(float(macs), float(clean), context.dense_gmacs),
-            images=self.images,
-            right=pack(results.right),
-        )
-        question = job.question(self.images)
-        return RobustnessFollowUp(
-            record_id=job.subject.record.record_id,
-            key=follow_up_key(job.subject.record.record_id, question),
-            question=question,
-            measured=measured,
-            environment=context.environment,
-            command=context.command,
-            git_sha=context.git_sha,
-            date_utc=datetime.now(UTC),
-            wall_s=round(results.seconds, 3),
-        )
-
-    def _estimate(self, todo: Sequence[Job], total: int) -> None:
-        """Say beforehand what it may cost: a pass there and back is timed on one batch of noise."""
-        subject, state = todo[0].subject, self.measurer.state
-        model = subject.arm.model.eval().to(state.device)
-        size = min(self.measurer.batch_size, len(self.measurer.source))
-        images = torch.rand(size, 3, *size_of(subject), device=state.device).requires_grad_()
+def estimate(tasks: Sequence[AttackTask], settings: RobustnessSettings, run: Run) -> str:
+    """What it may cost: a forward and a backward pass are timed on one batch of noise."""
+    at, few = tasks[0].at, images_of(settings, run)
+    model = at.opened.model.eval().to(run.device)
+    size = min(run.batch_size, len(few))
+    images = torch.rand(size, 3, *size_of(at), device=run.device).requires_grad_()
+    start = time.perf_counter()
+    for _ in range(2):  # the first one warms up
         start = time.perf_counter()
-        for _ in range(2):  # the first one warms up
-            start = time.perf_counter()
-            logits = model(images, subject.point).logits
-            if logits.requires_grad:
-                torch.autograd.grad(logits.sum(), images, allow_unused=True)
-            if state.device.type == "cuda":
-                torch.cuda.synchronize()
-        seconds = (time.perf_counter() - start) / size * total
-        points = len({job.subject.record.record_id for job in todo})
-        sys.stderr.write(
-            f"robustness: {len(todo)} attacks on {points} points, {len(self.measurer.source):,} images: at most about "
-            f"{clock(seconds)}; images that fall early take less\n"
-        )
-        sys.stderr.flush()
+        logits = model(images, at.point).logits
+        if logits.requires_grad:
+            torch.autograd.grad(logits.sum(), images, allow_unused=True)
+        if run.device.type == "cuda":
+            torch.cuda.synchronize()
+    seconds = (time.perf_counter() - start) / size * sum(task.work for task in tasks)
+    points = len({task.at.record_id for task in tasks})
+    return (
+        f"robustness: {len(tasks)} attacks on {points} points, {len(few):,} images: at most about {clock(seconds)}; "
+        "images that fall early take less"
+    )
 
 
-def attack_points(
-    config: BenchConfig,
-    folder: Path,
-    arms: Sequence[OpenModel],
-    plan: Mapping[str, Sequence[Target]],
-    measurer: Measurer,
-) -> None:
-    """Attack points of every arm on images of the reported split, and attach what is left to their records."""
-    subjects = {
-        arm.label: [Subject(arm, t.point, measurer.record(arm, t.point)) for t in plan[arm.label]] for arm in arms
-    }
-    source = next((subjects[arm.label][0] for arm in arms if arm.method.static), None)
-    if source is None:
-        warnings.warn(
-            "no dense backbone among the methods: nothing is transferred from it, nor is robustness held against it; "
-            "dynvit bench --methods dense,… does both",
-            stacklevel=2,
-        )
-    count = None if config.robustness_points == "all" else config.robustness_points
-    wanted = [
-        job
-        for arm in arms
-        for subject in chosen(subjects[arm.label], count)
-        for job in jobs(subject, config.attacks(), source, checks=config.masking_checks, slows=slows(subject))
+def _attack(task: AttackTask, few: ImageSource, run: Run, progress: Progress) -> AttackResults:
+    at, rule = task.at, run.session.request.rule
+    batches = run.batches(at.opened.preprocessing, few)
+    passed = _Passed(progress, f"{at.opened.label} {_said(task)}")
+    model = at.opened.model.to(run.device)
+    if task.spec.variant == "static":
+        own = untouched(model, at.point, batches, device=run.device, rule=rule, passed=passed)
+    else:
+        own = attack(model, at.point, batches, task.spec, device=run.device, rule=rule, passed=passed)
+    passed.finish(task.work)
+    return own
+
+
+def _transfer(group: Sequence[AttackTask], few: ImageSource, run: Run, progress: Progress) -> Iterator[Yielded]:
+    first = group[0]
+    assert first.source is not None
+    passed = _Passed(progress, _said(first))
+    targets: list[tuple[DynamicModel, OperatingPoint]] = [
+        (task.at.opened.model.to(run.device), task.at.point) for task in group
     ]
-    with attacker_of(config, folder, measurer) as attacker:
-        attacker.run(wanted)
+    found = transfer(
+        first.source.opened.model.to(run.device),
+        first.source.point,
+        targets,
+        run.batches(first.at.opened.preprocessing, few),
+        first.spec,
+        device=run.device,
+        rule=run.session.request.rule,
+        passed=passed,
+    )
+    passed.finish(sum(task.work for task in group))
+    yield from zip(group, found, strict=True)
 
 
-@contextmanager
-def attacker_of(config: BenchConfig, folder: Path, measurer: Measurer) -> Iterator[Attacker]:
-    """An attacker of some of the measurer's images, a fair draw; the first process holds its file meanwhile."""
-    few = drawn(measurer.source, config.robustness_limit, config.seed)
-    store = RobustnessStore(folder / ROBUSTNESS)
-    attacker = Attacker(replace(measurer, source=few, _pixels={}), store)
-    with store if measurer.state.is_main_process else nullcontext():
-        attacker.load_known()
-        yield attacker
-
-
-class _Told:
-    """A job's passes, told to the progress as they happen, and made up to what was planned."""
+class _Passed:
+    """A task's passes, told to the progress as they happen, and made up to what was planned."""
 
     def __init__(self, progress: Progress, note: str) -> None:
         self.progress, self.note, self.done = progress, note, 0
@@ -245,19 +158,20 @@ class _Told:
         self.progress.advance(planned - self.done, self.note)
 
 
-def _said(job: Job) -> str:
-    goal = "" if job.spec.criterion == "misclassify" else f" {job.spec.criterion}"
-    return f"{job.spec.name} {job.spec.threat.norm} {job.spec.threat.eps:.3g} {job.spec.variant}{goal}"
+def _said(task: AttackTask) -> str:
+    spec = task.spec
+    criterion = "" if spec.criterion == "misclassify" else f" {spec.criterion}"
+    return f"{spec.name} {spec.threat.norm} {spec.threat.eps:.3g} {spec.variant}{criterion}"
 
 
-def _together(transfers: Iterable[Job]) -> list[list[Job]]:
+def _together(transfers: Iterable[AttackTask]) -> list[list[AttackTask]]:
     """Transfers of the same attack from the same source on images that are cut alike."""
 
-    def key(job: Job) -> tuple[object, ...]:
-        assert job.source is not None
-        return job.spec, job.source.record.record_id, job.subject.arm.preprocessing
+    def key(task: AttackTask) -> tuple[object, ...]:
+        assert task.source is not None
+        return task.spec, task.source.record_id, task.at.opened.preprocessing
 
-    groups: dict[tuple[object, ...], list[Job]] = {}
-    for job in transfers:
-        groups.setdefault(key(job), []).append(job)
+    groups: dict[tuple[object, ...], list[AttackTask]] = {}
+    for task in transfers:
+        groups.setdefault(key(task), []).append(task)
     return list(groups.values())

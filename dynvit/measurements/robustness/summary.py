@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated
 
 from pydantic import Field
 
+from dynvit.leaderboard.board import Entry, Leaderboard, Objective
+from dynvit.leaderboard.front import hypervolume, non_dominated
 from dynvit.leaderboard.interval import wilson
 from dynvit.leaderboard.per_sample import Bools, unpack
-from dynvit.leaderboard.record import Amount, Frozen, Name, Percent, Record, RobustnessRecord
+from dynvit.leaderboard.record import Amount, Frozen, Name, Percent, Record, is_static
+from dynvit.measurements.robustness.masking import masking_signs
+from dynvit.measurements.robustness.result import RobustnessResult, comparable, on_most_images, said, unbounded
 
 
 class RobustEntry(Frozen):
@@ -36,31 +40,96 @@ class SlowdownEntry(Frozen):
     keep_label: bool = Field(description="whether the answer had to stay what it was")
     gmacs_mean: Amount = Field(description="mean GMACs an image under attack")
     clean_gmacs_mean: Amount = Field(description="mean GMACs an image of the same images, clean")
-    saving_taken_back_pct: float | None = Field(
+    saving_lost_pct: float | None = Field(
         description="share of the clean saving against dense that is gone, percent; null: nothing was saved"
     )
     attack: Name = Field(description="the attack")
 
 
-def said(attack: RobustnessRecord) -> str:
-    """An attack with its variant, in a word or two."""
-    variant = "" if attack.variant in (None, "adaptive", "static") else f" ({attack.variant})"
-    return attack.attack + variant
+class RobustnessSummary(Frozen):
+    """What attacks leave of one record."""
+
+    accuracy: tuple[RobustEntry, ...] = Field(default=(), description="accuracy under attack, by norm and radius")
+    slowdown: tuple[SlowdownEntry, ...] = Field(default=(), description="compute under attack, by norm and radius")
+    masking_signs: tuple[str, ...] = Field(default=(), description="signs that gradients are masked")
 
 
-def robust_entries(record: Record) -> tuple[RobustEntry, ...]:
+class RobustFront(Frozen):
+    """The front of three objectives among the entries that were attacked within one ball."""
+
+    norm: Name = Field(description="norm of the ball")
+    eps: Amount = Field(description="its radius, pixels in [0,1]")
+    objectives: tuple[Objective, ...] = Field(description="axes of the front, with the reference point")
+    n_entries: int = Field(ge=1, description="entries attacked")
+    front: tuple[Name, ...] = Field(description="record ids of the entries that no other dominates")
+    hypervolume: Amount = Field(description="in GMACs x percent x percent")
+    hypervolume_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        description="the same as a share of the box from the reference point to 0 GMACs, 100 % and 100 %"
+    )
+
+
+class RobustnessOverview(Frozen):
+    """What attacks leave of a board."""
+
+    fronts: tuple[RobustFront, ...] = Field(description="by norm and radius")
+
+
+def summarise(
+    records: Sequence[Record], results: Mapping[str, Sequence[RobustnessResult]]
+) -> dict[str, RobustnessSummary]:
+    """Every attacked record's summary. The static backbone is what "undefended" means for signs of masking: the record
+    without knobs that costs what dense costs."""
+    static = next((r for r in records if is_static(r) and comparable(results.get(r.record_id, ()))), None)
+    base = comparable(results[static.record_id]) if static else ()
+    found = {}
+    for record in records:
+        own = results.get(record.record_id)
+        if not own:
+            continue
+        size = record.preprocessing.image_size
+        found[record.record_id] = RobustnessSummary(
+            accuracy=robust_entries(own, size),
+            slowdown=slowdown_entries(own),
+            masking_signs=tuple(masking_signs(comparable(own), () if is_static(record) else base, size)),
+        )
+    return found
+
+
+def robust_fronts(entries: Sequence[Entry], board: Leaderboard) -> Iterator[RobustFront]:
+    """A front of three objectives for each ball: what is kept under attack beside accuracy and compute."""
+    three = (*board.objectives, Objective(key="accuracy_pct", higher_is_better=True, reference=0.0))
+    minimise, reference = (True, False, False), [objective.reference for objective in three]
+    summaries = board.summaries("robustness", RobustnessSummary)
+    left = [(e, r) for e in entries if e.record_id in summaries for r in summaries[e.record_id].accuracy]
+    for norm, eps in sorted({(robust.norm, robust.eps) for _, robust in left}):
+        attacked = [(entry, r.accuracy_pct) for entry, r in left if (r.norm, r.eps) == (norm, eps)]
+        points = [(entry.gmacs_mean, entry.top1_pct, accuracy) for entry, accuracy in attacked]
+        worth = hypervolume(points, reference, minimise)
+        on_front = non_dominated(points, minimise)
+        yield RobustFront(
+            norm=norm,
+            eps=eps,
+            objectives=three,
+            n_entries=len(attacked),
+            front=tuple(entry.record_id for (entry, _), keep in zip(attacked, on_front, strict=True) if keep),
+            hypervolume=worth,
+            hypervolume_share=min(worth / (reference[0] * (100 - reference[1]) * 100), 1.0),
+        )
+
+
+def robust_entries(results: Sequence[RobustnessResult], image_size: Sequence[int]) -> tuple[RobustEntry, ...]:
     """Accuracy within each ball that was tried, by norm and rising radius.
 
     Balls that hold every image only check for masking and are left out. Where several sets of images were attacked, the
     largest stands, the last of equals.
     """
-    attacks = comparable(record)
+    attacks = comparable(results)
     found = []
     for norm, those in _by_norm(attacks).items():
         alive: Bools | None = None
         count = 0
-        for eps in sorted({attack.eps for attack in those if attack.eps is not None}):
-            if unbounded(norm, eps, record.preprocessing.image_size):
+        for eps in sorted({attack.eps for attack in those}):
+            if unbounded(norm, eps, image_size):
                 continue
             here = [attack for attack in those if attack.eps == eps]
             for attack in here:
@@ -88,61 +157,30 @@ def robust_entries(record: Record) -> tuple[RobustEntry, ...]:
     return tuple(found)
 
 
-def slowdown_entries(record: Record) -> tuple[SlowdownEntry, ...]:
+def slowdown_entries(results: Sequence[RobustnessResult]) -> tuple[SlowdownEntry, ...]:
     """The worst slowdown within each ball that was tried, and smaller ones, with and without the label kept."""
     found = []
-    for keep_label, goal in ((False, ("slowdown", "slowdown-keep-label")), (True, ("slowdown-keep-label",))):
-        for norm, those in _by_norm(_largest(a for a in attacks_on(record) if a.goal in goal)).items():
-            for eps in sorted({attack.eps for attack in those if attack.eps is not None}):
-                within = [attack for attack in those if attack.eps is not None and attack.eps <= eps]
-                worst = max(within, key=lambda attack: attack.gmacs_mean_under_attack)
+    for keep_label, criteria in ((False, ("slowdown", "slowdown-keep-label")), (True, ("slowdown-keep-label",))):
+        for norm, those in _by_norm(on_most_images(a for a in results if a.criterion in criteria)).items():
+            for eps in sorted({attack.eps for attack in those}):
+                within = [attack for attack in those if attack.eps <= eps]
+                worst = max(within, key=lambda attack: attack.gmacs_mean)
                 found.append(
                     SlowdownEntry(
                         norm=norm,
                         eps=eps,
                         keep_label=keep_label,
-                        gmacs_mean=worst.gmacs_mean_under_attack,
+                        gmacs_mean=worst.gmacs_mean,
                         clean_gmacs_mean=worst.clean_gmacs_mean or 0.0,
-                        saving_taken_back_pct=worst.saving_taken_back_pct,
+                        saving_lost_pct=worst.saving_lost_pct,
                         attack=said(worst),
                     )
                 )
     return tuple(found)
 
 
-def attacks_on(record: Record) -> list[RobustnessRecord]:
-    """What attackers did to a record: a corruption has no norm."""
-    return [measured for measured in record.robustness if measured.norm is not None]
-
-
-def comparable(record: Record) -> list[RobustnessRecord]:
-    """The attacks on accuracy whose answers are known image by image, all on the same images."""
-    return _largest(a for a in attacks_on(record) if a.goal == "misclassify" and a.right is not None)
-
-
-def saving_lost_pct(gmacs: float, clean: float, dense: float) -> float | None:
-    """How much of the saving is gone under attack, in percent of it; above 100 where it costs more than dense.
-
-    >>> saving_lost_pct(gmacs=0.9, clean=0.5, dense=1.0)
-    80.0
-    """
-    return 100 * (gmacs - clean) / (dense - clean) if dense > clean and not math.isclose(dense, clean) else None
-
-
-def unbounded(norm: str, eps: float, image_size: Sequence[int]) -> bool:
-    """Whether the ball around any image holds the grey one."""
-    return eps >= (0.5 if norm == "linf" else 0.5 * math.sqrt(3 * math.prod(image_size)))
-
-
-def _largest(attacks: Iterable[RobustnessRecord]) -> list[RobustnessRecord]:
-    by_images: dict[str | None, list[RobustnessRecord]] = defaultdict(list)
+def _by_norm(attacks: Iterable[RobustnessResult]) -> dict[str, list[RobustnessResult]]:
+    groups: dict[str, list[RobustnessResult]] = defaultdict(list)
     for attack in attacks:
-        by_images[attack.images].append(attack)
-    return max(reversed(by_images.values()), key=lambda those: those[0].n, default=[])
-
-
-def _by_norm(attacks: Iterable[RobustnessRecord]) -> dict[str, list[RobustnessRecord]]:
-    groups: dict[str, list[RobustnessRecord]] = defaultdict(list)
-    for attack in attacks:
-        groups[attack.norm or ""].append(attack)
+        groups[attack.norm].append(attack)
     return dict(sorted(groups.items()))

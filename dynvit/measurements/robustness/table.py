@@ -2,51 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from dynvit.leaderboard.board import Entry, Leaderboard, RobustFront
+from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.table import digits, plain_table
-from dynvit.measurements.robustness.summary import SlowdownEntry, attacks_on, robust_entries, said
+from dynvit.measurements.robustness.result import RobustnessResult, said
+from dynvit.measurements.robustness.summary import RobustFront, RobustnessSummary, SlowdownEntry, robust_entries
 
 
-def robust_table(board: Leaderboard) -> Table | None:
-    """Accuracy within each ball, and the saving that a slowdown takes back; None where nothing was attacked."""
-    if not board.robust_fronts:
+def robust_table(
+    board: Leaderboard, summaries: Mapping[str, RobustnessSummary], fronts: Sequence[RobustFront]
+) -> Table | None:
+    """Accuracy within each ball, and the saving lost under attack; None where accuracy was not attacked."""
+    attacked = [
+        (entry, summaries[entry.record_id])
+        for entry in board.entries
+        if entry.record_id in summaries and summaries[entry.record_id].accuracy
+    ]
+    if not attacked or not fronts:
         return None
-    attacked = [entry for entry in board.entries if entry.robust]
-    n = max(robust.n for entry in attacked for robust in entry.robust)
-    norms = {radius(front.norm, front.eps).split()[0] for front in board.robust_fronts}
+    n = max(robust.n for _, summary in attacked for robust in summary.accuracy)
+    norms = {radius(front.norm, front.eps).split()[0] for front in fronts}
     common = f"{norms.pop()} " if len(norms) == 1 else ""
     shown = plain_table(
         title=f"under attack{' · ' + common.strip() if common else ''} · {n:,} images",
         caption=(
-            "accuracy %: right under every attack within the radius, worst image by image · ● on the front of "
-            "accuracy, GMACs and this column · saving taken back %: by the worst slowdown within the largest radius, "
+            "robust accuracy %: right under every attack within the radius, worst image by image · ● on the front of "
+            "accuracy, GMACs and this column · saving lost %: under the worst slowdown within the largest radius, "
             "and with the answer kept · ! signs of masked gradients, below"
         ),
     )
     shown.add_column("", no_wrap=True)
     shown.add_column("method", no_wrap=True)
     shown.add_column("point", min_width=12, overflow="fold")
-    balls = [radius(front.norm, front.eps) for front in board.robust_fronts]
+    balls = [radius(front.norm, front.eps) for front in fronts]
     for heading in ("GMACs", "clean", *(ball.removeprefix(common) for ball in balls)):
         shown.add_column(heading, justify="right", no_wrap=True)
-    shown.add_column("taken back", justify="right", min_width=7)
+    shown.add_column("saving lost", justify="right", min_width=6)
     decimals, names = digits(board.setting.dense_gmacs) - 1, point_names(board)
-    for i, entry in enumerate(attacked):
-        last = i + 1 == len(attacked) or attacked[i + 1].method != entry.method
-        shown.add_row(*_cells(entry, names[entry.record_id], board.robust_fronts, decimals), end_section=last)
+    for i, (entry, summary) in enumerate(attacked):
+        last = i + 1 == len(attacked) or attacked[i + 1][0].method != entry.method
+        shown.add_row(*_cells(entry, summary, names[entry.record_id], fronts, decimals), end_section=last)
     return shown
 
 
-def attack_table(record: Record) -> Table:
+def attack_table(record: Record, results: Sequence[RobustnessResult]) -> Table:
     """Every attack on one record, a row each, and the worst of them together; eighty columns hold it."""
     knobs = " ".join(f"{name}={value}" for name, value in sorted(record.point.knobs.items()))
-    ordered = sorted(attacks_on(record), key=lambda a: (a.norm or "", a.eps or 0.0, a.goal or ""))
+    ordered = sorted(results, key=lambda a: (a.norm, a.eps, a.criterion or ""))
     decimals = digits(record.compute.dense_gmacs)
     first = ordered[0]
     clean = "" if first.clean_accuracy_pct is None else f" · clean {first.clean_accuracy_pct:.1f} %"
@@ -55,38 +62,30 @@ def attack_table(record: Record) -> Table:
         title=f"{record.method.name} {knobs} · {first.n:,} images{clean}{cost}",
         caption=(
             "attacks go through the gates; soft: branches weighed · frozen: decisions of the clean image · all: an "
-            "image counts if every attack within the radius leaves it right · back %: of the saving"
+            "image counts if every attack within the radius leaves it right · lost %: of the saving"
         ),
     )
     for heading in ("radius", "attack"):
         shown.add_column(heading, no_wrap=True)
-    for heading in ("accuracy %", "GMACs", "back %"):
+    for heading in ("accuracy %", "GMACs", "lost %"):
         shown.add_column(heading, justify="right", no_wrap=True)
-    worst = {(robust.norm, robust.eps): robust for robust in robust_entries(record)}
+    worst = {(robust.norm, robust.eps): robust for robust in robust_entries(results, record.preprocessing.image_size)}
     for i, a in enumerate(ordered):
         last = i + 1 == len(ordered) or (ordered[i + 1].norm, ordered[i + 1].eps) != (a.norm, a.eps)
-        goal = "" if a.goal in (None, "misclassify") else f" {a.goal}"
+        criterion = "" if a.criterion in (None, "misclassify") else f" {a.criterion}"
         shown.add_row(
-            radius(a.norm or "", a.eps or 0.0),
-            said(a) + goal,
+            radius(a.norm, a.eps),
+            said(a) + criterion,
             _interval(a.accuracy_pct, a.accuracy_ci95_low_pct or 0.0, a.accuracy_ci95_high_pct or 100.0),
-            f"{a.gmacs_mean_under_attack:.{decimals}f}",
-            "–" if a.saving_taken_back_pct is None else f"{a.saving_taken_back_pct:.1f}",
+            f"{a.gmacs_mean:.{decimals}f}",
+            "–" if a.saving_lost_pct is None else f"{a.saving_lost_pct:.1f}",
         )
-        if last and (robust := worst.get((a.norm or "", a.eps or 0.0))) is not None:
+        if last and (robust := worst.get((a.norm, a.eps))) is not None:
             left = _interval(robust.accuracy_pct, robust.ci95_low_pct, robust.ci95_high_pct)
             shown.add_row(radius(robust.norm, robust.eps), "all", left, "", "", style="bold")
         if last:
             shown.add_section()
     return shown
-
-
-def findings(board: Leaderboard) -> Iterator[str]:
-    """The signs of masked gradients, a line each, with whose they are."""
-    names = point_names(board)
-    for entry in board.entries:
-        for text in entry.findings:
-            yield f"! {entry.method} {names[entry.record_id]}: {text}"
 
 
 def radius(norm: str, eps: float) -> str:
@@ -102,28 +101,30 @@ def radius(norm: str, eps: float) -> str:
 
 
 def saving_lost(slowdowns: Sequence[SlowdownEntry], keep_label: bool) -> str:
-    """The worst slowdown's share of the saving, or a dash where nothing was saved or nothing tried."""
-    tried = [slow for slow in slowdowns if slow.keep_label == keep_label and slow.saving_taken_back_pct is not None]
-    return f"{max(slow.saving_taken_back_pct or 0.0 for slow in tried):.0f}" if tried else "–"
+    """The saving lost under the worst slowdown, or a dash where nothing was saved or nothing tried."""
+    tried = [slow for slow in slowdowns if slow.keep_label == keep_label and slow.saving_lost_pct is not None]
+    return f"{max(slow.saving_lost_pct or 0.0 for slow in tried):.0f}" if tried else "–"
 
 
 def _interval(value: float, low: float, high: float) -> str:
     return rf"{value:.1f} \[{low:.1f}, {high:.1f}]"
 
 
-def _cells(entry: Entry, name: str, fronts: Sequence[RobustFront], decimals: int) -> tuple[str, ...]:
-    left = {(robust.norm, robust.eps): robust for robust in entry.robust}
+def _cells(
+    entry: Entry, summary: RobustnessSummary, name: str, fronts: Sequence[RobustFront], decimals: int
+) -> tuple[str, ...]:
+    left = {(robust.norm, robust.eps): robust for robust in summary.accuracy}
     columns = []
     for front in fronts:
         robust = left.get((front.norm, front.eps))
         mark = "●" if entry.record_id in front.front else " "
         columns.append("" if robust is None else f"{robust.accuracy_pct:.1f} {mark}")
     return (
-        "!" if entry.findings else "",
+        "!" if summary.masking_signs else "",
         entry.method,
         name,
         f"{entry.gmacs_mean:.{decimals}f}",
-        f"{entry.robust[0].clean_pct:.1f}",
+        f"{summary.accuracy[0].clean_pct:.1f}",
         *columns,
-        f"{saving_lost(entry.slowdown, False)}/{saving_lost(entry.slowdown, True)}",
+        f"{saving_lost(summary.slowdown, False)}/{saving_lost(summary.slowdown, True)}",
     )

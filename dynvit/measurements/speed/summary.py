@@ -1,13 +1,36 @@
-"""From timings to what the board says of them: ladders over the batch, the break-even batch, the one to be shown."""
+"""From timings to what the board says of them: curves over the batch size, the break-even batch, the one to be shown."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from dynvit.leaderboard.board import Entry, Leaderboard, SpeedCurve
-from dynvit.leaderboard.record import SpeedRecord
+from pydantic import Field
+
+from dynvit.leaderboard.record import Frozen, Name
+from dynvit.measurements.speed.result import SpeedResult
+
+
+class SpeedCurve(Frozen):
+    """One entry's timings in one way on one device, over the batch size."""
+
+    device: Name = Field(description="device model")
+    dtype: Name = Field(description="number type of the forward pass")
+    threads: int | None = Field(ge=1, description="processor threads; null on an accelerator")
+    execution_mode: Name = Field(description="what was timed")
+    dense_execution_mode: Name | None = Field(default=None, description="the same of the dense backbone")
+    break_even_batch: int | None = Field(
+        ge=1,
+        description="smallest measured batch at which it was faster than dense in every valid round; null: at none",
+    )
+    sizes: tuple[SpeedResult, ...] = Field(min_length=1, description="by rising batch size")
+
+
+class SpeedSummary(Frozen):
+    """One entry's timings."""
+
+    curves: tuple[SpeedCurve, ...] = Field(description="by device, number type, threads and mode")
 
 
 class Conditions(NamedTuple):
@@ -25,51 +48,54 @@ class Conditions(NamedTuple):
         return f"{self.device}, {self.dtype}{threads}, {self.execution_mode}{against}"
 
 
-def speed_curves(timings: Iterable[SpeedRecord]) -> tuple[SpeedCurve, ...]:
+def speed_curves(timings: Iterable[SpeedResult]) -> tuple[SpeedCurve, ...]:
     """The timings of one record, by conditions and then by batch size; the same batch twice: the later stands."""
-    found: dict[Conditions, dict[int, SpeedRecord]] = defaultdict(dict)
+    found: dict[Conditions, dict[int, SpeedResult]] = defaultdict(dict)
     for timing in timings:
         found[conditions(timing)][timing.batch_size] = timing
-    return tuple(_ladder(where, found[where]) for where in sorted(found, key=str))
+    return tuple(_curve(where, found[where]) for where in sorted(found, key=str))
 
 
-def conditions(of: SpeedRecord | SpeedCurve) -> Conditions:
+def conditions(of: SpeedResult | SpeedCurve) -> Conditions:
     """On what, and in which way, it was timed."""
     return Conditions(of.device, of.dtype, of.threads, of.execution_mode, of.dense_execution_mode)
 
 
-def break_even(timings: Iterable[SpeedRecord]) -> int | None:
-    """The smallest batch size at which the method was faster than dense in every quiet round; None where at none."""
+def break_even(timings: Iterable[SpeedResult]) -> int | None:
+    """The smallest batch size at which the method was faster than dense in every valid round; None where at none."""
     return min((t.batch_size for t in timings if t.speedup_low is not None and t.speedup_low > 1), default=None)
 
 
-def shown(board: Leaderboard) -> tuple[Conditions, int] | None:
+def shown(summaries: Mapping[str, SpeedSummary]) -> tuple[Conditions, int] | None:
     """The conditions and the batch size that one table can show: those that most entries have.
 
     Of several batch sizes it is the largest, where the time is the arithmetic's rather than the launching's. None where
     nothing was timed.
     """
-    where = Counter(conditions(ladder) for entry in board.entries for ladder in entry.speed)
+    where = Counter(conditions(curve) for summary in summaries.values() for curve in summary.curves)
     if not where:
         return None
     chosen = min(where, key=lambda each: (-where[each], str(each)))
     sizes = Counter(
-        timing.batch_size for entry in board.entries if (found := curve_at(entry, chosen)) for timing in found.sizes
+        timing.batch_size
+        for summary in summaries.values()
+        if (found := curve_at(summary, chosen))
+        for timing in found.sizes
     )
     return chosen, max(sizes, key=lambda size: (sizes[size], size))
 
 
-def curve_at(entry: Entry, where: Conditions) -> SpeedCurve | None:
+def curve_at(summary: SpeedSummary, where: Conditions) -> SpeedCurve | None:
     """An entry's timings under these conditions; None where it was not timed so."""
-    return next((ladder for ladder in entry.speed if conditions(ladder) == where), None)
+    return next((curve for curve in summary.curves if conditions(curve) == where), None)
 
 
-def timing_at(entry: Entry, where: Conditions, batch_size: int) -> SpeedRecord | None:
+def timing_at(summary: SpeedSummary, where: Conditions, batch_size: int) -> SpeedResult | None:
     """One of them."""
-    ladder = curve_at(entry, where)
-    return next((timing for timing in ladder.sizes if timing.batch_size == batch_size), None) if ladder else None
+    curve = curve_at(summary, where)
+    return next((timing for timing in curve.sizes if timing.batch_size == batch_size), None) if curve else None
 
 
-def _ladder(where: Conditions, by_size: dict[int, SpeedRecord]) -> SpeedCurve:
+def _curve(where: Conditions, by_size: dict[int, SpeedResult]) -> SpeedCurve:
     sizes = tuple(by_size[size] for size in sorted(by_size))
     return SpeedCurve(**where._asdict(), break_even_batch=break_even(sizes), sizes=sizes)

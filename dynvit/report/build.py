@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dynvit.errors import InputError
-from dynvit.leaderboard.board import Entry, Generated, Leaderboard, MethodSummary, Objective, RobustFront, Setting
+from dynvit.leaderboard.board import Entry, Generated, MethodSummary, Objective, Setting
 from dynvit.leaderboard.front import hypervolume, non_dominated
 from dynvit.leaderboard.paired import Paired, paired
 from dynvit.leaderboard.paper import PaperRow
 from dynvit.leaderboard.per_sample import PerSampleResults
-from dynvit.leaderboard.record import Record, is_static
+from dynvit.leaderboard.record import Frozen, JsonObject, Record, is_static
 from dynvit.leaderboard.spread import seed_spreads
-from dynvit.measurements.corruption.summary import summarise
-from dynvit.measurements.robustness.summary import robust_entries, slowdown_entries
-from dynvit.measurements.speed.summary import speed_curves
+from dynvit.measurements.base import measurements
+from dynvit.report.boards import Board, with_overviews
+from dynvit.report.run_data import RunData
 from dynvit.version import __version__
 
 
-def build(
-    records: Iterable[Record],
-    *,
-    command: str = "",
-    papers: Iterable[PaperRow] = (),
-    answers: Mapping[str, PerSampleResults] | None = None,
-) -> Leaderboard:
+def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -> Board:
     """The board of the records that report; a sampler's trials (``role: search``) are left out.
 
-    With ``answers``, by record id, every record is paired with the static backbone's image by image.
-    Of ``papers`` those rows stay whose dataset, split and backbone are the records'.
+    Where per-sample results are kept, every record is paired with the static backbone's image by image. Of ``papers``
+    those rows stay whose dataset, split and backbone are the records'.
 
     The hypervolume's reference point is the static backbone's GMACs with chance accuracy: a method is
     worth what it saves against doing nothing, so dense alone is worth 0.
 
     Raises: ``InputError`` where nothing reports, or where the records are of more than one setting.
     """
-    groups = group(records)
+    groups = group(run.records)
     if not groups:
         raise InputError("no record reports a point: run `dynvit bench` to its end first")
     if len(groups) > 1:
@@ -51,17 +45,18 @@ def build(
         by_method[record.method.name].append(record)
     ordered = [record for name in sorted(by_method) for record in by_method[name]]
     own = [flag for name in sorted(by_method) for flag in _front(by_method[name])]
-    static = (
-        next((answers[r.record_id] for r in ordered if is_static(r) and r.record_id in answers), None)
-        if answers
-        else None
+    static = next(
+        (run.per_sample[r.record_id] for r in ordered if is_static(r) and r.record_id in run.per_sample), None
     )
+    said = {name: kind.summarise(ordered, run.results.get(name, {})) for name, kind in measurements.load_all().items()}
     entries = tuple(
-        _entry(record, setting, _against(static, (answers or {}).get(record.record_id)), mine, overall)
+        _entry(record, _against(static, run.per_sample.get(record.record_id)), mine, overall).model_copy(
+            update={"measurements": _said(record, said), "skipped": _skipped(record, run)}
+        )
         for record, mine, overall in zip(ordered, own, _front(ordered), strict=True)
     )
     worth = _worth(ordered, objectives)
-    return Leaderboard(
+    board = Board(
         setting=setting,
         objectives=objectives,
         entries=entries,
@@ -69,7 +64,6 @@ def build(
         hypervolume=worth,
         hypervolume_share=_share(worth, objectives),
         seeds=seed_spreads(ordered),
-        robust_fronts=tuple(_robust_fronts(entries, objectives)),
         paper=tuple(
             row
             for row in papers
@@ -77,6 +71,16 @@ def build(
         ),
         generated=Generated(command=command, date_utc=max(record.date_utc for record in kept), dynvit=__version__),
     )
+    return with_overviews(board)
+
+
+def _said(record: Record, said: Mapping[str, Mapping[str, Frozen | None]]) -> dict[str, JsonObject]:
+    found = {name: summaries.get(record.record_id) for name, summaries in said.items()}
+    return {name: summary.model_dump(mode="json") for name, summary in found.items() if summary is not None}
+
+
+def _skipped(record: Record, run: RunData) -> dict[str, str]:
+    return {name: why[record.record_id] for name, why in run.skipped.items() if record.record_id in why}
 
 
 def group(records: Iterable[Record]) -> dict[Setting, list[Record]]:
@@ -141,29 +145,6 @@ def _share(worth: float, objectives: Sequence[Objective]) -> float:
     return min(worth / (cost.reference * (100 - accuracy.reference)), 1.0)  # 1 up to a rounding
 
 
-def _robust_fronts(entries: Sequence[Entry], objectives: Sequence[Objective]) -> Iterator[RobustFront]:
-    """A front of three objectives for each ball: what is kept under attack beside accuracy and compute."""
-    three = (*objectives, Objective(key="accuracy_pct", higher_is_better=True, reference=0.0))
-    minimise, reference = (True, False, False), [objective.reference for objective in three]
-    for norm, eps in sorted({(robust.norm, robust.eps) for entry in entries for robust in entry.robust}):
-        attacked = [(e, r.accuracy_pct) for e in entries for r in e.robust if (r.norm, r.eps) == (norm, eps)]
-        points = [(entry.gmacs_mean, entry.top1_pct, left) for entry, left in attacked]
-        worth = hypervolume(points, reference, minimise)
-        yield RobustFront(
-            norm=norm,
-            eps=eps,
-            objectives=three,
-            n_entries=len(attacked),
-            front=tuple(
-                entry.record_id
-                for (entry, _), on_front in zip(attacked, non_dominated(points, minimise), strict=True)
-                if on_front
-            ),
-            hypervolume=worth,
-            hypervolume_share=min(worth / (reference[0] * (100 - reference[1]) * 100), 1.0),
-        )
-
-
 def _summary(name: str, records: Sequence[Record], objectives: Sequence[Objective]) -> MethodSummary:
     worth = _worth(records, objectives)
     return MethodSummary(
@@ -183,9 +164,7 @@ def _against(static: PerSampleResults | None, answers: PerSampleResults | None) 
     return paired(static.bits(), answers.bits())
 
 
-def _entry(
-    record: Record, setting: Setting, against_dense: Paired | None, on_method_front: bool, on_front: bool
-) -> Entry:
+def _entry(record: Record, against_dense: Paired | None, on_method_front: bool, on_front: bool) -> Entry:
     accuracy, compute = record.accuracy, record.compute
     return Entry(
         record_id=record.record_id,
@@ -205,10 +184,5 @@ def _entry(
         baseline=is_static(record),
         on_method_front=on_method_front,
         on_front=on_front,
-        speed=speed_curves(record.speed),
         against_dense=against_dense,
-        corruption=summarise(record),
-        robust=robust_entries(record),
-        slowdown=slowdown_entries(record),
-        findings=record.findings,
     )

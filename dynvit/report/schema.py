@@ -1,4 +1,4 @@
-"""The JSON Schemas of what dynvit publishes: ``python -m dynvit.leaderboard.schema DIR`` writes them.
+"""The JSON Schemas of what dynvit publishes: ``python -m dynvit.report.schema DIR`` writes them.
 
 They say what each key is and of which type; what ties keys together (the sample counts, an interval around
 its value) only ``dynvit validate`` checks.
@@ -12,19 +12,25 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from dynvit.files import write_whole
 from dynvit.leaderboard.board import Leaderboard
-from dynvit.leaderboard.files import write_whole
-from dynvit.leaderboard.follow_up import RobustnessFollowUp, SpeedFollowUp
+from dynvit.leaderboard.follow_up import FollowUp
 from dynvit.leaderboard.per_sample import PerSampleResults
 from dynvit.leaderboard.record import Record
+from dynvit.measurements.base import measurements
 
 MODELS: dict[str, type[BaseModel]] = {
     "record.schema.json": Record,
-    "robustness.schema.json": RobustnessFollowUp,
-    "speed.schema.json": SpeedFollowUp,
-    "answers.schema.json": PerSampleResults,
+    "per_sample.schema.json": PerSampleResults,
     "leaderboard.schema.json": Leaderboard,
 }
+
+
+def models() -> dict[str, type[BaseModel]]:
+    """What a file's lines, or the whole of it, must be; by the name of its schema."""
+    later = {f"{name}.schema.json": FollowUp[kind.Result] for name, kind in measurements.load_all().items()}  # type: ignore[name-defined]
+    summaries = {f"{name}-summary.schema.json": kind.Summary for name, kind in measurements.load_all().items()}
+    return MODELS | later | summaries
 
 
 def schemas() -> dict[str, str]:
@@ -37,7 +43,7 @@ def schemas() -> dict[str, str]:
             ensure_ascii=False,
         )
         + "\n"
-        for name, model in MODELS.items()
+        for name, model in models().items()
     }
 
 
@@ -49,5 +55,5 @@ def main(folder: str) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m dynvit.leaderboard.schema DIR")
+        sys.exit("usage: python -m dynvit.report.schema DIR")
     main(sys.argv[1])

@@ -1,0 +1,1 @@
+"""What ``import dynvit`` offers, and what the command line calls."""

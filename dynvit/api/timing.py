@@ -1,0 +1,117 @@
+"""One model at a few points beside its dense backbone, on the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from dynvit.api.benching import command_line
+from dynvit.api.one_model import as_bench
+from dynvit.bench.config import BenchConfig, load_config
+from dynvit.bench.points import Budgets
+from dynvit.errors import InputError
+from dynvit.interface import OperatingPoint
+from dynvit.knobs import parse_point, point_said
+from dynvit.measurements.accuracy.record import name_of
+from dynvit.measurements.base import MeasuredPoint, measurements
+from dynvit.measurements.run import Run
+from dynvit.measurements.runner import Runner
+from dynvit.measurements.speed.result import SpeedResult
+from dynvit.measurements.speed.summary import break_even, conditions
+from dynvit.measurements.speed.table import curve_table
+from dynvit.processes import fit_threads, process_state
+from dynvit.session import OpenModel, Session, Wanted, open_session
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def timing_tables(given: Mapping[str, Any]) -> Iterator[tuple[Table, str]]:
+    """Time each point: a table, and one line on where it is faster. ``given`` are the options of ``dynvit speed``.
+
+    Raises: ``InputError`` for whatever is wrong, before anything is timed.
+    """
+    values = as_bench(given)
+    knobs: Sequence[str] = values.pop("knob", None) or ()
+    threads, output = _threads(values.pop("threads", None)), _output(values.pop("output", None))
+    if knobs and values.get("budgets"):
+        raise InputError("--knob and --budgets both name operating points: give one of the two")
+    config = load_config(None, {"points": 3, **values, "speed": True})
+    session = open_session(config)
+    opened = _open(config, session)
+    if threads is None:
+        fit_threads(session.dense_macs)
+    else:
+        torch.set_num_threads(threads)
+    run = Run(session, session.split(), Path(), process_state(config.device), command_line())
+    measurement = measurements.get("speed")(config.measurements["speed"])
+    measurement.check(session, run.source)
+    opened.model.eval().to(run.device)
+    runner = Runner(measurement, run, measurement.store(output))
+    for point in _points(config, session, opened, knobs):
+        at = MeasuredPoint(opened, point, name_of(opened, point, run))
+        tasks = list(measurement.tasks([at], run))
+        runner.do(tasks)
+        found: list[SpeedResult] = runner.results(tasks)
+        if found:
+            yield curve_table(_title(opened, point, run, found[0]), found), _said(found)
+
+
+def _open(config: BenchConfig, session: Session) -> OpenModel:
+    [name] = config.methods
+    [checkpoint] = config.method_checkpoint.get(name, (None,))
+    wanted = Wanted.of(name, config.options.get(name, ()), checkpoint)
+    kind = type(wanted.method)
+    if checkpoint is None and kind.adaptive_cost and (kind.needs_training or config.weights is None):
+        raise InputError(
+            f"method {name!r} decides by what it has learned how much an image costs: give --checkpoint, or "
+            "--weights where it needs no training"
+        )
+    if checkpoint is not None:
+        session.check(wanted)
+    return session.open(wanted)
+
+
+def _points(config: BenchConfig, session: Session, opened: OpenModel, knobs: Sequence[str]) -> list[OperatingPoint]:
+    if knobs:
+        return [parse_point(opened.knobs, knobs)]
+    targets = Budgets(session, config.budgets, config.points).points([opened])[opened.label]
+    return list(dict.fromkeys(target.point for target in targets))
+
+
+def _threads(text: str | None) -> int | None:
+    try:
+        count = None if text is None else int(text)
+    except ValueError:
+        count = 0
+    if count is not None and count < 1:
+        raise InputError(f"--threads must be 1 or more, got {text}")
+    return count
+
+
+def _output(text: str | None) -> Path | None:
+    if text is None:
+        return None
+    path = Path(text)
+    if path.is_dir():
+        raise InputError(f"--output {text!r} is a folder: lines of JSON go into a file")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"--output {text!r}: there is no folder {str(path.parent)!r}; make it first")
+    return path
+
+
+def _title(opened: OpenModel, point: OperatingPoint, run: Run, timing: SpeedResult) -> str:
+    where = f"{run.session.dataset.name} {run.split}"
+    return f"{opened.label} {point_said(point)} on {opened.backbone.name} · {where} · {conditions(timing)}"
+
+
+def _said(found: Sequence[SpeedResult]) -> str:
+    first = break_even(found)
+    return (
+        "at no batch size faster than dense in every valid round"
+        if first is None
+        else f"faster than dense from batch size {first}"
+    )

@@ -1,0 +1,43 @@
+"""What must not change between two runs into one folder: everything that a record depends on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dynvit.backbones.weights import sha256_of
+from dynvit.bench.config import BenchConfig
+from dynvit.checkpoint import WEIGHTS
+from dynvit.measurements.base import measurements
+from dynvit.registry import file_version
+from dynvit.session import Session
+
+_FREE = {"output", "workers", "memory_mb", "device", "data_dir", "plugin", "measurements"}
+
+
+def identity(config: BenchConfig, session: Session) -> dict[str, Any]:
+    """The configuration as it was given, with the data set and the data seed that came of it.
+
+    Follow-up measurements may be added to any run, and are no part of it; a search that looks at one is another search.
+    """
+    found: dict[str, Any] = config.model_dump(mode="json", exclude=_FREE)
+    found |= {"dataset": session.dataset.name, "data_seed": session.data_seed}
+    found |= {"plugin": {Path(file).name: file_version(file) for file in config.plugin}}
+    found |= {"contents": _contents(config)}
+    if config.sampler != "budgets":
+        for name, settings in config.measurements.items():
+            found |= measurements.get(name)(settings).search_identity()
+    return found
+
+
+def folder_of(config: BenchConfig, session: Session) -> Path:
+    """Where everything goes: asked for, else named after data set and backbone."""
+    default = f"runs/{session.dataset.name}-{session.backbone.name}"
+    return Path(config.output or default)
+
+
+def _contents(config: BenchConfig) -> dict[str, str]:
+    """Weights and checkpoints that lie here, by hash: what is trained again under the same name is another."""
+    given = [config.weights, *config.checkpoints]
+    files = {path: Path(path, WEIGHTS) if Path(path).is_dir() else Path(path) for path in given if path}
+    return {path: sha256_of(file)[:16] for path, file in files.items() if file.is_file()}

@@ -1,0 +1,63 @@
+"""Operating points as people give them: every knob by name, each value in its range."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+
+from dynvit.errors import InputError, unknown
+from dynvit.interface import KnobValue, OperatingPoint
+
+
+def parse_point(knobs: Mapping[str, BaseDistribution], given: Iterable[str]) -> OperatingPoint:
+    """A point from ``name=value`` for every knob.
+
+    >>> parse_point({"keep_ratio": FloatDistribution(0.1, 1.0)}, ["keep_ratio=0.7"])
+    OperatingPoint(keep_ratio=0.7)
+
+    Raises: ``InputError`` for a knob that is unknown or missing, and a value out of its range.
+    """
+    values: dict[str, str] = {}
+    for item in given:
+        name, sign, text = item.partition("=")
+        if not sign:
+            raise InputError(f"--knob {item!r} is not NAME=VALUE: names are {', '.join(knobs) or 'none'}")
+        values[name] = text
+    return point_of(knobs, values)
+
+
+def point_of(knobs: Mapping[str, BaseDistribution], values: Mapping[str, KnobValue]) -> OperatingPoint:
+    """A point from a value for every knob; text is read as the knob's own type. Raises: as ``parse_point``."""
+    for name in values:
+        if name not in knobs:
+            raise unknown("knob", name, knobs)
+    missing = [name for name in knobs if name not in values]
+    if missing:
+        raise InputError(f"--knob lacks {', '.join(missing)}: an operating point sets every knob; or give a budget")
+    return OperatingPoint(**{name: _value(name, value, knobs[name]) for name, value in values.items()})
+
+
+def point_said(point: OperatingPoint) -> str:
+    """The point in words.
+
+    >>> point_said(OperatingPoint(keep_ratio=0.70001))
+    'keep_ratio=0.7'
+    """
+    return ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in point.items())
+
+
+def _value(name: str, given: KnobValue, distribution: BaseDistribution) -> KnobValue:
+    if isinstance(distribution, FloatDistribution | IntDistribution):
+        try:
+            value = int(given) if isinstance(distribution, IntDistribution) else float(given)
+        except ValueError:
+            raise InputError(f"knob {name} must be a number, got {given!r}") from None
+        if not distribution.low <= value <= distribution.high:
+            raise InputError(f"knob {name} must lie in [{distribution.low}, {distribution.high}], got {given}")
+        return value
+    choices = getattr(distribution, "choices", ())
+    for choice in choices:
+        if str(choice) == str(given):
+            return choice
+    raise InputError(f"knob {name} must be one of {', '.join(map(str, choices))}, got {given}")

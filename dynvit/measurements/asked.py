@@ -1,0 +1,85 @@
+"""Which measurements are asked for, and how: from flat names, as flags and suites give them, to settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dynvit.errors import InputError, unknown
+from dynvit.measurements.base import Measurement, measurements
+from dynvit.settings import Flag, Settings, flags_of, validated
+
+Kind = type[Measurement[Any, Any, Any, Any, Any]]
+
+
+def flags_for(kind: Kind) -> list[Flag]:
+    """A measurement's flags. One whose settings have no switch of their own gets ``--NAME``."""
+    found = list(flags_of(kind.Settings, prefix=kind.name))
+    if not any(flag.switch for flag in found):
+        found.insert(0, Flag("", kind.name, "", f"Measure {kind.summary or kind.name}.", True, bool))
+    return found
+
+
+def all_flags() -> dict[str, list[Flag]]:
+    """The flags of every measurement that is registered, by its name."""
+    return {name: flags_for(kind) for name, kind in measurements.load_all().items()}
+
+
+def take_settings(given: dict[str, Any]) -> dict[str, Settings]:
+    """The settings of each measurement that is asked for; what belongs to one is taken out of ``given``.
+
+    A suite may also nest them: ``speed: {batches: [1, 64]}``.
+
+    Raises: ``InputError`` for a value out of range, or a setting whose measurement is not asked for.
+    """
+    found: dict[str, Settings] = {}
+    for name, kind in measurements.load_all().items():
+        flags = flags_for(kind)
+        nested = given.get(name)
+        if isinstance(nested, Settings):
+            found[name] = given.pop(name)
+            continue
+        if isinstance(nested, Mapping):
+            found[name] = _nested(kind, flags, given.pop(name))
+            continue
+        values = {flag: given.pop(flag.name) for flag in flags if flag.name in given}
+        settings = _asked(kind, flags, {flag: value for flag, value in values.items() if value is not None})
+        if settings is not None:
+            found[name] = settings
+    return found
+
+
+def flat(name: str, settings: Settings) -> dict[str, Any]:
+    """The settings by their flat names, as a suite would give them."""
+    values = settings.model_dump(mode="json")
+    return {flag.name: values[flag.field] for flag in flags_for(measurements.get(name)) if flag.field}
+
+
+def _nested(kind: Kind, flags: list[Flag], values: Mapping[str, Any]) -> Settings:
+    by_field = {flag.field: flag for flag in flags if flag.field}
+    for field in values:
+        if field not in by_field:
+            raise unknown(f"setting of {kind.name}", str(field), by_field)
+    made: Settings = validated(kind.Settings, {f: by_field[f].read(value) for f, value in values.items()}, flags)
+    return made
+
+
+def _asked(kind: Kind, flags: list[Flag], given: Mapping[Flag, Any]) -> Settings | None:
+    switches = [flag for flag in flags if flag.switch]
+    on = any(given.get(flag) not in (None, False, "", (), []) for flag in switches)
+    if not on:
+        refused = any(flag in given for flag in switches)  # speed: false, and how it would have been measured
+        stray = next(_stray(given), None)
+        if stray is not None and not refused:
+            raise InputError(
+                f"{stray.flag} belongs to {kind.name}, which is not asked for: add "
+                f"{' or '.join(flag.flag for flag in switches)}"
+            )
+        return None
+    values = {flag.field: flag.read(value) for flag, value in given.items() if flag.field}
+    made: Settings = validated(kind.Settings, values, flags)
+    return made
+
+
+def _stray(given: Mapping[Flag, Any]) -> Iterator[Flag]:
+    return (flag for flag in given if not flag.switch)

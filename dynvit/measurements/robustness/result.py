@@ -1,0 +1,80 @@
+"""What is written of one attack on one record."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from dynvit.leaderboard.record import Amount, Frozen, JsonObject, Name, Percent
+
+
+class RobustnessResult(Frozen):
+    """Accuracy and compute under one attack."""
+
+    threat: Name = Field(description="threat model: white-box, black-box, transfer")
+    norm: Name = Field(description="norm of the bound: linf, l2")
+    eps: Amount = Field(description="radius of the bound, pixels in [0,1]")
+    attack: Name = Field(description="attack")
+    settings: JsonObject = Field(description="the attack's settings, by name")
+    adaptive: bool = Field(description="whether the attack knew of the gates and went through them")
+    n: int = Field(ge=1, description="images attacked")
+    accuracy_pct: Percent = Field(description="top-1 accuracy under attack, percent")
+    gmacs_mean: Amount = Field(description="mean GMACs an image under attack")
+    criterion: Name | None = Field(
+        default=None, description="what the attack maximises: misclassify, slowdown, slowdown-keep-label"
+    )
+    variant: Name | None = Field(
+        default=None,
+        description="where the gradient comes from: adaptive, soft, frozen, transfer; static: nothing to maximise",
+    )
+    accuracy_ci95_low_pct: Percent | None = Field(default=None, description="lower end of its 95 % interval, percent")
+    accuracy_ci95_high_pct: Percent | None = Field(default=None, description="upper end of its 95 % interval, percent")
+    clean_accuracy_pct: Percent | None = Field(default=None, description="top-1 accuracy of the same images, clean")
+    clean_gmacs_mean: Amount | None = Field(default=None, description="mean GMACs an image of the same images, clean")
+    saving_lost_pct: float | None = Field(
+        default=None,
+        description="share of the clean images' saving against dense that is lost, percent; null: nothing was saved",
+    )
+    images: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = Field(
+        default=None, description="which images: a hash of their sorted sample ids; results are compared within one"
+    )
+    right: str | None = Field(
+        default=None,
+        description="which images are answered right under attack: a bit each in the order of sorted ids, base64",
+    )
+
+
+RENAMED = {
+    "goal": "criterion",
+    "gmacs_mean_under_attack": "gmacs_mean",
+    "saving_taken_back_pct": "saving_lost_pct",
+}
+"""Fields of version 1, and what they are called now."""
+
+
+def said(attack: RobustnessResult) -> str:
+    """An attack with its variant, in a word or two."""
+    variant = "" if attack.variant in (None, "adaptive", "static") else f" ({attack.variant})"
+    return attack.attack + variant
+
+
+def comparable(results: Sequence[RobustnessResult]) -> list[RobustnessResult]:
+    """The attacks on accuracy whose results are known image by image, all on the same images."""
+    return on_most_images(a for a in results if a.criterion == "misclassify" and a.right is not None)
+
+
+def on_most_images(attacks: Iterable[RobustnessResult]) -> list[RobustnessResult]:
+    """Those on the largest set of images, the last of equals: results are compared within one set alone."""
+    by_images: dict[str | None, list[RobustnessResult]] = defaultdict(list)
+    for attack in attacks:
+        by_images[attack.images].append(attack)
+    return max(reversed(by_images.values()), key=lambda those: those[0].n, default=[])
+
+
+def unbounded(norm: str, eps: float, image_size: Sequence[int]) -> bool:
+    """Whether the ball around any image holds the grey one."""
+    return eps >= (0.5 if norm == "linf" else 0.5 * math.sqrt(3 * math.prod(image_size)))

@@ -1,0 +1,139 @@
+"""One loop for every measurement: known → missing → measure → gather → append, over processes, with progress."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from accelerate.utils import broadcast_object_list, gather_object
+from pydantic import BaseModel
+
+from dynvit.leaderboard.follow_up import FollowUp, follow_up_key
+from dynvit.leaderboard.lines import LineStore
+from dynvit.measurements.base import MeasuredPoint, Measurement, Share, Task
+from dynvit.measurements.run import Run
+from dynvit.progress import Progress
+
+LineT = TypeVar("LineT", bound=BaseModel)
+Made = Callable[[], LineT]
+
+
+@dataclass
+class Lines(Generic[LineT]):
+    """The lines of one file, known to every process and written by the first."""
+
+    run: Run
+    store: LineStore[LineT]
+    read: Callable[[], list[LineT]] | None = None
+    known: dict[str, LineT] = field(init=False)
+
+    def __post_init__(self) -> None:
+        lines = [(self.read or self.store.read)() if self.run.first else []]
+        broadcast_object_list(lines)
+        self.known = {self.store.key(line): line for line in lines[0]}
+
+    def writing(self) -> AbstractContextManager[object]:
+        """Hold the file meanwhile, in the process that writes."""
+        return self.store if self.run.first else nullcontext()
+
+    def add(self, make: Made[LineT]) -> LineT:
+        """Make a line in the first process, append it, and tell the others."""
+        line = [make() if self.run.first else None]
+        broadcast_object_list(line)
+        assert line[0] is not None
+        if self.run.first:
+            self.store.append(line[0])
+        self.known[self.store.key(line[0])] = line[0]
+        return line[0]
+
+
+def together(share: Share) -> Any:
+    """All processes' shares of a task as one."""
+    shares: list[Any] = gather_object([share])
+    return shares[0].merged(shares[1:])
+
+
+@dataclass
+class Runner:
+    """Carries out one follow-up measurement, into its file in the run's folder or into ``store``."""
+
+    measurement: Measurement[Any, Any, Any, Any, Any]
+    run: Run
+    store: LineStore[FollowUp[Any]] | None = None
+    lines: Lines[FollowUp[Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        store, read = self.store, None
+        if store is None:
+            store, read = self.measurement.store(self.run.folder), partial(self.measurement.read, self.run.folder)
+        self.lines = Lines(self.run, store, read)
+
+    def carry_out(self, points: Sequence[MeasuredPoint]) -> None:
+        """Measure what is missing of the points; what a model cannot give is recorded as skipped, with the reason."""
+        fitting = self._fitting(points)
+        self.do(self.measurement.tasks(fitting, self.run))
+
+    def missing(self, tasks: Iterable[Task]) -> list[Task]:
+        """Those of the tasks that no line answers, each once."""
+        found = {task.key: task for task in tasks}
+        known = self.lines.known
+        return [task for key, task in found.items() if key not in known or not self.measurement.done(known[key])]
+
+    def results(self, tasks: Iterable[Task]) -> list[Any]:
+        """What the lines of these tasks say; those that are missing are left out."""
+        lines = [self.lines.known.get(task.key) for task in tasks]
+        return [line.result for line in lines if line is not None and line.result is not None]
+
+    def do(self, tasks: Iterable[Task]) -> None:
+        """Measure those of the tasks that no line answers. A line is written when its task is done."""
+        todo = self.missing(tasks)
+        if not todo:
+            return
+        if (said := self.measurement.estimate(todo, self.run)) is not None and self.run.first:
+            sys.stderr.write(f"{said}\n")
+            sys.stderr.flush()
+        total = sum(task.work for task in todo)
+        with (
+            self.lines.writing(),
+            Progress(self.measurement.name, total, unit=self.measurement.unit, quiet=not self.run.first) as progress,
+        ):
+            for task, own in self.measurement.measure(todo, self.run, progress):
+                share = together(own) if self.measurement.shared else own
+                known = self.lines.known.get(task.key)
+                if known is None or self.measurement.better(task, share, known):
+                    self.lines.add(lambda task=task, share=share: self._line(task, share))  # type: ignore[misc]
+
+    def _line(self, task: Task, share: Share) -> FollowUp[Any]:
+        result = self.measurement.result(task, share, self.run)
+        return self._framed(task.at, task.config, share.seconds, result=result)
+
+    def _framed(self, at: MeasuredPoint, config: dict[str, Any], seconds: float, **what: Any) -> FollowUp[Any]:
+        record_id = at.record_id
+        return FollowUp[self.measurement.Result](  # type: ignore[name-defined]
+            record_id=record_id,
+            key=follow_up_key(record_id, config),
+            config=config,
+            environment=self.run.environment,
+            command=self.run.command,
+            git_sha=self.run.git_sha,
+            date_utc=datetime.now(UTC),
+            wall_s=round(seconds, 3),
+            **{"result": None, **what},
+        )
+
+    def _fitting(self, points: Sequence[MeasuredPoint]) -> list[MeasuredPoint]:
+        fitting = []
+        for at in points:
+            reason = self.measurement.misfit(at.opened)
+            if reason is None:
+                fitting.append(at)
+                continue
+            config = {"measurement": self.measurement.name, "skipped": reason}
+            if follow_up_key(at.record_id, config) not in self.lines.known:
+                self.lines.add(lambda at=at, config=config, why=reason: self._framed(at, config, 0.0, skipped=why))  # type: ignore[misc]
+        return fitting

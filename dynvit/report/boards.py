@@ -1,0 +1,98 @@
+"""Boards as they were published, of this version and of the first."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from dynvit.errors import InputError, first_fault
+from dynvit.leaderboard.board import BOARD_VERSION, Leaderboard
+from dynvit.measurements.base import measurements
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+_MOVED = ("speed", "corruption", "robust", "slowdown", "findings")
+
+
+class Board(Leaderboard):
+    """A leaderboard with what a notebook asks of it."""
+
+    def to_dataframe(self) -> DataFrame:
+        """A row an entry; what was measured besides stands in columns ``MEASUREMENT.KEY`` where it is a number."""
+        import pandas as pd
+
+        rows = []
+        for entry in self.entries:
+            row = entry.model_dump(exclude={"measurements", "skipped", "against_dense"})
+            for name, summary in entry.measurements.items():
+                row |= {f"{name}.{key}": value for key, value in summary.items() if isinstance(value, int | float)}
+            rows.append(row)
+        return pd.DataFrame.from_records(rows)
+
+    def plot(self, what: str = "front") -> Figure:
+        """The picture of the front, or of a measurement by its name.
+
+        Raises: ``InputError`` for another name, or where nothing was measured.
+        """
+        from dynvit.leaderboard.figure import draw
+
+        if what == "front":
+            return draw(self)
+        figure = measurements.get(what).figure(self)
+        if figure is None:
+            raise InputError(f"the board has no picture of {what}: it was not measured, or has none")
+        return figure
+
+
+def read_board(path: str | os.PathLike[str]) -> Board:
+    """The board in a file; one of version 1 is read as one of version 2.
+
+    Raises: ``InputError`` where the file is missing or is no board.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        body = json.loads(content)
+    except ValueError as error:
+        raise InputError(f"{path} is not a leaderboard: it is not JSON ({error})") from error
+    try:
+        if isinstance(body, dict) and body.get("schema_version") == 1:
+            content = json.dumps(from_version_1(body)).encode()
+        board = Board.model_validate_json(content)
+        for kind in measurements.load_all().values():
+            kind.of(board)  # a summary that is none is found here
+    except ValidationError as error:
+        raise InputError(
+            f"{path} is not a leaderboard: {first_fault(error)}; build it again from runs.jsonl"
+        ) from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} is not a leaderboard of version 1: {error!r} is missing or of another type"
+        ) from error
+    return with_overviews(board)
+
+
+def from_version_1(body: dict[str, Any]) -> dict[str, Any]:
+    """A board of version 1 in today's form: what each measurement said stands under its name."""
+    entries = []
+    for entry in body["entries"]:
+        said = {name: kind.entry_from_version_1(entry) for name, kind in measurements.load_all().items()}
+        kept = {name: value for name, value in entry.items() if name not in _MOVED}
+        entries.append(kept | {"measurements": {name: value for name, value in said.items() if value is not None}})
+    kept = {name: value for name, value in body.items() if name != "robust_fronts"}
+    return kept | {"schema_version": BOARD_VERSION, "entries": entries}
+
+
+def with_overviews(board: Board) -> Board:
+    """The board with what each measurement says of all entries together."""
+    said = {name: kind.overview(board.entries, board) for name, kind in measurements.load_all().items()}
+    found = {name: one.model_dump(mode="json") for name, one in said.items() if one is not None}
+    return board.model_copy(update={"measurements": board.measurements | found})

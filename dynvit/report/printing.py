@@ -1,0 +1,35 @@
+"""All that a board says, on the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from dynvit.leaderboard.board import Leaderboard
+from dynvit.leaderboard.table import seeds_table, table
+from dynvit.measurements.base import measurements
+
+
+def print_board(board: Leaderboard, console: Console) -> None:
+    """The main table, those of each measurement, then what is to be noted and what was skipped."""
+    kinds = measurements.load_all()
+    further = {heading: cells for kind in kinds.values() for heading, cells in kind.columns(board).items()}
+    console.print(table(board, further))
+    for kind in kinds.values():
+        for shown in kind.tables(board):
+            console.print(shown)
+    if (seeds := seeds_table(board)) is not None:
+        console.print(seeds)
+    for kind in kinds.values():
+        for line in kind.notes(board):
+            console.print(line, markup=False, soft_wrap=True)
+    for (method, name, reason), count in _skipped(board).items():
+        console.print(f"– {name} was skipped for {method} ({count} points): {reason}", markup=False, soft_wrap=True)
+
+
+def _skipped(board: Leaderboard) -> dict[tuple[str, str, str], int]:
+    found: dict[tuple[str, str, str], int] = {}
+    for entry in board.entries:
+        for name, reason in entry.skipped.items():
+            key = entry.method, name, reason
+            found[key] = found.get(key, 0) + 1
+    return found

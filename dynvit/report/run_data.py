@@ -1,0 +1,53 @@
+"""What a run's folder holds: records, what was measured of them later, and per-sample results."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dynvit.errors import InputError
+from dynvit.leaderboard.per_sample import PerSampleResults, read_per_sample
+from dynvit.leaderboard.record import Record
+from dynvit.leaderboard.store import RUNS, RunStore
+from dynvit.measurements.base import measurements
+
+Results = Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class RunData:
+    """``results`` and ``skipped`` are by measurement, then by record id; ``per_sample`` by record id."""
+
+    records: Sequence[Record]
+    results: Mapping[str, Results] = field(default_factory=dict)
+    skipped: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    per_sample: Mapping[str, PerSampleResults] = field(default_factory=dict)
+
+    def only(self, records: Sequence[Record]) -> RunData:
+        """The same for some of the records."""
+        return RunData(records, self.results, self.skipped, self.per_sample)
+
+
+def read_run(path: str | os.PathLike[str]) -> RunData:
+    """What lies in a run's folder, or beside a ``runs.jsonl``.
+
+    Raises: ``InputError`` where there is none, or naming the file and the line that is not what it should be.
+    """
+    runs = Path(path) / RUNS if Path(path).is_dir() else Path(path)
+    if not runs.is_file():
+        raise InputError(f"no file {str(runs)!r}: give a bench's output folder, its {RUNS}, or a leaderboard.json")
+    results: dict[str, dict[str, list[Any]]] = {}
+    skipped: dict[str, dict[str, str]] = {}
+    for name, kind in measurements.load_all().items():
+        found, left_out = defaultdict(list), {}
+        for line in kind.read(runs.parent):
+            if line.result is None:
+                left_out[line.record_id] = line.skipped or ""
+            else:
+                found[line.record_id].append(line.result)
+        results[name], skipped[name] = dict(found), left_out
+    return RunData(RunStore(runs).read(), results, skipped, read_per_sample(runs))
