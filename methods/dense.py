@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from optuna.distributions import BaseDistribution
 from torch import Tensor, nn
 
-from dynvit.backbones.views import view_of
+from dynvit.backbones.adapter import adapter_for
 from dynvit.interface import (
     Augment,
     Batch,
@@ -41,15 +41,15 @@ class DenseModel(DynamicModel):
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
-        self.view = view_of(backbone, needed_by="method dense")
+        self.adapter = adapter_for(backbone, needed_by="method dense")
 
     def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
         """Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1]."""
-        tokens = self.view.embed(images)
-        for block in self.view.blocks:
+        tokens = self.adapter.embed(images)
+        for block in self.adapter.blocks:
             tokens = block(tokens)
-        ran = torch.tensor(self.view.block_tokens, device=images.device).expand(len(images), -1)
-        return Prediction(self.view.classify(tokens), Usage(len(images), tuple(self.view.parts()), tokens=ran))
+        ran = torch.tensor(self.adapter.block_tokens, device=images.device).expand(len(images), -1)
+        return Prediction(self.adapter.classify(tokens), Usage(len(images), tuple(self.adapter.parts()), tokens=ran))
 
     predict = forward
 

@@ -46,7 +46,7 @@ def test_mia_explains_what_predict_did(backbone: str) -> None:
         assert done.usage.tokens is not None
         assert done.usage.heads is not None
         for image, one in enumerate(found):
-            for index, (block, gate) in enumerate(zip(one.blocks, model.reading.gates, strict=True)):
+            for index, (block, gate) in enumerate(zip(one.blocks, model.adapter.gates, strict=True)):
                 assert block.kept.shape == gate.grid
                 assert int(block.kept.sum()) + block.ran * gate.class_token == done.usage.tokens[image, index]
                 assert block.heads == done.usage.heads[image, index] <= block.all_heads == gate.heads

@@ -1,4 +1,4 @@
-"""LeViT behind the same view as a plain ViT: it is timm's model, it costs what torch executes, laws hold on it."""
+"""LeViT behind the same adapter as a plain ViT: equal to timm's model, at the MACs that torch executes, and lawful."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_fvcores_rule_adds_a_scale_and_a_shift_for_each_number_that_a_batch_norm
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", ["levit_cifar", "levit_128s"])
-def test_the_view_is_timms_model(name: str, training: bool) -> None:
+def test_the_adapter_equals_timms_model(name: str, training: bool) -> None:
     size = 64
     model = build(BackboneSpec(name, image_size=size)).double().train(training)
     if training:  # as timm makes it LeViT's branches are switched off
@@ -56,12 +56,12 @@ def test_the_view_is_timms_model(name: str, training: bool) -> None:
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
                 nn.init.uniform_(module.weight, 0.5, 1.5)
     images = torch.rand(3, 3, size, size, dtype=torch.float64)
-    view = LeViT(model)
-    tokens = view.embed(images)
-    for block, count in zip(view.blocks, view.block_tokens, strict=True):
+    adapter = LeViT(model)
+    tokens = adapter.embed(images)
+    for block, count in zip(adapter.blocks, adapter.block_tokens, strict=True):
         tokens = block(tokens)
         assert tokens.shape[1] == count
-    torch.testing.assert_close(view.classify(tokens), model(view.normalize(images)), rtol=0, atol=1e-12)
+    torch.testing.assert_close(adapter.classify(tokens), model(adapter.normalize(images)), rtol=0, atol=1e-12)
 
 
 def test_biases_follow_the_weights_and_take_a_second_gradient() -> None:

@@ -17,7 +17,7 @@ from dynvit import cost
 from dynvit.interface import Usage
 from dynvit_methods.mia import MIAOptions
 from dynvit_methods.mia.blocks import BlockForm, masked_block
-from dynvit_methods.mia.deit import DeiTReading
+from dynvit_methods.mia.deit import DeiTAdapter
 from dynvit_methods.mia.executed import packed_block
 from dynvit_methods.mia.gates import Masks
 
@@ -103,14 +103,14 @@ def test_everything_kept_is_the_backbones_block_and_nothing_kept_is_nothing() ->
             assert torch.equal(packed_block(block("plain"), stream(), nothing.to(torch.bool), form), stream())
 
 
-def small() -> tuple[DeiTReading, DeiTReading]:
+def small() -> tuple[DeiTAdapter, DeiTAdapter]:
     with torch.device("meta"):
         backbone = timm.create_model("deit_small_patch16_224")
-    return DeiTReading(backbone, MIAOptions()), DeiTReading(backbone, MIAOptions(attention_channels="kept"))
+    return DeiTAdapter(backbone, MIAOptions()), DeiTAdapter(backbone, MIAOptions(attention_channels="kept"))
 
 
-def block_macs(reading: DeiTReading, heads: int, tokens: int) -> int:
-    return int(cost.macs(Usage(1, tuple(reading.block_parts(0, 1, heads, tokens)))))
+def block_macs(adapter: DeiTAdapter, heads: int, tokens: int) -> int:
+    return int(cost.macs(Usage(1, tuple(adapter.block_parts(0, 1, heads, tokens)))))
 
 
 def test_a_block_costs_what_the_paper_says() -> None:
@@ -127,7 +127,7 @@ def test_a_block_costs_what_the_paper_says() -> None:
 @given(found=st.lists(rows, min_size=IMAGES, max_size=IMAGES))
 def test_a_batch_executes_the_sum_of_its_images_claims(form: BlockForm, found: list[tuple[bool, Bits, Bits]]) -> None:
     masks, backbone = masks_of(found), drawn_backbone().double().eval()
-    reading = DeiTReading(backbone, MIAOptions(norm=form.norm, attention_channels=form.channels))
+    adapter = DeiTAdapter(backbone, MIAOptions(norm=form.norm, attention_channels=form.channels))
     runs, heads, tokens = masks.runs(True).long(), masks.heads.sum(1), masks.tokens.sum(1) + 1
-    claimed = cost.macs(Usage(IMAGES, tuple(reading.block_parts(1, runs, heads, tokens)))).sum()
-    assert cost.count_executed(lambda: reading.executed(1, stream(), masks)) == int(claimed)
+    claimed = cost.macs(Usage(IMAGES, tuple(adapter.block_parts(1, runs, heads, tokens)))).sum()
+    assert cost.count_executed(lambda: adapter.executed(1, stream(), masks)) == int(claimed)

@@ -19,10 +19,10 @@ from dynvit import cost
 from dynvit.interface import Usage
 from dynvit.testing import LAWS, Law, Subject
 from dynvit_methods.mia import Masks, MIAFormer, MIAModel, MIAOptions
+from dynvit_methods.mia.adapter import MIAAdapter
+from dynvit_methods.mia.adapters import adapter_for
 from dynvit_methods.mia.gates import Thresholds, replayed
-from dynvit_methods.mia.levit import LeViTReading
-from dynvit_methods.mia.reading import Reading
-from dynvit_methods.mia.readings import reading_of
+from dynvit_methods.mia.levit import LeViTAdapter
 
 IMAGES = 3
 
@@ -33,18 +33,18 @@ def subject(**options: object) -> Subject:
 
 
 @cache
-def made(**options: object) -> tuple[MIAModel, LeViTReading, Tensor]:
+def made(**options: object) -> tuple[MIAModel, LeViTAdapter, Tensor]:
     given = subject(**options)
     model = given.model()
     assert isinstance(model, MIAModel)
-    assert isinstance(model.reading, LeViTReading)
-    return model, model.reading, given.images
+    assert isinstance(model.adapter, LeViTAdapter)
+    return model, model.adapter, given.images
 
 
-def drawn(reading: LeViTReading, kind: str, seed: int) -> list[Masks]:
+def drawn(adapter: LeViTAdapter, kind: str, seed: int) -> list[Masks]:
     """Masks of every block; of another kind where ``kind`` says so."""
     generator, found = torch.Generator().manual_seed(seed), []
-    for gate in reading.gates:
+    for gate in adapter.gates:
         depth, heads, tokens = (
             torch.rand(shape, generator=generator) < keep
             for shape, keep in (((IMAGES,), 0.8), ((IMAGES, gate.heads), 0.6), ((IMAGES, gate.tokens), 0.6))
@@ -61,11 +61,11 @@ def drawn(reading: LeViTReading, kind: str, seed: int) -> list[Masks]:
     return found
 
 
-def executed(reading: Reading, images: Tensor, masks: list[Masks]) -> Tensor:
-    tokens = reading.embed(images)
+def executed(adapter: MIAAdapter, images: Tensor, masks: list[Masks]) -> Tensor:
+    tokens = adapter.embed(images)
     for index, kept in enumerate(masks):
-        tokens = reading.executed(index, reading.enter(index, tokens), kept)
-    return reading.classify(tokens)
+        tokens = adapter.executed(index, adapter.enter(index, tokens), kept)
+    return adapter.classify(tokens)
 
 
 @pytest.mark.parametrize("channels", ["all", "kept"])
@@ -74,28 +74,28 @@ def executed(reading: Reading, images: Tensor, masks: list[Masks]) -> Tensor:
 @given(seed=st.integers(0, 2**31))
 @torch.no_grad()
 def test_both_forms_agree_whatever_is_dropped(channels: str, kind: str, seed: int) -> None:
-    model, reading, images = made(attention_channels=channels)
-    masks = drawn(reading, kind, seed)
+    model, adapter, images = made(attention_channels=channels)
+    masks = drawn(adapter, kind, seed)
     dense = model.masked(images, replayed(tuple(masks)))
-    torch.testing.assert_close(dense.logits, executed(reading, images, masks), rtol=0, atol=1e-9)
+    torch.testing.assert_close(dense.logits, executed(adapter, images, masks), rtol=0, atol=1e-9)
     if kind == "all":
-        view = reading.view
-        torch.testing.assert_close(dense.logits, view.model(view.normalize(images)), rtol=0, atol=1e-9)
+        levit = adapter.levit
+        torch.testing.assert_close(dense.logits, levit.model(levit.normalize(images)), rtol=0, atol=1e-9)
     coarse = MIAFormer().attach(copy.deepcopy(model.backbone).float(), model.options).eval()
     assert isinstance(coarse, MIAModel)
     logits = coarse.masked(images.float(), replayed(tuple(masks))).logits
-    torch.testing.assert_close(logits, executed(coarse.reading, images.float(), masks), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(logits, executed(coarse.adapter, images.float(), masks), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("channels", ["all", "kept"])
 @pytest.mark.parametrize("kind", ["random", "one head", "one token", "no block", "all"])
 def test_an_image_costs_what_is_executed_for_it(channels: str, kind: str) -> None:
-    model, reading, images = made(attention_channels=channels)
-    masks = drawn(reading, kind, seed=0)
+    model, adapter, images = made(attention_channels=channels)
+    masks = drawn(adapter, kind, seed=0)
     claimed = cost.macs(model.usage(masks, asked=()))
     for image in range(IMAGES):
         mine = [Masks(m.depth[image, None], m.heads[image, None], m.tokens[image, None]) for m in masks]
-        assert cost.count_executed(partial(executed, reading, images[image, None], mine)) == claimed[image]
+        assert cost.count_executed(partial(executed, adapter, images[image, None], mine)) == claimed[image]
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
@@ -104,12 +104,12 @@ def test_the_laws_hold(law: Law) -> None:
 
 
 def test_what_is_dropped_passes_and_is_seen_by_nobody() -> None:
-    _, reading, images = made()
-    tokens = reading.embed(images)
-    kept = drawn(reading, "random", seed=1)[0]
+    _, adapter, images = made()
+    tokens = adapter.embed(images)
+    kept = drawn(adapter, "random", seed=1)[0]
     gone = ~(kept.tokens & kept.runs(class_token=False)[:, None])
     noisy = torch.where(gone[..., None], tokens + 1, tokens)
-    one, other = (reading.masked(0, given, kept.to(torch.float64)) for given in (tokens, noisy))
+    one, other = (adapter.masked(0, given, kept.to(torch.float64)) for given in (tokens, noisy))
     torch.testing.assert_close(one[gone], tokens[gone], rtol=0, atol=0)
     torch.testing.assert_close(one[~gone], other[~gone], rtol=0, atol=1e-12)
     assert not torch.equal(one[~gone], tokens[~gone])
@@ -117,9 +117,9 @@ def test_what_is_dropped_passes_and_is_seen_by_nobody() -> None:
 
 def test_in_training_statistics_stay_and_batch_mates_do_not_matter() -> None:
     """In the statistics of a batch the tokens of one image would change the answer to another."""
-    model, reading, images = made()
+    model, adapter, images = made()
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    masks = drawn(reading, "random", seed=2)
+    masks = drawn(adapter, "random", seed=2)
     model.train()
     together = model.masked(images, replayed(tuple(masks))).logits
     for image in range(IMAGES):
@@ -131,8 +131,8 @@ def test_in_training_statistics_stay_and_batch_mates_do_not_matter() -> None:
 
 
 def test_a_cost_has_a_gradient_in_every_mask() -> None:
-    model, reading, _ = made()
-    masks = [m.to(torch.float64) for m in drawn(reading, "all", seed=0)]
+    model, adapter, _ = made()
+    masks = [m.to(torch.float64) for m in drawn(adapter, "all", seed=0)]
     for kept in masks:
         for mask in (kept.depth, kept.heads, kept.tokens):
             mask.requires_grad_()
@@ -155,11 +155,11 @@ HEADS = {
 @pytest.mark.parametrize(("name", "index"), HEADS)
 def test_dropping_heads_saves_nearly_their_square(name: str, index: int) -> None:
     with torch.device("meta"):
-        reading = reading_of(timm.create_model(name), MIAOptions())
-    gate = reading.gates[index]
+        adapter = adapter_for(timm.create_model(name), MIAOptions())
+    gate = adapter.gates[index]
 
     def spent(heads: int) -> int:
-        return int(cost.macs(Usage(1, tuple(reading.block_parts(index, 1, heads, gate.tokens)))))
+        return int(cost.macs(Usage(1, tuple(adapter.block_parts(index, 1, heads, gate.tokens)))))
 
     shares = [spent(heads) / spent(gate.heads) for heads in range(gate.heads, 0, -1)]
     assert tuple(round(share, 3) for share in shares) == HEADS[name, index]

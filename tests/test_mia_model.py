@@ -92,7 +92,7 @@ def test_a_skipped_block_costs_its_depth_branch_alone() -> None:
     assert isinstance(controller, Controller)
     summary = sum(int(part.macs("matmul+conv")) for part in controller.summary_parts("", 1))
     fixed = cost.macs(model.usage(found.masks, asked=()))
-    depth_branch = summary + model.reading.gates[0].features
+    depth_branch = summary + model.adapter.gates[0].features
     assert torch.equal(cost.macs(found.usage), fixed + 6 * depth_branch)
     assert found.gates[0].heads is not None
     assert found.gates[0].heads.isnan().all()
@@ -120,7 +120,7 @@ def test_the_default_controllers_cost_under_a_twentieth(name: str, settings: dic
 
 
 def _everything(model: MIAModel) -> list[Masks]:
-    gates = model.reading.gates
+    gates = model.adapter.gates
     return [Masks.keep_all(1, g.heads, g.tokens, like=torch.ones(1)).to(torch.bool) for g in gates]
 
 

@@ -159,7 +159,7 @@ def test_critics_are_needed_where_actions_are_judged() -> None:
     with pytest.raises(ValueError, match="critics"):
         steps(model.masked(batch().images, acting(1.0)), 1.0)
     judged = steps(model.masked(batch().images, acting(1.0), values=True), 1.0)
-    assert len(judged) == 3 * len(model.reading.gates)
+    assert len(judged) == 3 * len(model.adapter.gates)
     assert float(actor_critic(judged, torch.ones(16)).entropy.detach()) > 0
 
 

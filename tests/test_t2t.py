@@ -1,4 +1,4 @@
-"""T2T-ViT as a timm model, and under the methods' view on plain ViTs."""
+"""T2T-ViT as a timm model, and behind the adapter of plain ViTs."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ def test_it_is_a_timm_model() -> None:
 @pytest.mark.parametrize(("name", "gmacs", "params"), [("t2t_vit_12", 1.763, 6.9), ("t2t_vit_14", 4.783, 21.5)])
 def test_claimed_compute_is_executed(name: str, gmacs: float, params: float) -> None:
     model = timm.create_model(name).eval()
-    view = PlainViT(model)
-    blocks = [part for k in range(view.shape.depth) for part in view.block_parts(k, 197)]
-    claimed = int(cost.macs(Usage(1, (*view.embed_parts(), *blocks, *view.classify_parts(197)))))
+    adapter = PlainViT(model)
+    blocks = [part for k in range(adapter.shape.depth) for part in adapter.block_parts(k, 197)]
+    claimed = int(cost.macs(Usage(1, (*adapter.embed_parts(), *blocks, *adapter.classify_parts(197)))))
     assert claimed == cost.count_executed(lambda: model(torch.rand(1, 3, 224, 224)))
     assert claimed / 1e9 == pytest.approx(gmacs, abs=5e-4)
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(params, abs=0.1)
 
 
-def test_view_equals_model_and_gradients_reach_all_but_the_table() -> None:
+def test_adapter_equals_model_and_gradients_reach_all_but_the_table() -> None:
     model = timm.create_model("t2t_vit_12", num_classes=3, img_size=32).eval()
-    view, images = PlainViT(model), torch.rand(2, 3, 32, 32)
-    tokens = view.embed(images)
-    for block in view.blocks:
+    adapter, images = PlainViT(model), torch.rand(2, 3, 32, 32)
+    tokens = adapter.embed(images)
+    for block in adapter.blocks:
         tokens = block(tokens)
-    assert torch.allclose(view.classify(tokens), model(view.normalize(images)), atol=1e-5)
-    view.classify(tokens).square().sum().backward()
+    assert torch.allclose(adapter.classify(tokens), model(adapter.normalize(images)), atol=1e-5)
+    adapter.classify(tokens).square().sum().backward()
     still = [name for name, p in model.named_parameters() if p.grad is None]
     assert still == ["pos_embed"]
     assert "patch_embed.attention1.w" in model.state_dict()

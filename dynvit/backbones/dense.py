@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from dynvit import cost
+from dynvit.backbones.adapter import adapter_for
 from dynvit.backbones.build import image_size
-from dynvit.backbones.views import view_of
 from dynvit.interface import Rule, Usage
 
 
@@ -20,7 +20,7 @@ def dense_macs(backbone: nn.Module, rule: Rule = "matmul+conv") -> int:
     Units: MACs. Raises: ``InputError`` for fvcore's rule on any other backbone.
     """
     if rule == "fvcore":
-        usage = Usage(1, tuple(view_of(backbone, needed_by="the rule fvcore").parts()))
+        usage = Usage(1, tuple(adapter_for(backbone, needed_by="the rule fvcore").parts()))
         return int(cost.macs(usage, rule))
     parameter = next(backbone.parameters())
     image = torch.zeros(1, 3, *image_size(backbone), dtype=parameter.dtype, device=parameter.device)

@@ -33,8 +33,8 @@ class Exit(nn.Module):
     def __init__(self, vit: VisionTransformer, upstream: int, last: bool, options: DVTOptions) -> None:
         super().__init__()
         self.vit = vit
-        self.view = PlainViT(vit, needed_by="method dvt")
-        shape, self.grid = self.view.shape, self.view.shape.grid[0]
+        self.adapter = PlainViT(vit, needed_by="method dvt")
+        shape, self.grid = self.adapter.shape, self.adapter.shape.grid[0]
         self.class_only = last and options.last_block == "class"
         self.hands_features = not last and options.feature_reuse != "off"
         self.hands_relations = not last and options.relation_reuse != "off"
@@ -52,13 +52,13 @@ class Exit(nn.Module):
 
         Shape: images (B, 3, H, W) → logits (B, classes).
         """
-        tokens = self.view.embed(images)
-        depth, options = self.view.shape.depth, self.options
+        tokens = self.adapter.embed(images)
+        depth, options = self.adapter.shape.depth, self.options
         features = self.features(handed, self._feature_blocks()) if self.features is not None else ()
         relations = self.relations(handed) if self.relations is not None else None
         outputs: list[Tensor] = []
         records: list[Tensor] = []
-        for index, block in enumerate(self.view.blocks):
+        for index, block in enumerate(self.adapter.blocks):
             final = index == depth - 1
             class_only = final and self.class_only
             bias = None
@@ -72,7 +72,7 @@ class Exit(nn.Module):
                 records.append(record_of)
             if self.hands_features and (final or options.feature_reuse == "layerwise"):
                 outputs.append(tokens)
-        return self.view.classify(tokens), Handed(tuple(outputs), tuple(records))
+        return self.adapter.classify(tokens), Handed(tuple(outputs), tuple(records))
 
     def predict(self, images: Tensor, handed: Handed) -> tuple[Tensor, Handed]:
         """``forward`` without gradients; on a CPU a few images at a time.
@@ -92,7 +92,7 @@ class Exit(nn.Module):
 
     def _portion(self, images: Tensor) -> int:
         """Into how many images to cut a batch: equal portions, of ``PORTION_BYTES`` at most in any tensor."""
-        s, n, numbers = self.view.shape, 1 + self.grid**2, [0]
+        s, n, numbers = self.adapter.shape, 1 + self.grid**2, [0]
         if self.relations is not None:
             numbers.append(s.heads * s.depth * (1 + self.relations.old**2) ** 2)
         if self.features is not None:
@@ -102,8 +102,8 @@ class Exit(nn.Module):
 
     def parts(self) -> list[Part]:
         """The work of one image, as ``dynvit.cost`` counts it."""
-        s, n = self.view.shape, 1 + self.grid**2
-        parts: list[Part] = list(self.view.embed_parts())
+        s, n = self.adapter.shape, 1 + self.grid**2
+        parts: list[Part] = list(self.adapter.embed_parts())
         if self.features is not None:
             parts += self.features.parts(self._feature_blocks())
         if self.relations is not None:
@@ -111,21 +111,21 @@ class Exit(nn.Module):
         for index in range(s.depth):
             class_only = self.class_only and index == s.depth - 1
             queries = 1 if class_only else n
-            parts += self._class_block_parts(index, n) if class_only else self.view.block_parts(index, n)
+            parts += self._class_block_parts(index, n) if class_only else self.adapter.block_parts(index, n)
             if self.features is not None and index < self.features.blocks:
                 parts += [
                     cost.Normalization(f"blocks.{index}.norm2.reused", queries * self.options.feature_width),
                     cost.Linear(f"blocks.{index}.mlp.fc1.reused", queries, self.options.feature_width, s.hidden),
                 ]
-        return parts + self.view.classify_parts(1 if self.class_only else n)
+        return parts + self.adapter.classify_parts(1 if self.class_only else n)
 
     def _feature_blocks(self) -> int:
         """The blocks that get features: the class token alone gets zeros, so a class-only block needs none."""
         spare = self.class_only and self.options.feature_reuse != "class_token"
-        return self.view.shape.depth - spare
+        return self.adapter.shape.depth - spare
 
     def _class_block_parts(self, index: int, n: int) -> list[Part]:
-        s, name = self.view.shape, f"blocks.{index}"
+        s, name = self.adapter.shape, f"blocks.{index}"
         inner = s.heads * s.head_dim
         return [
             cost.Normalization(f"{name}.norm1", n * s.width),

@@ -52,7 +52,7 @@ def keep_share(model: MIAModel, draws: int = 256) -> float:
     The mean over ``draws`` images' masks, drawn from a generator of its own; no image is looked at. From 0.01 to 0.999.
     """
     generator, uniform = torch.Generator().manual_seed(0), list[Masks]()
-    for index, gate in enumerate(model.reading.gates):
+    for index, gate in enumerate(model.adapter.gates):
         shapes = (draws,), (draws, gate.heads), (draws, gate.tokens)
         decides = float(index >= model.options.static_blocks)  # the others keep all: 0 is below any P
         uniform.append(Masks(*(torch.rand(shape, generator=generator) * decides for shape in shapes)))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from dynvit.ops.attention import masked_attention
 
 from .gates import Masks
-from .options import AttentionChannels, NormReading
+from .options import AttentionChannels, NormForm
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class BlockForm:
     A mask that is 1 everywhere need not be multiplied by.
     """
 
-    norm: NormReading = "unmasked"
+    norm: NormForm = "unmasked"
     channels: AttentionChannels = "all"
     heads: bool = True
     tokens: bool = True
@@ -84,16 +84,16 @@ def spread(heads: Tensor, width: int) -> Tensor:
     return heads.repeat_interleave(width // heads.shape[1], dim=1).unsqueeze(1)
 
 
-def masked_norm(norm: nn.Module, tokens: Tensor, channels: Tensor | None, reading: NormReading) -> Tensor:
+def masked_norm(norm: nn.Module, tokens: Tensor, channels: Tensor | None, form: NormForm) -> Tensor:
     """LayerNorm of a half that reads some channels, 0 in the others; None for one that reads all.
 
     Shape: tokens (B, n, C), channels (B, 1, C) → (B, n, C).
     """
     if channels is None:
         return norm(tokens)
-    if reading == "unmasked":
+    if form == "unmasked":
         return norm(tokens) * channels
-    if reading == "masked":
+    if form == "masked":
         return norm(tokens * channels) * channels
     assert isinstance(norm, nn.LayerNorm)
     count = channels.sum(-1, keepdim=True).clamp(min=1)

@@ -17,7 +17,7 @@ from .gates import Masks
 from .options import MIAOptions
 
 
-class DeiTReading:
+class DeiTAdapter:
     """A plain ViT as blocks of heads and tokens; the class token is always kept.
 
     Raises: ``InputError`` that names a backbone that it does not know from inside, and what in it is not plain.

@@ -71,7 +71,7 @@ def _attend(block: Block, qkv: Tensor, pack: Pack) -> Tensor:
 
 
 def kept_norm(norm: nn.Module, rows: Tensor, seen: Sequence[int], groups: int, form: BlockForm) -> Tensor:
-    """LayerNorm of a half that reads the channels of ``seen`` alone, by the form's reading.
+    """LayerNorm of a half that reads the channels of ``seen`` alone, by the form's adapter.
 
     Shape: rows (n, C) → (n, C·k/H).
     """

@@ -20,7 +20,7 @@ def explain(model: DynamicModel, images: Tensor, point: OperatingPoint) -> list[
     """
     assert isinstance(model, MIAModel)
     prediction, dense = model.predict(images, point), model.dense_macs()
-    kept = list(zip(prediction.masks, model.reading.gates, strict=True))
+    kept = list(zip(prediction.masks, model.adapter.gates, strict=True))
     spent, answers = cost.macs(prediction.usage).tolist(), prediction.logits.argmax(1).tolist()
     return [
         _explain(answer, macs, dense, [_work(masks, gate, image) for masks, gate in kept])

@@ -15,15 +15,15 @@ from .levit_block import masked_levit_block, packed_levit_block
 from .options import MIAOptions
 
 
-class LeViTReading:
+class LeViTAdapter:
     """LeViT's residual blocks as blocks of heads and tokens; stem, shrinking blocks and head always run.
 
     Raises: ``InputError`` that names what in a backbone is not a plain LeViT.
     """
 
     def __init__(self, backbone: nn.Module, options: MIAOptions) -> None:
-        self.view = LeViT(backbone, needed_by="method mia")
-        shapes = self.view.shapes
+        self.levit = LeViT(backbone, needed_by="method mia")
+        shapes = self.levit.shapes
         self.places = tuple(place for place, shape in enumerate(shapes) if not shape.shrinks)
         self.shrinking = {i: place - 1 for i, place in enumerate(self.places) if place and shapes[place - 1].shrinks}
         self.shapes = tuple(shapes[place] for place in self.places)
@@ -41,11 +41,11 @@ class LeViTReading:
         """
         for norm in self.norms:
             norm.eval()
-        return self.view.embed(images)
+        return self.levit.embed(images)
 
     def enter(self, index: int, tokens: Tensor) -> Tensor:
         """The shrinking block, on the whole grid, where one stands ahead. Shape: (B, N, C) → (B, N', C')."""
-        return self.view.blocks[self.shrinking[index]](tokens) if index in self.shrinking else tokens
+        return self.levit.blocks[self.shrinking[index]](tokens) if index in self.shrinking else tokens
 
     def split(self, tokens: Tensor) -> tuple[Tensor, None]:
         """All tokens are patches."""
@@ -58,20 +58,20 @@ class LeViTReading:
     def executed(self, index: int, tokens: Tensor, masks: Masks) -> Tensor:
         """Shape: (B, N, C) → the same."""
         if all(bool(mask.all()) for mask in (masks.depth, masks.heads, masks.tokens)):
-            return self.view.blocks[self.places[index]](tokens)
+            return self.levit.blocks[self.places[index]](tokens)
         return packed_levit_block(self._block(index), tokens, masks, self.form)
 
     def classify(self, tokens: Tensor) -> Tensor:
         """Shape: tokens (B, N, C) → logits (B, classes)."""
-        return self.view.classify(tokens)
+        return self.levit.classify(tokens)
 
     def embed_parts(self) -> list[Part]:
         """The work of the stem."""
-        return self.view.embed_parts()
+        return self.levit.embed_parts()
 
     def enter_parts(self, index: int) -> list[Part]:
         """The work of a shrinking block."""
-        return self.view.block_parts(self.shrinking[index]) if index in self.shrinking else []
+        return self.levit.block_parts(self.shrinking[index]) if index in self.shrinking else []
 
     def block_parts(self, index: int, runs: cost.Count, heads: cost.Count, tokens: cost.Count) -> list[Part]:
         """The work of a block in part."""
@@ -82,10 +82,10 @@ class LeViTReading:
 
     def classify_parts(self, tokens: cost.Count) -> list[Part]:
         """The work of ``classify``, on all tokens whatever was dropped."""
-        return self.view.classify_parts()
+        return self.levit.classify_parts()
 
     def _block(self, index: int) -> nn.Module:
-        return self.view.blocks[self.places[index]].module
+        return self.levit.blocks[self.places[index]].module
 
 
 def _shared(shape: LeViTBlockShape, width: int, heads: cost.Count) -> cost.Count:

@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from dynvit.errors import InputError
 from dynvit.interface import DynamicModel, Explanation, Method, OperatingPoint, Recipe, Stage
 
+from .adapters import adapter_for
 from .explain import explain
 from .model import MIAModel
 from .options import THRESHOLDS, MIAOptions
-from .readings import reading_of
 from .recipes import RECIPES, MIARecipe
 from .stages import stages
 
 
 class MIAFormer(Method[MIAOptions]):
-    """MIA-Former on any backbone that has a reading: plain ViTs with a class token, and LeViTs."""
+    """MIA-Former on any backbone that has a adapter: plain ViTs with a class token, and LeViTs."""
 
     summary = "blocks, heads and tokens chosen by controllers (Yu et al., 2022)"
     Options = MIAOptions
@@ -38,7 +38,7 @@ class MIAFormer(Method[MIAOptions]):
 
         Raises: ``InputError`` that names any other, and the reason.
         """
-        return MIAModel(backbone, reading_of(backbone, options), options)
+        return MIAModel(backbone, adapter_for(backbone, options), options)
 
     def stages(self, model: DynamicModel, recipe: Recipe) -> Sequence[Stage]:
         """Keep everything, co-train, agents alone, all together.
@@ -62,7 +62,7 @@ class MIAFormer(Method[MIAOptions]):
         if target > 1:
             raise InputError(f"target {target:g} is over the dense cost: give a fraction of it, 1 at most")
         wanted = replace(options, target=target)
-        self._check_target(MIAModel(backbone, reading_of(backbone, wanted), wanted))
+        self._check_target(MIAModel(backbone, adapter_for(backbone, wanted), wanted))
         return wanted
 
     def _check_target(self, model: MIAModel) -> None:

@@ -13,11 +13,11 @@ from dynvit.errors import InputError
 from dynvit.interface import Batch, DynamicModel, OperatingPoint, Part, Prediction, Usage
 from dynvit.units import GIGA
 
+from .adapter import MIAAdapter
 from .budget import IMAGES, Pushed, climb
 from .controller import Controller, mean_value
 from .gates import Decide, GateLogits, Masks, Thresholds, Values, noise_free, open_above, replayed, sampled
 from .options import DIMENSIONS, THRESHOLDS, MIAOptions
-from .reading import Reading
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,19 @@ class MIAModel(DynamicModel):
 
     supports = frozenset({"budgets", "frozen gates"})
 
-    def __init__(self, backbone: nn.Module, reading: Reading, options: MIAOptions) -> None:
+    def __init__(self, backbone: nn.Module, adapter: MIAAdapter, options: MIAOptions) -> None:
         super().__init__()
-        self.backbone, self.reading, self.options = backbone, reading, options
+        self.backbone, self.adapter, self.options = backbone, adapter, options
         self.temperature = options.temperature
-        if options.static_blocks >= len(reading.gates):
+        if options.static_blocks >= len(adapter.gates):
             raise InputError(
                 f"option static_blocks={options.static_blocks} leaves nothing to decide: the backbone has "
-                f"{len(reading.gates)} blocks"
+                f"{len(adapter.gates)} blocks"
             )
         self.controllers = nn.ModuleDict(
             {
                 str(index): Controller(shape, options)
-                for index, shape in enumerate(reading.gates)
+                for index, shape in enumerate(adapter.gates)
                 if index >= options.static_blocks
             }
         )
@@ -118,16 +118,16 @@ class MIAModel(DynamicModel):
         Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
         """
         gates, masks = list[GateLogits](), list[Masks]()
-        tokens = self.reading.embed(images)
-        for index in range(len(self.reading.gates)):
-            tokens = self.reading.enter(index, tokens)
+        tokens = self.adapter.embed(images)
+        for index in range(len(self.adapter.gates)):
+            tokens = self.adapter.enter(index, tokens)
             found = self._ask(index, tokens.detach() if apart else tokens, asked, values)
             kept = self._not_empty(index, decide(index, found), found)
-            tokens = self.reading.masked(index, tokens, kept)
+            tokens = self.adapter.masked(index, tokens, kept)
             gates.append(found)
             masks.append(kept)
         return MIAPrediction(
-            self.reading.classify(tokens), self.usage(masks, asked), gates=tuple(gates), masks=tuple(masks)
+            self.adapter.classify(tokens), self.usage(masks, asked), gates=tuple(gates), masks=tuple(masks)
         )
 
     @torch.no_grad()
@@ -138,15 +138,15 @@ class MIAModel(DynamicModel):
         """
         thresholds = self.thresholds(point)
         gates, masks = list[GateLogits](), list[Masks]()
-        tokens = self.reading.embed(images)
-        for index in range(len(self.reading.gates)):
-            tokens = self.reading.enter(index, tokens)
+        tokens = self.adapter.embed(images)
+        for index in range(len(self.adapter.gates)):
+            tokens = self.adapter.enter(index, tokens)
             found, kept = self._choose(index, tokens, thresholds)
-            tokens = self.reading.executed(index, tokens, kept)
+            tokens = self.adapter.executed(index, tokens, kept)
             gates.append(found)
             masks.append(kept)
         return MIAPrediction(
-            self.reading.classify(tokens),
+            self.adapter.classify(tokens),
             self.usage(masks, _asked(thresholds)),
             gates=tuple(gates),
             masks=tuple(masks),
@@ -179,7 +179,7 @@ class MIAModel(DynamicModel):
     def floor_macs(self) -> tuple[int, int]:
         """What one image costs where all that can be dropped is, and the controllers' share of that. Units: MACs."""
         masks = []
-        for index, gate in enumerate(self.reading.gates):
+        for index, gate in enumerate(self.adapter.gates):
             keep = Masks.keep_all(1, gate.heads, gate.tokens, like=torch.ones(1)).to(torch.bool)
             if self._controller(index) is not None:
                 dropped = {name: torch.zeros_like(getattr(keep, name)) for name in self.options.dimensions}
@@ -193,7 +193,7 @@ class MIAModel(DynamicModel):
 
     def dense_macs(self) -> int:
         """What one image costs where nothing is dropped and no controller asked: the backbone. Units: MACs."""
-        gates = self.reading.gates
+        gates = self.adapter.gates
         keep = [Masks.keep_all(1, gate.heads, gate.tokens, like=torch.ones(1)).to(torch.bool) for gate in gates]
         return int(macs(self.usage(keep, asked=())))
 
@@ -208,30 +208,30 @@ class MIAModel(DynamicModel):
 
         Shape: the masks' B images.
         """
-        reading, parts, counted = self.reading, list[Part](self.reading.embed_parts()), list[tuple[Tensor, Tensor]]()
+        adapter, parts, counted = self.adapter, list[Part](self.adapter.embed_parts()), list[tuple[Tensor, Tensor]]()
         for index, kept in enumerate(masks):
-            gate = reading.gates[index]
+            gate = adapter.gates[index]
             exact = kept.to(torch.int64 if kept.depth.dtype == torch.bool else torch.float64)
             runs = kept.runs(gate.class_token).to(exact.depth.dtype)
             heads, tokens = exact.heads.sum(1), exact.tokens.sum(1) + int(gate.class_token)
-            parts += reading.enter_parts(index)
+            parts += adapter.enter_parts(index)
             parts += self._controller_parts(index, exact.depth, asked)
-            parts += reading.block_parts(index, runs, heads, tokens)
+            parts += adapter.block_parts(index, runs, heads, tokens)
             counted.append((runs * heads, runs * tokens))
-        last = reading.gates[-1]
-        parts += reading.classify_parts(last.tokens + int(last.class_token))
+        last = adapter.gates[-1]
+        parts += adapter.classify_parts(last.tokens + int(last.class_token))
         by_block = [torch.stack(counts, dim=1).detach().round().long() for counts in zip(*counted, strict=True)]
         return Usage(len(masks[0].depth), tuple(parts), heads=by_block[0], tokens=by_block[1])
 
     def _ask(self, index: int, tokens: Tensor, asked: Sequence[str], values: bool) -> GateLogits:
         """The controller's logits for all images."""
-        gate = self.reading.gates[index]
+        gate = self.adapter.gates[index]
         keep = Masks.keep_all(len(tokens), gate.heads, gate.tokens, like=tokens)
         controller = self._controller(index)
         if controller is None:
             return GateLogits(None, None, None, keep)
         asked = [name for name in asked if name in self.options.dimensions]
-        grid, class_token = self.reading.split(tokens)
+        grid, class_token = self.adapter.split(tokens)
         depth = heads = wanted = head_features = token_features = summary = None
         if "depth" in asked or "heads" in asked:
             summary = controller.summarize(grid, class_token)
@@ -254,12 +254,12 @@ class MIAModel(DynamicModel):
 
     def _choose(self, index: int, tokens: Tensor, thresholds: Thresholds) -> tuple[GateLogits, Masks]:
         """Depth first; heads and tokens are asked of the images whose block is to run."""
-        gate, asked = self.reading.gates[index], _asked(thresholds)
+        gate, asked = self.adapter.gates[index], _asked(thresholds)
         keep = Masks.keep_all(len(tokens), gate.heads, gate.tokens, like=tokens)
         everything, controller = keep.to(torch.bool), self._controller(index)
         if controller is None or not asked:
             return GateLogits(None, None, None, keep), everything
-        grid, class_token = self.reading.split(tokens)
+        grid, class_token = self.adapter.split(tokens)
         depth, heads, wanted = None, None, None
         runs, summary = everything.depth, None
         if "depth" in asked or "heads" in asked:
@@ -286,7 +286,7 @@ class MIAModel(DynamicModel):
         heads, tokens = masks.heads, masks.tokens
         if found.heads is not None:
             heads = _with_best(heads, found.heads, masks.depth)
-        if found.tokens is not None and not self.reading.gates[index].class_token:
+        if found.tokens is not None and not self.adapter.gates[index].class_token:
             tokens = _with_best(tokens, found.tokens, masks.depth)
         return replace(masks, heads=heads, tokens=tokens)
 

@@ -13,7 +13,7 @@ Dimension = Literal["depth", "heads", "tokens"]
 DIMENSIONS: tuple[Dimension, ...] = ("depth", "heads", "tokens")
 THRESHOLDS: dict[str, str] = {"depth": "depth_threshold", "heads": "head_threshold", "tokens": "token_threshold"}
 """The knob of each dimension."""
-NormReading = Literal["unmasked", "masked", "kept"]
+NormForm = Literal["unmasked", "masked", "kept"]
 AttentionChannels = Literal["all", "kept"]
 
 
@@ -74,7 +74,7 @@ class MIAOptions(LearningOptions):
     """τ at the end of co-training, reached geometrically. No schedule is in the paper, so none is by default."""
 
     # The block (Eq. 4)
-    norm: NormReading = "unmasked"
+    norm: NormForm = "unmasked"
     """LayerNorm of a half of the block that reads masked channels. Eq. 4 masks the block's input, and LayerNorm over
     zeros has other statistics. ``unmasked``: all channels are normalised, then masked, which costs nothing and is
     continuous in the masks. ``masked``: zeros enter the statistics, the letter of Eq. 4. ``kept``: over kept channels

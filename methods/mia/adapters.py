@@ -5,15 +5,15 @@ from __future__ import annotations
 from timm.models.levit import Levit
 from torch import nn
 
-from .deit import DeiTReading
-from .levit import LeViTReading
+from .adapter import MIAAdapter
+from .deit import DeiTAdapter
+from .levit import LeViTAdapter
 from .options import MIAOptions
-from .reading import Reading
 
 
-def reading_of(backbone: nn.Module, options: MIAOptions) -> Reading:
+def adapter_for(backbone: nn.Module, options: MIAOptions) -> MIAAdapter:
     """The reading of the backbone's family.
 
     Raises: ``InputError`` that names a backbone that has none, and what in it is not plain.
     """
-    return LeViTReading(backbone, options) if isinstance(backbone, Levit) else DeiTReading(backbone, options)
+    return LeViTAdapter(backbone, options) if isinstance(backbone, Levit) else DeiTAdapter(backbone, options)

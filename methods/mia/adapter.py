@@ -14,7 +14,7 @@ from .controller import GateShape
 from .gates import Masks
 
 
-class Reading(Protocol):
+class MIAAdapter(Protocol):
     """A backbone as blocks of heads and tokens. It owns no weights.
 
     A block here is one that a controller may skip. What must always run (a shrinking attention, say) is done by

@@ -13,7 +13,7 @@ from dynvit.backbones.vit import PlainViT
 from dynvit.interface import Part
 
 
-class View(Protocol):
+class BackboneAdapter(Protocol):
     """``embed``, each of ``blocks``, ``classify``: the backbone on pixels in [0, 1]."""
 
     @property
@@ -39,7 +39,7 @@ class View(Protocol):
         ...
 
 
-def view_of(model: nn.Module, needed_by: str) -> View:
+def adapter_for(model: nn.Module, needed_by: str) -> BackboneAdapter:
     """The view that fits the model.
 
     Raises: ``InputError`` that names what is not plain in a model that none fits.
