@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,26 @@ from dynvit.explain.request import ExplainRequest
 from dynvit.explain.trained import Trained
 from dynvit.interface import Explanation
 from dynvit.knobs import parse_point, point_said
+from dynvit.request import SessionRequest
+from dynvit.settings import flags_of, validated
 
-__all__ = ["ExplainRequest", "run_explain"]
 
-
-def run_explain(request: ExplainRequest) -> Iterator[str]:
-    """Explain, line by line; pictures go to ``output``.
+def run_explain(given: Mapping[str, Any]) -> Iterator[str]:
+    """Explain, line by line; pictures go to ``output``. ``given`` are the options of ``dynvit explain``.
 
     Raises: ``InputError`` for whatever is wrong, before a picture is written.
     """
+    flags = {flag.name: flag for flag in flags_of(SessionRequest)}
+    asked = {flags[name].field: value for name, value in given.items() if name in flags}
+    session = validated(SessionRequest, asked, flags.values())
+    own = {name: value for name, value in given.items() if name not in flags}
+    request = ExplainRequest(knobs=own.pop("knob", ()), session=session, **own)
     request.check()
     images = [read_image(path) for path in request.images]
-    trained = Trained.read(request.method, request.checkpoint, request.session())
+    trained = Trained.read(request.method, request.checkpoint, request.session)
     if request.knobs:
         parse_point(trained.opened.knobs, request.knobs)
-    return explain_dataset(request, trained) if request.dataset else _explain_images(request, trained, images)
+    return explain_dataset(request, trained) if request.session.dataset else _explain_images(request, trained, images)
 
 
 def _explain_images(request: ExplainRequest, trained: Trained, images: Sequence[Image.Image]) -> Iterator[str]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from dynvit.data import ImageSource
+from dynvit.data.pixels import to_pixels
 from dynvit.data.transforms import evaluation_transform
 from dynvit.errors import InputError
 from dynvit.explain.block_pictures import draw_kept, draw_skip_ratios
@@ -23,7 +24,6 @@ from dynvit.explain.request import ExplainRequest
 from dynvit.explain.trained import Trained, solve
 from dynvit.interface import OperatingPoint
 from dynvit.knobs import parse_point, point_said
-from dynvit.measurements.accuracy.evaluate import to_pixels
 from dynvit.search import draw
 from dynvit.units import GIGA
 
@@ -40,13 +40,10 @@ def explain_dataset(request: ExplainRequest, trained: Trained) -> Iterator[str]:
 
 class _Split:
     def __init__(self, request: ExplainRequest, trained: Trained) -> None:
-        assert request.dataset is not None
         assert request.output is not None
         self.request, self.trained, self.output = request, trained, request.output
-        self.source: ImageSource = trained.session.split(limit=request.limit)
-        self.title = (
-            f"{trained.session.dataset.name} {request.split} · {request.method} · {trained.opened.backbone.name}"
-        )
+        self.source: ImageSource = trained.session.split(limit=request.session.limit)
+        self.title = f"{trained.session.dataset.name} {request.session.split} · {trained.opened.name} · {trained.opened.backbone.name}"
 
     @cached_property
     def count(self) -> str:
@@ -56,7 +53,7 @@ class _Split:
         exits, blocks = self._decides()
         if not exits and not blocks:
             raise InputError(
-                f"method {self.request.method!r} decides neither exits nor blocks: give it images, not --dataset"
+                f"method {self.trained.opened.name!r} decides neither exits nor blocks: give it images, not --dataset"
             )
         if exits:
             yield from self._exits()

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from dynvit import cost
 from dynvit.data import ImageSource
+from dynvit.data.pixels import to_pixels
 from dynvit.errors import InputError
 from dynvit.explain.trained import Trained
 from dynvit.interface import OperatingPoint
-from dynvit.measurements.accuracy.evaluate import to_pixels
 from dynvit.progress import Progress
 
 

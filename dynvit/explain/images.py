@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from dynvit.data.pixels import to_pixels
 from dynvit.data.transforms import evaluation_transform
 from dynvit.errors import InputError
 from dynvit.explain.trained import Trained
 from dynvit.interface import Explanation, OperatingPoint
-from dynvit.measurements.accuracy.evaluate import to_pixels
 
 BATCH = 64
 

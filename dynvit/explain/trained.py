@@ -15,7 +15,7 @@ from dynvit.data.pixels import PixelBatches
 from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint, methods
 from dynvit.request import SessionRequest
-from dynvit.session import OpenModel, Session, Wanted, open_session
+from dynvit.session import OpenModel, Session, Wanted, checkpoint_facts, open_session
 from dynvit.units import GIGA
 
 
@@ -28,12 +28,14 @@ class Trained:
     device: torch.device
 
     @classmethod
-    def read(cls, name: str, folder: Path, request: SessionRequest) -> Trained:
-        """Load a checkpoint of the method ``name``.
+    def read(cls, name: str | None, folder: Path, request: SessionRequest) -> Trained:
+        """Load a checkpoint of the method ``name``, where that is given.
 
         Raises: ``InputError`` for a method that cannot explain itself, naming those that can, and for a folder that
         holds no checkpoint of it.
         """
+        if name is None:
+            name = checkpoint_facts(folder).method.name
         if not methods.get(name).explains:
             can = [other for other, kind in methods.load_all().items() if kind.explains]
             raise InputError(f"method {name!r} does not explain itself: those that do are {', '.join(can) or 'none'}")
