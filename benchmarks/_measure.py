@@ -32,9 +32,9 @@ class Row:
 
 
 def rounds_row(comparison: Comparison, rounds: int) -> Row:
-    """Whether the machine was quiet for long enough to say anything."""
-    kept = len(comparison.quiet)
-    return Row("quiet rounds", f"{kept} of {len(comparison.rounds)}", f"≥ {rounds}", kept >= rounds)
+    """Whether there are enough valid rounds."""
+    kept = len(comparison.valid)
+    return Row("valid rounds", f"{kept} of {len(comparison.rounds)}", f"≥ {rounds}", kept >= rounds)
 
 
 def report(title: str, rows: Sequence[Row]) -> NoReturn:

@@ -42,7 +42,7 @@ def main(
     rounds: int = 5,
     most: int = 20,
 ) -> None:
-    """Time until --rounds were quiet, or --most were run."""
+    """Time until --rounds were valid, or --most were run."""
     torch.set_num_threads(1)
     model = drawn(method, backbone)
     point = point_at(model, keep_ratio)

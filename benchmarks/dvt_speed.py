@@ -28,7 +28,7 @@ from dynvit_methods.dvt.options import DVTOptions
 
 def show(name: str, times: Comparison, promise: float) -> None:
     print(
-        f"{name:36} {times}×, {len(times.quiet)} quiet rounds of {len(times.rounds)}   "
+        f"{name:36} {times}×, {len(times.valid)} valid rounds of {len(times.rounds)}   "
         f"promised {promise:.3f}×   kept {times.speedup / promise:.2f}"
     )
 

@@ -56,7 +56,7 @@ def imported() -> list[str]:
 
 
 def main(rounds: int = 15, most: int = 60) -> None:
-    """Time until --rounds were quiet, or --most were run."""
+    """Time until --rounds were valid, or --most were run."""
     call = partial(subprocess.run, check=True, capture_output=True)
     with tempfile.TemporaryDirectory() as folder:
         # The commands that the help lists, groups as one: a bare program with the sub-commands too would be slower.

@@ -39,7 +39,7 @@ def main(
     threads: int = 1,
     processor_time: bool = False,
 ) -> None:
-    """Time until --rounds were quiet, or --most were run; --threads 0 leaves torch's own number.
+    """Time until --rounds were valid, or --most were run; --threads 0 leaves torch's own number.
 
     --processor-time counts what one thread really got of a processor: for a machine that others keep busy.
     """

@@ -29,7 +29,7 @@ def main(
     most: int = 60,
     threads: int = 0,
 ) -> None:
-    """Time until --rounds were quiet, or --most were run; --threads 0 leaves torch's own number."""
+    """Time until --rounds were valid, or --most were run; --threads 0 leaves torch's own number."""
     if threads:
         torch.set_num_threads(threads)
     dense, dynamic = drawn("dense", backbone), drawn(method, backbone)

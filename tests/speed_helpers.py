@@ -1,4 +1,4 @@
-"""A machine whose clock only work moves, and models that take as long as they are told."""
+"""A machine whose clock only work advances, and models of given duration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DENSE_MACS = 300
 
 
 class FakeMachine:
-    """A clock that only work moves. ``load`` slows whatever runs. Units: seconds."""
+    """A clock that only work advances. ``load`` slows whatever runs. Units: seconds."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -29,7 +29,7 @@ class FakeMachine:
         return self.now
 
     def work(self, *seconds: float) -> Callable[[], None]:
-        """Takes each of ``seconds`` in turn, then the last for ever."""
+        """Takes each of ``seconds`` in order, then the last one each time."""
         left = list(seconds)
 
         def call() -> None:

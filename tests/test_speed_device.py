@@ -1,4 +1,4 @@
-"""Clock, memory and energy of a device. CUDA is a fake here: what is asked of it, and in which order."""
+"""Timer, memory and energy of a device. CUDA is a fake here, which records the calls that it gets."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ CUDA = torch.device("cuda", 0)
 
 
 class FakeCuda:
-    """Writes down what it was asked; work that was launched runs when it is waited for."""
+    """Records the calls that it gets."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.calls: list[str] = []
         self.allocated = 1000
         self.peak = 0
 
     def Event(self, enable_timing: bool) -> SimpleNamespace:
         assert enable_timing
-        name = f"event {sum(said.startswith('event') for said in self.said)}"
-        self.said.append(name)
+        name = f"event {sum(call.startswith('event') for call in self.calls)}"
+        self.calls.append(name)
         return SimpleNamespace(
-            record=lambda stream: self.said.append(f"record {name}"), elapsed_time=lambda other: 250.0
+            record=lambda stream: self.calls.append(f"record {name}"), elapsed_time=lambda other: 250.0
         )
 
     def current_stream(self, device: torch.device) -> str:
         return f"stream of {device}"
 
     def synchronize(self, device: torch.device) -> None:
-        self.said.append("wait")
+        self.calls.append("wait")
 
     def reset_peak_memory_stats(self, device: torch.device) -> None:
         self.peak = self.allocated
@@ -59,13 +59,13 @@ class FakeCuda:
         return SimpleNamespace(uuid="0123")
 
 
-def test_events_lie_around_the_work_on_an_idle_device_and_tell_seconds() -> None:
+def test_events_enclose_the_work_on_an_idle_device_in_seconds() -> None:
     cuda = FakeCuda()
-    assert event_timer(CUDA, cuda)(lambda: cuda.said.append("work")) == 0.25
-    assert cuda.said == ["event 0", "event 1", "wait", "record event 0", "work", "record event 1", "wait"]
+    assert event_timer(CUDA, cuda)(lambda: cuda.calls.append("work")) == 0.25
+    assert cuda.calls == ["event 0", "event 1", "wait", "record event 0", "work", "record event 1", "wait"]
 
 
-def test_a_wall_clock_waits_for_the_device_before_and_after() -> None:
+def test_a_wall_timer_waits_for_the_device_before_and_after() -> None:
     machine = FakeMachine()
     pending = [5.0]
 
@@ -75,7 +75,7 @@ def test_a_wall_clock_waits_for_the_device_before_and_after() -> None:
     assert wall_timer(wait, machine.clock)(lambda: pending.append(2.0)) == 2.0
 
 
-def test_memory_on_cuda_is_the_allocators_above_what_was_there() -> None:
+def test_memory_on_cuda_is_the_allocators_peak_above_the_start() -> None:
     cuda = FakeCuda()
 
     def work() -> None:
@@ -84,7 +84,7 @@ def test_memory_on_cuda_is_the_allocators_above_what_was_there() -> None:
     assert peak_bytes(work, CUDA, cuda) == (64, CUDA_ALLOCATOR)
 
 
-def test_memory_on_a_cpu_is_what_torchs_profiler_tells_of_its_allocator(tmp_path) -> None:
+def test_memory_on_a_cpu_equals_that_of_torchs_profiler(tmp_path) -> None:
     model, images = timm.create_model("vit_digits").eval(), torch.rand(4, 3, 8, 8)
     with torch.inference_mode():
         found = peak_bytes(lambda: model(images), torch.device("cpu"))
@@ -100,7 +100,7 @@ def test_memory_on_a_cpu_is_what_torchs_profiler_tells_of_its_allocator(tmp_path
     assert found[0] == most > images.nbytes
 
 
-def test_memory_is_given_back_and_shared_weights_count_once() -> None:
+def test_freed_memory_is_subtracted_and_shared_weights_count_once() -> None:
     taken = peak_bytes(lambda: [torch.zeros(1000) for _ in range(3)].clear(), torch.device("cpu"))
     again = peak_bytes(lambda: [torch.zeros(1000).sum() for _ in range(3)], torch.device("cpu"))
     assert taken is not None
@@ -112,7 +112,7 @@ def test_memory_is_given_back_and_shared_weights_count_once() -> None:
     assert own_bytes(tied) == 8 * 8 * 4
 
 
-def test_energy_is_the_boards_over_as_many_runs_as_fill_the_time() -> None:
+def test_energy_is_the_mean_over_as_many_runs_as_fill_the_time() -> None:
     machine = FakeMachine()
     assert energy_of(machine.work(0.3), lambda: None, lambda: 500 * machine.now, least=2.0, clock=machine.clock) == 150
 
@@ -145,7 +145,7 @@ def test_there_is_no_meter_without_the_package_the_counter_or_the_device(nvml, m
     assert meter_for(torch.device("cpu")) is None
 
 
-def test_another_type_leaves_the_model_that_was_given_as_it_is() -> None:
+def test_another_type_leaves_the_given_model_unchanged() -> None:
     backbone = timm.create_model("vit_digits").eval()
     made = timed_dense(backbone, "bf16", torch.device("cpu"))
     answer = made(torch.rand(2, 3, 8, 8).bfloat16())
@@ -154,22 +154,22 @@ def test_another_type_leaves_the_model_that_was_given_as_it_is() -> None:
     assert {parameter.dtype for parameter in backbone.parameters()} == {torch.float32}
 
 
-def test_what_torch_compile_fails_on_runs_as_it_is_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_torch_compile_fails_on_runs_uncompiled_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(images: torch.Tensor) -> None:
         raise TypeError("a gate of Python objects")
 
     plain = TimedModel("demo", nn.Identity(), lambda images: images, "predict")
     monkeypatch.setattr(torch, "compile", lambda call: fail)
-    with pytest.warns(UserWarning, match=r"demo runs as it is.*a gate of Python objects"):
+    with pytest.warns(UserWarning, match=r"demo runs uncompiled.*a gate of Python objects"):
         assert plain.compiled(torch.zeros(1)) is plain
-    with pytest.raises(InputError, match=r"does not work here .a gate"):
+    with pytest.raises(InputError, match=r"does not work on this machine .a gate"):
         check_compile(torch.device("cpu"))
     monkeypatch.setattr(torch, "compile", lambda call: call)
     assert plain.compiled(torch.zeros(1)).mode == "predict, compiled"
     check_compile(torch.device("cpu"))
 
 
-def test_a_device_is_found_or_those_that_are_there_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_is_found_or_the_available_ones_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     assert find_device("auto") == find_device("cpu") == torch.device("cpu")
     for absent in ("cuda", "cuda:7", "gpu", "mps"):

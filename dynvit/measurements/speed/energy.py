@@ -1,4 +1,4 @@
-"""Energy of a call, as the accelerator's board counts it (NVML); None wherever nobody counts.
+"""Energy of a call, by the accelerator board's counter (NVML); None where there is no counter.
 
 Needs ``nvidia-ml-py`` (the extra ``energy``) and an NVIDIA device of the Volta generation or later.
 """
@@ -13,10 +13,10 @@ from typing import Any
 import torch
 
 Meter = Callable[[], float]
-"""Energy used since some moment long ago. Units: mJ."""
+"""Energy used since a fixed moment in the past. Units: mJ."""
 
 LEAST_SECONDS = 2.0
-"""The board's counter moves some ten to fifty times a second: what is shorter cannot be told from its step."""
+"""The board updates its counter ten to fifty times a second: anything shorter is lost in that step."""
 
 
 def meter_for(device: torch.device, cuda: Any = torch.cuda) -> Meter | None:
@@ -29,10 +29,10 @@ def meter_for(device: torch.device, cuda: Any = torch.cuda) -> Meter | None:
         return None
     try:
         nvml.nvmlInit()
-        # Not by number: CUDA_VISIBLE_DEVICES gives the process numbers of its own.
+        # By UUID: under CUDA_VISIBLE_DEVICES the process numbers devices differently.
         handle = nvml.nvmlDeviceGetHandleByUUID(f"GPU-{cuda.get_device_properties(device).uuid}")
         nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-    except nvml.NVMLError:  # a board too old to count, a driver that does not tell
+    except nvml.NVMLError:  # a board without a counter, a driver without access to it
         return None
     return lambda: float(nvml.nvmlDeviceGetTotalEnergyConsumption(handle))
 
@@ -45,7 +45,7 @@ def energy_of(
     least: float = LEAST_SECONDS,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Energy of one ``work()``, the mean over as many as fill ``least`` seconds. The whole board's, idle draw included.
+    """Mean energy of one ``work()`` over as many as fill ``least`` seconds: the whole board's, idle power included.
 
     Units: mJ; ``least`` seconds.
     """

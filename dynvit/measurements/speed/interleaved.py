@@ -1,9 +1,9 @@
-"""Two things timed in turns: the base, the other, the base again. Numbers in, numbers out; no model is known here.
+"""Interleaved timing of two calls: the base, the other, the base again. It knows no model.
 
-A busy machine slows everything two to five times for seconds at a time. So two things are never timed apart: they take
-turns, a ratio is made of neighbours, and a turn in which either was slowed is not counted. Both do the same work in
-every turn, so what slows one of them is the machine; and both are held to the same limit: to ask it of the base alone
-would pick the moments in which the base was lucky.
+A busy machine slows everything two to five times for seconds at a time. So the two alternate, a ratio is taken of
+neighbouring times, and a round in which either was slowed is not valid. Both do the same work in every round, so that
+only the machine slows one of them. The same limit holds for both: a limit on the base alone would select the rounds in
+which the base was fast by chance.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-QUIET = 1.25
-"""A round counts where each took at most this many times its own best."""
+VALID_WITHIN = 1.25
+"""A round is valid where each of the two took at most this many times its own best."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """One turn: the base, the other, the base again. Units: seconds."""
+    """One round: the base, the other, the base again. Units: seconds."""
 
     before: float
     other: float
@@ -27,12 +27,12 @@ class Round:
 
     @property
     def base(self) -> float:
-        """The base beside the other: the mean of its two times."""
+        """The base: the mean of its two times."""
         return (self.before + self.after) / 2
 
     @property
     def speedup(self) -> float:
-        """How many times as fast the other is."""
+        """How many times as fast as the base the other is."""
         return self.base / self.other
 
 
@@ -43,35 +43,35 @@ class Comparison:
     rounds: tuple[Round, ...]
 
     @property
-    def kept(self) -> list[int]:
-        """The numbers of the rounds in which nothing else slowed the base or the other."""
-        base = QUIET * min((min(r.before, r.after) for r in self.rounds), default=0.0)
-        other = QUIET * min((r.other for r in self.rounds), default=0.0)
+    def valid_indices(self) -> list[int]:
+        """The indices of the valid rounds: those in which nothing else slowed the base or the other."""
+        base = VALID_WITHIN * min((min(r.before, r.after) for r in self.rounds), default=0.0)
+        other = VALID_WITHIN * min((r.other for r in self.rounds), default=0.0)
         return [n for n, r in enumerate(self.rounds) if max(r.before, r.after) <= base and r.other <= other]
 
     @property
-    def quiet(self) -> list[Round]:
-        """Those rounds."""
-        return [self.rounds[number] for number in self.kept]
+    def valid(self) -> list[Round]:
+        """The valid rounds."""
+        return [self.rounds[index] for index in self.valid_indices]
 
     @property
     def speedup(self) -> float:
-        """The median over the quiet rounds, NaN where there is none."""
-        return statistics.median([r.speedup for r in self.quiet] or [float("nan")])
+        """The median over the valid rounds, NaN where there is none."""
+        return statistics.median([r.speedup for r in self.valid] or [float("nan")])
 
     def __str__(self) -> str:
-        found = [r.speedup for r in self.quiet]
+        found = [r.speedup for r in self.valid]
         spread = f" ({min(found):.3f} to {max(found):.3f})" if found else ""
         return f"{self.speedup:.3f}{spread}"
 
 
 def interleave(base: Callable[[], float], other: Callable[[], float], *, rounds: int, most: int) -> Comparison:
-    """Let the two take turns until ``rounds`` were quiet, or ``most`` were run.
+    """Alternate the two until ``rounds`` rounds are valid, or ``most`` have been run.
 
-    Units: ``base`` and ``other`` do their work and return its seconds.
+    Units: ``base`` and ``other`` do their work and return how long it took, in seconds.
     """
     comparison, after = Comparison(()), base()
-    while len(comparison.kept) < rounds and len(comparison.rounds) < most:
+    while len(comparison.valid_indices) < rounds and len(comparison.rounds) < most:
         before, between = after, other()
         after = base()
         comparison = Comparison((*comparison.rounds, Round(before, between, after)))
@@ -87,7 +87,7 @@ def interleaved(
     warmup: int = 2,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Comparison:
-    """``interleave`` for two calls on a clock, after ``warmup`` calls of each that nobody times."""
+    """``interleave`` for two calls on a clock, after ``warmup`` calls of each that are not timed."""
     for _ in range(warmup):
         base()
         other()

@@ -1,9 +1,9 @@
-"""How much memory a call takes, in bytes of tensors alive at once on every device; and what running out looks like.
+"""How much memory a call takes: the largest sum of live tensors, in bytes; and how to recognise that memory ran out.
 
-On CUDA it is what the allocator tells. A processor's resident set belongs to the process, with both models and the
-images in it, and its high-water mark never falls: it says nothing of one call. There the tensors that appear and go
-are added up as they do; work space inside a kernel is not seen. On DeiT-Tiny the sum is, to the byte, what torch's
-profiler tells of the allocator.
+On CUDA the allocator reports it. On a CPU the resident set belongs to the process, with both models and the images in
+it, and its high-water mark never falls: it says nothing about one call. There tensors are added up as they are created
+and freed; workspace inside a kernel is not included. On DeiT-Tiny the sum equals, to the byte, what torch's profiler
+reports of the allocator.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ CUDA_ALLOCATOR, LIVE_TENSORS = "cuda allocator", "live tensors"
 
 
 def peak_bytes(call: Callable[[], object], device: torch.device, cuda: Any = torch.cuda) -> tuple[int, str] | None:
-    """The most bytes that ``call`` held at once beyond what was there before, and how that was found.
+    """Peak memory of ``call`` above what was allocated before, and how it was measured.
 
-    None on a device that tells nothing. Units: bytes.
+    None on a device that does not report it. Units: bytes.
     """
     if device.type == "cuda":
         cuda.synchronize(device)
@@ -41,12 +41,12 @@ def peak_bytes(call: Callable[[], object], device: torch.device, cuda: Any = tor
 
 
 def own_bytes(module: nn.Module) -> int:
-    """Bytes of a module's parameters and buffers."""
+    """Bytes of a module's parameters and buffers, shared ones counted once."""
     return sum(t.untyped_storage().nbytes() for t in {*module.parameters(), *module.buffers()})
 
 
 class DoesNotFitError(Exception):
-    """Memory ran out; ``who`` is the model that asked for more."""
+    """Memory ran out; ``who`` is the model that needed more."""
 
     def __init__(self, who: str) -> None:
         super().__init__(f"{who} does not fit in memory")
@@ -67,14 +67,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release(device: torch.device) -> None:
-    """Give back what an attempt that failed has left behind."""
+    """Free what a failed attempt has left allocated."""
     gc.collect()
     if device.type != "cpu":
         torch.accelerator.empty_cache()
 
 
 class _LiveTensors(TorchDispatchMode):
-    """Adds up the storages that operations make, and takes off those that go."""
+    """Adds up the storages that operations create, and subtracts those that are freed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,16 +89,16 @@ class _LiveTensors(TorchDispatchMode):
         given = {id(t.untyped_storage()) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
         for made in tree_leaves(result):
             if isinstance(made, Tensor):
-                self._see(made.untyped_storage(), given)
+                self._add(made.untyped_storage(), given)
         return result
 
-    def _see(self, storage: torch.UntypedStorage, given: set[int]) -> None:
+    def _add(self, storage: torch.UntypedStorage, given: set[int]) -> None:
         name = id(storage)
         if name not in self._sizes and name not in given:
             self._sizes[name] = storage.nbytes()
             self._now += storage.nbytes()
             self.peak = max(self.peak, self._now)
-            weakref.finalize(storage, self._gone, name)
+            weakref.finalize(storage, self._remove, name)
 
-    def _gone(self, name: int) -> None:
+    def _remove(self, name: int) -> None:
         self._now -= self._sizes.pop(name)

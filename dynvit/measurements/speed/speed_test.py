@@ -1,8 +1,8 @@
-"""How fast a method is at a point, beside the dense backbone in the same run, from one image a batch to hundreds.
+"""How fast a method is at a point, against the dense backbone in the same run, at batch sizes from one to hundreds.
 
-The two take turns on the same real images (``turns``). A round is one pass over a fixed set of images, so that every
-round holds the same mix of easy and hard and rounds may be compared; the number that counts is how much of the speed-up
-that its MACs promise, on those very images, the clock finds.
+The two are timed interleaved, on the same real images (``interleaved``). A round is one pass over a fixed set of
+images, so that every round has the same easy and hard images and rounds are comparable. The result is the realised
+speed-up as a share of the theoretical one, which the MACs of those images give.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from dynvit.interface import Prediction, Rule
 from dynvit.measurements.speed.energy import Meter, energy_of
 from dynvit.measurements.speed.interleaved import interleave
 from dynvit.measurements.speed.memory import DoesNotFitError, is_out_of_memory, own_bytes, peak_bytes, release
+from dynvit.measurements.speed.settings import SpeedSettings
 from dynvit.measurements.speed.timed_model import COMPILED, TORCH_DTYPE, TimedModel
 from dynvit.measurements.speed.timer import Timer, wait_for
-from dynvit.measurements.speed.timing import MOST, STEADY, WARMUP, SpeedSettings, Timing, round_images
+from dynvit.measurements.speed.timing import MOST, STEADY, WARMUP, Timing, round_images
 
 
 @dataclass(frozen=True)
 class SpeedTest:
     """A method at a point against its backbone, ready to be timed.
 
-    ``timer`` and ``meter`` are the device's. ``tick`` is told of each image that ran.
+    ``timer`` and ``meter`` are the device's. ``tick`` is called with the number of images that ran.
 
-    Shape: ``pixels`` uint8 (N, 3, H, W), the images in the order in which they are taken, from the start again where
-    they do not suffice. Units: ``dense_macs`` MACs an image.
+    Shape: ``pixels`` (N, 3, H, W), uint8, repeated from the start where a round needs more than N. Units:
+    ``dense_macs`` in MACs per image.
     """
 
     dense: TimedModel
@@ -48,11 +49,11 @@ class SpeedTest:
     rule: Rule = "matmul+conv"
     tick: Callable[[int], None] = lambda images: None
 
-    def ladder(self, settings: SpeedSettings, wanted: Callable[[int], bool] = lambda size: True) -> Iterator[Timing]:
-        """The batch sizes from the smallest up, each as it is done; ``wanted`` says which are not known yet.
+    def sizes(self, settings: SpeedSettings, wanted: Callable[[int], bool] = lambda size: True) -> Iterator[Timing]:
+        """The timing of each batch size, the smallest first; ``wanted`` says which are not measured yet.
 
-        A size that does not fit in memory is halved until it does, and larger ones are left out; both is said. What
-        was never quiet is not given: it can be asked for again.
+        A size that does not fit in memory is halved until it does, and larger ones are left out, each with a warning. A
+        size without a valid round gives a warning and no timing: it can be measured again.
 
         Raises: ``InputError`` where not even one image fits.
         """
@@ -65,19 +66,19 @@ class SpeedTest:
             if found is None:
                 break
             done.add(found.batch_size)
-            if found.comparison.kept:
+            if found.comparison.valid:
                 yield found
             else:
                 warnings.warn(
-                    f"{self.method.who}, batch {found.batch_size}: the machine was not quiet for one round of "
-                    f"{len(found.comparison.rounds)}, so there is no number; run it again when it is",
+                    f"{self.method.who}, batch {found.batch_size}: none of {len(found.comparison.rounds)} rounds was "
+                    "valid, the machine is busy; run it again when it is idle",
                     stacklevel=2,
                 )
             if found.batch_size < asked:
                 break
 
     def _fitting(self, asked: int, done: set[int], settings: SpeedSettings) -> Timing | None:
-        """The measurement at ``asked``, or at the first half that fits; None where that is known already."""
+        """The timing at ``asked``, or at the first half that fits; None where that one is measured already."""
         size = asked
         while size not in done:
             try:
@@ -90,7 +91,7 @@ class SpeedTest:
                 who = "the images"
             release(self.device)
             if size == 1:
-                raise InputError(f"{who} does not fit in memory with one image: give a smaller backbone or image size")
+                raise InputError(f"{who} does not fit in memory with one image: take a smaller backbone or image size")
             warnings.warn(
                 f"{self.method.who}: batch {size} does not fit in memory ({who}): halved to {size // 2}; larger ones "
                 "are left out",
@@ -104,18 +105,18 @@ class SpeedTest:
         taken = self.pixels[torch.arange(count) % len(self.pixels)]
         batches = [
             to_pixels(part.to(self.device)).to(TORCH_DTYPE[settings.dtype]) for part in taken.split(size)
-        ]  # on the device before the clock runs: loading and decoding are not the model's
+        ]  # on the device before the timer starts: loading and decoding are not part of the model
         with torch.inference_mode():
             macs = self._macs(batches)
             dense, method = self.dense, self.method
             if settings.compile:
-                torch.compiler.reset()  # else its limit of recompilations, over all sizes, would end it in silence
+                torch.compiler.reset()  # its limit of recompilations counts all sizes, and would stop it silently
                 dense, method = dense.compiled(batches[0]), method.compiled(batches[0])
             base, other = _Pass(dense, batches, self.timer), _Pass(method, batches, self.timer)
             warm = self._warm_up(base, other)
             other.latencies.clear()
-            turns = self._ticking(base, count), self._ticking(other, count)
-            comparison = interleave(*turns, rounds=settings.rounds, most=MOST * settings.rounds)
+            passes = self._ticking(base, count), self._ticking(other, count)
+            comparison = interleave(*passes, rounds=settings.rounds, most=MOST * settings.rounds)
             memory = [self._memory(timed, batches) for timed in (method, dense)]
             energy = [self._energy(timed, batches) for timed in (method, dense)]
         return Timing(
@@ -124,7 +125,7 @@ class SpeedTest:
             images=count,
             different_images=min(count, len(self.pixels)),
             comparison=comparison,
-            latencies=tuple(seconds for number in comparison.kept for seconds in other.latencies[number]),
+            latencies=tuple(seconds for index in comparison.valid_indices for seconds in other.latencies[index]),
             mode=method.mode,
             dense_mode=dense.mode,
             macs=macs,
@@ -138,7 +139,7 @@ class SpeedTest:
         )
 
     def _macs(self, batches: Sequence[Tensor]) -> float:
-        """Mean MACs of an image, of these very images in this very type."""
+        """Mean MACs per image of these images, in the type that is timed."""
         spent = []
         for batch in batches:
             prediction = self.method(batch)
@@ -147,7 +148,7 @@ class SpeedTest:
         return float(torch.cat(spent).mean())
 
     def _warm_up(self, base: _Pass, other: _Pass) -> int:
-        """Passes of each until neither gets faster any more."""
+        """Passes of each until neither gets faster; returns how many."""
         least, most = WARMUP
         best, runs = [math.inf, math.inf], 0
         while runs < most:
@@ -168,7 +169,7 @@ class SpeedTest:
         return run
 
     def _memory(self, timed: TimedModel, batches: Sequence[Tensor]) -> tuple[int, str] | None:
-        """Its own weights, a batch, and what the pass holds at most. Compiled code tells a CPU's tensors nothing."""
+        """The model's weights, one batch and the pass's peak; None for compiled code on a CPU, which hides them."""
         if self.device.type == "cpu" and timed.mode.endswith(COMPILED):
             return None
         found = peak_bytes(lambda: [timed(batch) for batch in batches], self.device)
@@ -177,7 +178,7 @@ class SpeedTest:
         return found[0] + own_bytes(timed.module) + batches[0].nbytes, found[1]
 
     def _energy(self, timed: TimedModel, batches: Sequence[Tensor]) -> float | None:
-        """Units: mJ an image."""
+        """Units: mJ per image."""
         if self.meter is None:
             return None
 
@@ -190,7 +191,7 @@ class SpeedTest:
 
 @dataclass(frozen=True)
 class _Pass:
-    """One timed over all batches of a round, batch by batch on the clock; keeps the times of every pass."""
+    """One model over all batches of a round, each batch timed; keeps the times of every pass."""
 
     timed: TimedModel
     batches: Sequence[Tensor]

@@ -1,4 +1,4 @@
-"""The two that are timed: the dense backbone as timm runs it, and a method's ``predict`` at a point."""
+"""Models that are timed: the dense backbone as timm runs it, and a method's ``predict`` at a point."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ COMPILED = ", compiled"
 class TimedModel:
     """A model that is ready to be timed.
 
-    ``mode`` is what a record says of how it ran: ``dense``, or ``predict`` (the work that is skipped is skipped), with
-    ``, compiled`` behind it where ``torch.compile`` made it.
+    ``who`` names it in warnings. ``mode`` is how it runs, for the record: ``dense``, or ``predict`` (skipped work is
+    not executed), followed by ``, compiled`` where ``torch.compile`` compiled it.
     """
 
     who: str
@@ -36,19 +36,19 @@ class TimedModel:
     mode: str
 
     def __call__(self, images: Tensor) -> object:
-        """Run a batch. Raises: ``DoesNotFitError`` where memory runs out."""
+        """Run a batch. Shape: images (B, 3, H, W). Raises: ``DoesNotFitError`` where memory runs out."""
         try:
             return self.call(images)
         except Exception as error:
             if is_out_of_memory(error):
-                # Not "from error": its traceback would keep the tensors alive that did fit.
+                # Not "from error": its traceback would keep alive the tensors that did fit.
                 raise DoesNotFitError(self.who) from None
             raise
 
     def compiled(self, images: Tensor) -> TimedModel:
-        """The same through ``torch.compile``; as it is, with a warning, where that fails on it.
+        """The same model compiled by ``torch.compile``; uncompiled, with a warning, where that fails.
 
-        ``images`` is a batch of the size and type that it will run on: another size is another program.
+        ``images`` is a batch of the size and type that it will run on: another size is compiled anew.
         """
         made = TimedModel(self.who, self.module, torch.compile(self.call), self.mode + COMPILED)
         try:
@@ -57,7 +57,7 @@ class TimedModel:
             raise
         except Exception as error:
             reason = str(error).strip().partition("\n")[0][:120]
-            warnings.warn(f"{self.who} runs as it is, torch.compile fails on it: {reason}", stacklevel=2)
+            warnings.warn(f"{self.who} runs uncompiled, torch.compile fails on it: {reason}", stacklevel=2)
             return self
         return made
 
@@ -72,7 +72,7 @@ def timed_dense(backbone: nn.Module, dtype: Dtype, device: torch.device) -> Time
 def timed_predict(
     model: DynamicModel, point: OperatingPoint, dtype: Dtype, device: torch.device, who: str
 ) -> TimedModel:
-    """A method at a point."""
+    """A method's ``predict`` at a point. ``who`` names it in warnings."""
     made = _ready(model, dtype, device)
 
     def call(images: Tensor) -> Prediction:
@@ -82,21 +82,21 @@ def timed_predict(
 
 
 def check_compile(device: torch.device) -> None:
-    """Raises: ``InputError`` where ``torch.compile`` cannot make anything on this machine."""
+    """Raises: ``InputError`` where ``torch.compile`` does not work on this machine."""
     try:
         torch.compile(lambda x: x * 2 + 1)(torch.ones(8, device=device))
     except Exception as error:
         reason = str(error).strip().partition("\n")[0][:160]
         raise InputError(
-            f"torch.compile does not work here ({reason}): install a C++ compiler (on a GPU, Triton), or leave out "
-            "the flag"
+            f"torch.compile does not work on this machine ({reason}): install a C++ compiler (on a GPU, Triton), or "
+            "leave out --compile"
         ) from error
     finally:
         torch.compiler.reset()
 
 
 def _ready(module: ModuleT, dtype: Dtype, device: torch.device) -> ModuleT:
-    """In eval mode, on the device, in the type asked for; the caller's own stays as it is."""
+    """In eval mode, on the device, in the given type; the caller's own module keeps its type."""
     wanted = TORCH_DTYPE[dtype]
     if any(p.dtype != wanted and p.is_floating_point() for p in module.parameters()):
         module = copy.deepcopy(module)

@@ -1,4 +1,4 @@
-"""How long a call takes on a device: by CUDA's own events, else by the wall clock with the device waited for."""
+"""How long a call takes on a device: by CUDA events, else by the wall clock around a synchronised call."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 import torch
 
 Timer = Callable[[Callable[[], object]], float]
-"""Does the work, all of it, and returns its time. Units: seconds."""
+"""Runs a call to its end on the device, and returns how long it took. Units: seconds."""
 
 
 def timer_for(device: torch.device) -> Timer:
-    """The clock that fits a device."""
+    """The timer for a device."""
     if device.type == "cuda":
         return event_timer(device)
     return wall_timer(lambda: wait_for(device))
 
 
 def wall_timer(wait: Callable[[], None], clock: Callable[[], float] = time.perf_counter) -> Timer:
-    """Wall time between two moments at which the device has nothing left to do."""
+    """Wall time between two moments at which the device is idle."""
 
     def seconds(work: Callable[[], object]) -> float:
         wait()
@@ -35,16 +35,16 @@ def wall_timer(wait: Callable[[], None], clock: Callable[[], float] = time.perf_
 def event_timer(device: torch.device, cuda: Any = torch.cuda) -> Timer:
     """Time on the device between two events, the first on an idle device.
 
-    What Python takes to launch the work is in it as far as the device waits for it, as it is for whoever runs the
+    The time that Python takes to launch the work is included as far as the device waits for it, as in any run of the
     model; what Python does after the last launch is not.
 
-    Units: events tell milliseconds, this seconds.
+    Units: seconds, where CUDA events have milliseconds.
     """
 
     def seconds(work: Callable[[], object]) -> float:
         begin, end = cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)
         cuda.synchronize(device)
-        stream = cuda.current_stream(device)  # of this device: an event would take the current one's
+        stream = cuda.current_stream(device)  # of this device: an event takes the current device's by default
         begin.record(stream)
         work()
         end.record(stream)
@@ -55,6 +55,6 @@ def event_timer(device: torch.device, cuda: Any = torch.cuda) -> Timer:
 
 
 def wait_for(device: torch.device) -> None:
-    """Return when the device has done all it was given; a CPU always has."""
+    """Return when the device is idle; a CPU always is."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)

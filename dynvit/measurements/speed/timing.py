@@ -1,52 +1,29 @@
-"""What is asked of a speed test, and what comes of one batch size: the arithmetic, without a model or a clock."""
+"""The result of one batch size, and how much is run for it: arithmetic, without a model or a timer."""
 
 from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dynvit.errors import InputError
 from dynvit.measurements.speed.interleaved import Comparison
-from dynvit.measurements.speed.timed_model import TORCH_DTYPE, Dtype
 
-BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 ROUND_IMAGES = 32
 MOST = 4
-"""Rounds that are run at most, as a multiple of those that must be quiet."""
+"""Rounds that are run at most, as a multiple of those that must be valid."""
 WARMUP = (2, 10)
-"""Warm-up passes of each, at least and at most."""
+"""Warm-up passes of each model, at least and at most."""
 STEADY = 0.9
-"""Warm is what a further pass does not speed up below this share of the fastest so far."""
-
-
-@dataclass(frozen=True)
-class SpeedSettings:
-    """What is asked. ``rounds`` is how many must be quiet; ``seed`` draws the images."""
-
-    batches: tuple[int, ...] = BATCHES
-    rounds: int = 7
-    dtype: Dtype = "float32"
-    compile: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.dtype not in TORCH_DTYPE:
-            raise InputError(f"unknown number type {self.dtype!r}: {' and '.join(TORCH_DTYPE)} are measured")
-        if not self.batches or min(self.batches) < 1:
-            raise InputError(f"a batch holds 1 image or more, not {min(self.batches, default='none')}")
-        if self.rounds < 1:
-            raise InputError(f"{self.rounds} rounds measure nothing: give 1 or more")
-
-    @property
-    def images(self) -> int:
-        """Images that the longest round needs."""
-        return max(round_images(size) for size in self.batches)
+"""Warm-up ends when a pass takes no less than this fraction of the fastest so far."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One batch size. Units: ``latencies`` seconds of each batch of the quiet rounds; MACs an image; bytes; mJ."""
+    """The result of one batch size. ``asked`` is the batch size that was asked for, ``batch_size`` the one that fits.
+
+    Units: ``latencies`` in seconds, of each batch of the valid rounds; MACs per image; bytes; mJ per image.
+    """
 
     asked: int
     batch_size: int
@@ -67,32 +44,32 @@ class Timing:
 
     @property
     def images_per_s(self) -> float:
-        """Of the method, in the median round."""
-        return self.images / statistics.median(turn.other for turn in self.comparison.quiet)
+        """Throughput of the method in the median valid round. Units: images/s."""
+        return self.images / statistics.median(round.other for round in self.comparison.valid)
 
     @property
     def dense_images_per_s(self) -> float:
-        """Of the dense backbone, in the median round."""
-        return self.images / statistics.median(turn.base for turn in self.comparison.quiet)
+        """Throughput of the dense backbone in the median valid round. Units: images/s."""
+        return self.images / statistics.median(round.base for round in self.comparison.valid)
 
     @property
     def realised(self) -> float:
-        """Speed-up over dense: each round a ratio over the same images, the median of the rounds."""
+        """Measured speed-up over dense: the median over valid rounds of the ratio on the same images."""
         return self.comparison.speedup
 
     @property
-    def promised(self) -> float:
-        """Speed-up over dense that the MACs of these images promise."""
+    def theoretical(self) -> float:
+        """Speed-up over dense by the MACs of these images."""
         return self.dense_macs / self.macs
 
     @property
     def share(self) -> float:
-        """How much of the promise the clock finds."""
-        return self.realised / self.promised
+        """The realised as a share of the theoretical speed-up."""
+        return self.realised / self.theoretical
 
 
 def round_images(batch_size: int) -> int:
-    """Images of a round: whole batches, at least ``ROUND_IMAGES``.
+    """Images of a round: whole batches, ``ROUND_IMAGES`` or more.
 
     >>> round_images(1), round_images(5), round_images(256)
     (32, 35, 256)
@@ -100,6 +77,15 @@ def round_images(batch_size: int) -> int:
     return batch_size * math.ceil(ROUND_IMAGES / batch_size)
 
 
+def largest_round(batch_sizes: Iterable[int]) -> int:
+    """Images that the longest round needs.
+
+    >>> largest_round((1, 5, 32))
+    35
+    """
+    return max(round_images(size) for size in batch_sizes)
+
+
 def expected_images(batch_size: int, rounds: int) -> int:
-    """Forward passes of an image that a batch size takes on a quiet machine, both contenders together."""
+    """Images that a batch size passes through both models together, where every round is valid."""
     return round_images(batch_size) * (2 * WARMUP[0] + 2 * rounds + 1)
