@@ -43,7 +43,8 @@ class _Split:
         assert request.output is not None
         self.request, self.trained, self.output = request, trained, request.output
         self.source: ImageSource = trained.session.split(limit=request.session.limit)
-        self.title = f"{trained.session.dataset.name} {request.session.split} · {trained.opened.name} · {trained.opened.backbone.name}"
+        opened, where = trained.opened, f"{trained.session.dataset.name} {request.session.split}"
+        self.title = f"{where} · {opened.name} · {opened.backbone.name}"
 
     @cached_property
     def count(self) -> str:

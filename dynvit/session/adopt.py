@@ -41,8 +41,9 @@ def adopt(request: SessionRequest) -> SessionRequest:
     """The request, completed by what its checkpoints say.
 
     Weights that were trained here on the same data set bind the data seed as a checkpoint does: they have seen its
-    training images. Raises: ``InputError`` where two checkpoints disagree, or one disagrees with what is asked for; both
-    are named.
+    training images.
+
+    Raises: ``InputError`` where two checkpoints disagree, or one with what is asked for; both are named.
     """
     facts = [Facts(path, read_config(path)) for path in request.checkpoints if Path(path).is_dir()]
     if request.weights is not None and is_checkpoint(request.weights):

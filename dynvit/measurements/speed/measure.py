@@ -126,13 +126,13 @@ class SpeedMeter:
             rule=self.run.session.request.rule,
             tick=tick,
         )
-        yield from test.ladder(self.settings, wanted)
+        yield from test.sizes(self.settings, wanted)
 
     def result(self, timing: Timing) -> SpeedResult:
         """What is written of a timing."""
         milliseconds = 1e3 * np.asarray(timing.latencies)
         p50, p95, p99 = (float(value) for value in np.percentile(milliseconds, [50, 95, 99]))
-        found = [turn.speedup for turn in timing.comparison.quiet]
+        found = [round.speedup for round in timing.comparison.valid]
         return SpeedResult(
             device=device_model(self.device),
             dtype=self.settings.dtype,
@@ -151,7 +151,7 @@ class SpeedMeter:
             speedup=timing.realised,
             speedup_low=min(found),
             speedup_high=max(found),
-            speedup_theoretical=timing.promised,
+            speedup_theoretical=timing.theoretical,
             speedup_share=timing.share,
             energy_mj_per_image=timing.energy_mj,
             dense_energy_mj_per_image=timing.dense_energy_mj,

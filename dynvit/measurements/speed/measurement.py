@@ -81,7 +81,7 @@ class Speed(Measurement[SpeedSettings, "SpeedTask", "SpeedShare", SpeedResult, S
 
     def better(self, task: SpeedTask, share: SpeedShare, line: FollowUp[SpeedResult]) -> bool:
         """Where the machine is quieter now, the new line stands in the place of the old."""
-        return line.result is None or len(share.timing.comparison.quiet) > (line.result.rounds_valid or 0)
+        return line.result is None or len(share.timing.comparison.valid) > (line.result.rounds_valid or 0)
 
     @classmethod
     def recognises(cls, config: Mapping[str, Any]) -> bool:
