@@ -35,7 +35,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 FAULTS = {
-    "threshold-range": ((*EXPLAIN, "--knob", "threshold_1=1.5", "--knob", "threshold_2=0"), ["threshold_1 must lie in [0.0, 1.0], got 1.5"]),
+    "threshold-range": (
+        (*EXPLAIN, "--knob", "threshold_1=1.5", "--knob", "threshold_2=0"),
+        ["must lie in [0.0, 1.0], got 1.5"],
+    ),
     "threshold-missing": ((*EXPLAIN, "--knob", "threshold_1=0.5"), ["lacks threshold_2"]),
     "threshold-too-many": (
         (*EXPLAIN, *(word for k in (1, 2, 3) for word in ("--knob", f"threshold_{k}=0.5"))),
