@@ -19,7 +19,6 @@ _SHARD = re.compile(
     r"(?P<file>[^/\s]+-(?P<split>(?:train|validation|valid|val|test|calibration)(?:-[a-z]\w*)*)-\d+\.tar)(?=$|[\s?'\"])"
 )
 _REMOTE = re.compile(r"^(https?|pipe|hf|gs|s3|ais|sftp|ftps|scp):")
-_ALIASES = {"val": "validation", "valid": "validation", "test": "validation"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def locate(name: str, data_dir: str | os.PathLike[str] | None = None) -> Locatio
         raise InputError(f"no place to read {name} from: give --data-dir or set DYNVIT_DATA; or {_WAYS}")
     for folder in (Path(root), Path(root) / name) if data_dir is not None else (Path(root) / name,):
         if (folder / INFO).is_file():
-            splits = read_info((folder / INFO).read_text(), str(folder / INFO))
+            splits = read_info((folder / INFO).read_bytes(), str(folder / INFO))
             return Location(str(folder), splits, {})
         if folder.is_dir() and (shards := sorted(p.name for p in folder.glob("*.tar"))):
             return Location(str(folder), _infer(shards, str(folder)), {})
@@ -83,7 +82,7 @@ def _remote(pattern: str) -> Location:
         base = pattern.rstrip("/")
         if base.startswith("pipe:"):
             raise InputError(f"{pattern!r} names no shard: a pipe: URL is a command with a pattern of .tar names")
-        splits = read_info(fetch(f"{base}/{INFO}").read_text(), f"{base}/{INFO}")
+        splits = read_info(fetch(f"{base}/{INFO}").read_bytes(), f"{base}/{INFO}")
         names = [file for split in splits.values() for file in split.filenames]
         return Location(base, splits, {file: f"{base}/{file}" for file in names})
     from webdataset.shardlists import expand_urls
@@ -98,11 +97,14 @@ def _name(url: str) -> str:
 
 
 def _infer(names: list[str], where: str) -> dict[str, SplitInfo]:
+    matches = [match for name in names if (match := _SHARD.search(name))]
+    # As in packing: test is what is reported only where there is no validation beside it.
+    aliases = {"val": "validation", "valid": "validation"}
+    if not any(aliases.get(match["split"], match["split"]) == "validation" for match in matches):
+        aliases["test"] = "validation"
     splits: dict[str, list[str]] = {}
-    for name in names:
-        if match := _SHARD.search(name):
-            split = match["split"]
-            splits.setdefault(_ALIASES.get(split, split), []).append(name)
+    for match in matches:
+        splits.setdefault(aliases.get(match["split"], match["split"]), []).append(match.string)
     if not splits:
         raise InputError(
             f"cannot tell the splits of {where}: shards are called NAME-SPLIT-00000.tar, or an {INFO} lists them"
