@@ -29,11 +29,10 @@ from dynvit.attacks.pgd import PGD
 from dynvit.attacks.square import Square
 from dynvit.backbones.build import BackboneSpec, build
 from dynvit.data import open_split
-from dynvit.data.pixels import PixelBatches
+from dynvit.data.pixels import PixelBatches, to_pixels
 from dynvit.data.transforms import preprocessing_for
 from dynvit.errors import InputError, unknown
 from dynvit.interface import DynamicModel, OperatingPoint, methods
-from dynvit.measurements.accuracy.evaluate import to_pixels
 
 BACKBONE = "deit_tiny_patch16_224"
 EXACT, NEAR = 0.5, 3.0  # points

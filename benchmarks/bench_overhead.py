@@ -24,13 +24,12 @@ from dynvit.backbones.dense import dense_macs
 from dynvit.bench.config import BenchConfig, load_config
 from dynvit.budgets import CostRange, common_budgets, solver_for
 from dynvit.data import ImageSource, open_split
-from dynvit.data.pixels import PixelBatches
+from dynvit.data.pixels import PixelBatches, to_pixels
 from dynvit.data.transforms import preprocessing_for
 from dynvit.environment import capture
 from dynvit.errors import InputError
 from dynvit.interface import Batch, DynamicModel, OperatingPoint, methods
 from dynvit.leaderboard.store import RunStore
-from dynvit.measurements.accuracy.evaluate import to_pixels
 from dynvit.measurements.accuracy.measure import Measurer, Target
 from dynvit.measurements.accuracy.record import Context
 from dynvit.progress import Progress

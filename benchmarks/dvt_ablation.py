@@ -24,11 +24,10 @@ from rich.table import Table
 
 from dynvit.checkpoint import load
 from dynvit.data import open_split
-from dynvit.data.pixels import PixelBatches
+from dynvit.data.pixels import PixelBatches, to_pixels
 from dynvit.errors import InputError
 from dynvit.files import write_whole
 from dynvit.interface import Batch
-from dynvit.measurements.accuracy.evaluate import to_pixels
 from dynvit.processes import process_state
 from dynvit.training.run import RunSettings, TrainRequest, train_to
 from dynvit.units import GIGA

@@ -15,10 +15,9 @@ import torch
 
 from dynvit.checkpoint import load
 from dynvit.data import open_split
-from dynvit.data.pixels import PixelBatches
+from dynvit.data.pixels import PixelBatches, to_pixels
 from dynvit.data.transforms import Preprocessing
 from dynvit.interface import Batch
-from dynvit.measurements.accuracy.evaluate import to_pixels
 from dynvit_methods.dvt.cascade import Cascade
 from dynvit_methods.dvt.thresholds import SOLVERS, Confidences
 

@@ -65,7 +65,7 @@ class KnobSolver:
     def solve(self, budgets: Sequence[float]) -> list[OperatingPoint]:
         """For each budget the most expensive step within it.
 
-        Raises: ``InputError`` for a budget below the range, naming the range; one above it gets the most expensive step.
+        Raises: ``InputError`` for a budget below the range, naming the range; one above it gets the last step.
         """
         return [self.point(self._bisect(budget)) for budget in budgets]
 

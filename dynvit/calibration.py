@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from dynvit.data.pixels import PixelBatches
+from dynvit.data.pixels import PixelBatches, to_pixels
 from dynvit.data.source import ImageSource
 from dynvit.data.transforms import Preprocessing
 from dynvit.interface import Batch, DynamicModel
-from dynvit.measurements.accuracy.evaluate import to_pixels
 
 CALIBRATION_IMAGES = 256
 """Enough images for a mean cost within a percent; a model that solves its own budgets gets the whole split."""

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from dynvit.interface import Rule
 from dynvit.settings import setting
+from dynvit.units import Rule
 
 DATA, MODEL, TRAINING = "Data", "Model", "Training"
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar, Union
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -34,7 +34,7 @@ def setting(
     return Field(default, description=help, json_schema_extra=extra, **limits)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Flag:
     """One field as the command line and a suite see it. ``name`` is its key in a suite, ``speed_rounds`` for one."""
 
@@ -43,9 +43,9 @@ class Flag:
     metavar: str
     help: str
     switch: bool
-    annotation: Any
+    annotation: Any = dataclasses.field(hash=False)
     panel: str = ""
-    default: Any = None
+    default: Any = dataclasses.field(default=None, hash=False)
 
     @property
     def flag(self) -> str:

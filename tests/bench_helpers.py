@@ -6,7 +6,8 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from dynvit.bench.command import run_bench
+from dynvit.api.benching import plan_bench
+from dynvit.api.benching import run_bench as run_planned
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.store import RunStore
 
@@ -14,9 +15,14 @@ from dynvit.leaderboard.store import RunStore
 SMALL: dict[str, Any] = {"methods": ("dense", "random", "topk", "dynamicvit"), "epochs": 2, "points": 3, "limit": 60}
 
 
+def run_bench(suite: str | None, options: dict[str, Any], *, fresh: bool = False) -> None:
+    """As the command line does it, without its table."""
+    run_planned(plan_bench(suite, options, fresh=fresh))
+
+
 def bench(folder: Path, **options: Any) -> dict[str, dict[str, Any]]:
     """Run to the end; what was recorded, by record id."""
-    run_bench(None, {**SMALL, "output": str(folder), **options}, fresh=False, dry_run=False)
+    run_bench(None, {**SMALL, "output": str(folder), **options})
     return recorded(folder)
 
 
@@ -37,4 +43,4 @@ def bench_in_process(folder: str, log: str, options: dict[str, Any]) -> None:
 
     torch.set_num_threads(1)
     with open(log, "a") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-        run_bench(None, {**options, "output": folder}, fresh=False, dry_run=False)
+        run_bench(None, {**options, "output": folder})

@@ -1,4 +1,4 @@
-"""The walls of the house: who may import whom, how long a file may be, what every module says of itself."""
+"""The architecture: who may import whom, how long files and functions may be, what every module says of itself."""
 
 from __future__ import annotations
 
@@ -15,21 +15,27 @@ ROOT = Path(__file__).parents[1]
 CORE, METHODS = ROOT / "dynvit", ROOT / "methods"
 MODULES = sorted([*CORE.rglob("*.py"), *METHODS.rglob("*.py")])
 
-# Rooms from the roof to the ground; a room imports only what lies below it, or itself.
+# Packages and modules from the top down; each imports only what lies below it, or itself.
 LAYERS = (
-    {"__main__"},
+    {"__main__", "__init__"},
     {"cli"},
+    {"api"},
     {"bench"},
     {"training", "testing", "explain"},
-    {"evaluation", "leaderboard", "sweep", "ladder", "checkpoint", "published"},
-    {"backbones", "data"},
+    {"report"},
+    {"measurements"},
+    {"session"},
+    {"checkpoint", "published", "budgets", "search", "attacks"},
+    {"calibration"},
+    {"backbones", "data", "leaderboard", "knobs"},
     {"cost", "ops", "recipes"},
     {"schedules"},
     {"interface"},
-    {"point", "registry", "options", "files", "progress", "processes", "environment", "__init__"},
-    {"errors", "units", "version"},
+    {"request"},
+    {"point", "registry", "options", "progress", "processes", "environment", "settings"},
+    {"errors", "version", "files", "units"},
 )
-HEIGHT = {room: -depth for depth, layer in enumerate(LAYERS) for room in layer}
+HEIGHT = {package: -depth for depth, layer in enumerate(LAYERS) for package in layer}
 # What a method is made of. The trainer, the bench and the command line know methods, never the other way round.
 BELOW_METHODS = HEIGHT["backbones"]
 
@@ -54,37 +60,37 @@ def imports(file: Path) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def room(module: str) -> str:
-    """The room of a dotted name inside a package: its second part where that is a module or folder."""
+def package_of(module: str) -> str:
+    """The package or module under the top level: the second part of a dotted name where that is one."""
     package, first = [*module.split("."), ""][:2]
     folder = METHODS if package == "dynvit_methods" else CORE
     there = first and ((folder / first).is_dir() or (folder / f"{first}.py").is_file())
     return first if there else "__init__"
 
 
-def test_every_room_has_its_place() -> None:
-    there = {room(name_of(file)) for file in CORE.rglob("*.py")}
-    assert there <= HEIGHT.keys(), f"give these rooms a layer: {sorted(there - HEIGHT.keys())}"
+def test_every_package_has_its_layer() -> None:
+    there = {package_of(name_of(file)) for file in CORE.rglob("*.py")}
+    assert there <= HEIGHT.keys(), f"give these a layer: {sorted(there - HEIGHT.keys())}"
 
 
 @pytest.mark.parametrize("file", sorted(CORE.rglob("*.py")), ids=name_of)
 def test_imports_go_down_in_the_core(file: Path) -> None:
-    here = room(name_of(file))
+    here = package_of(name_of(file))
     for module in imports(file):
         assert module.partition(".")[0] not in ("dynvit_methods", "methods"), f"the core names a method: {module}"
-        if module.partition(".")[0] == "dynvit" and room(module) != here:
-            assert HEIGHT[room(module)] < HEIGHT[here], f"{here} imports {module}, which is not below it"
+        if module.partition(".")[0] == "dynvit" and package_of(module) != here:
+            assert HEIGHT[package_of(module)] < HEIGHT[here], f"{here} imports {module}, which is not below it"
 
 
 @pytest.mark.parametrize("file", sorted(METHODS.rglob("*.py")), ids=name_of)
 def test_a_method_imports_no_other_and_only_what_methods_are_made_of(file: Path) -> None:
-    here = room(name_of(file))
+    here = package_of(name_of(file))
     for module in imports(file):
         package = module.partition(".")[0]
         if package == "dynvit_methods":
-            assert room(module) == here, f"method room {here} imports {module}"
+            assert package_of(module) == here, f"method {here} imports {module}"
         elif package == "dynvit":
-            assert HEIGHT[room(module)] <= BELOW_METHODS, f"method room {here} imports {module}"
+            assert HEIGHT[package_of(module)] <= BELOW_METHODS, f"method {here} imports {module}"
 
 
 def test_tensor_functions_know_no_model() -> None:

@@ -8,9 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from bench_helpers import SMALL, bench, recorded, records
+from bench_helpers import SMALL, bench, recorded, records, run_bench
 
-from dynvit.bench.command import run_bench
 from dynvit.bench.config import BenchConfig
 from dynvit.cli import main
 from dynvit.data.pixels import PixelBatches

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench_helpers import SMALL, bench, records
+from bench_helpers import SMALL, bench, records, run_bench
 from PIL import Image
 
-from dynvit.bench.command import run_bench
 from dynvit.cli import main
 from dynvit.data import open_split
 from dynvit.data.corruptions import CORRUPTIONS, corrupt

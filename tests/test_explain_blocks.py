@@ -82,7 +82,7 @@ def test_ratios_of_heads_and_tokens_are_those_of_images_on_which_the_block_ran()
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(1, 8))
 def test_cheap_images_cost_no_more_than_dear_ones_and_none_comes_twice(spent: list[int], each: int) -> None:
     macs, grid = np.array(spent), np.ones((len(spent), 1))
-    cheap, dear = Policies(macs, macs, macs, macs, grid > 0, grid, grid).cheap_and_dear(each)
+    cheap, dear = Policies(macs, macs, macs, macs, grid > 0, grid, grid).cheap_and_expensive(each)
     chosen = [*cheap, *dear]
     assert len(set(chosen)) == len(chosen) <= max(2 * each, 1)
     assert cheap

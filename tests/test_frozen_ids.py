@@ -16,6 +16,7 @@ from frozen_inputs import FROZEN, make_inputs
 
 from dynvit.leaderboard.follow_up import follow_up_key
 from dynvit.leaderboard.record import Record
+from dynvit.report import build_board, read_board, read_run
 
 
 def lines(file: Path) -> list[dict[str, Any]]:
@@ -30,7 +31,7 @@ def again(tmp_path_factory: pytest.TempPathFactory) -> Path:
     suite = yaml.safe_load((FROZEN / "suite.yaml").read_text())
     suite["weights"] = str(folder / "weights.safetensors")
     suite["method_checkpoint"] = {"dvt": [str(folder / "dvt")]}
-    run_bench(None, {**suite, "output": str(folder / "out")}, fresh=False, dry_run=False)
+    run_bench(None, {**suite, "output": str(folder / "out")})
     return folder / "out"
 
 
@@ -48,18 +49,48 @@ def test_records_keep_their_ids(again: Path) -> None:
         assert Record.model_validate_json(json.dumps(now[name])).record_id == now[name]["record_id"]
 
 
-@pytest.mark.parametrize("file", ["robustness.jsonl", "speed.jsonl"])
-def test_what_is_measured_later_keeps_its_keys(again: Path, file: str) -> None:
+@pytest.mark.parametrize("files", [("robustness.jsonl", "corruption.jsonl"), ("speed.jsonl",)])
+def test_follow_up_measurements_keep_their_keys(again: Path, files: tuple[str, ...]) -> None:
     ids = [{r["record_id"]: named(r) for r in lines(folder / "runs.jsonl")} for folder in (FROZEN, again)]
     asked = []
     for folder, names in zip((FROZEN, again), ids, strict=True):
         found = set()
-        for line in lines(folder / file):
-            question = line["question"]
-            assert line["key"] == follow_up_key(line["record_id"], question)
-            question.pop("device", None)  # the machine's
-            if question.get("source") in names:
-                question["source"] = names[question["source"]]
-            found.add((names[line["record_id"]], json.dumps(question, sort_keys=True)))
+        for line in (line for file in files if (folder / file).exists() for line in lines(folder / file)):
+            config = line["question" if folder == FROZEN else "config"]
+            assert line["key"] == follow_up_key(line["record_id"], config)
+            config.pop("device", None)  # the machine's
+            if config.get("source") in names:
+                config["source"] = names[config["source"]]
+            found.add((names[line["record_id"]], json.dumps(config, sort_keys=True)))
         asked.append(found)
     assert asked[0] == asked[1]
+
+
+def test_a_folder_of_version_1_gives_the_board_that_it_gave() -> None:
+    then = json.loads((FROZEN / "leaderboard.json").read_text())
+    converted = read_board(FROZEN / "leaderboard.json")
+    built = build_board(read_run(FROZEN), command=then["generated"]["command"])
+    assert built.model_dump(mode="json") == pytest_approx(converted.model_dump(mode="json"))
+    assert [entry.record_id for entry in built.entries] == [entry["record_id"] for entry in then["entries"]]
+    for entry, old in zip(built.entries, then["entries"], strict=True):
+        assert {name: value for name, value in old.items() if value == getattr(entry, name, ...)}.keys() >= {
+            *("record_id", "method", "knobs", "target_gmacs", "gmacs_mean", "saving_pct", "top1_pct", "top5_pct"),
+            *("baseline", "on_method_front", "on_front"),
+        }
+
+
+def test_every_line_of_version_1_is_read() -> None:
+    assert {name: sum(map(len, found.values())) for name, found in read_run(FROZEN).results.items()} == {
+        "corruption": 28,
+        "robustness": 88,
+        "speed": 14,
+    }
+
+
+def pytest_approx(body: Any) -> Any:
+    """Numbers as near as another version of scipy leaves them; all else as it is."""
+    if isinstance(body, dict):
+        return {name: pytest_approx(value) for name, value in body.items()}
+    if isinstance(body, list):
+        return [pytest_approx(value) for value in body]
+    return pytest.approx(body, rel=1e-9) if isinstance(body, float) else body

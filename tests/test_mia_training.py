@@ -14,10 +14,9 @@ from training_helpers import Noise, accelerator
 from dynvit.backbones.normalize import Normalize
 from dynvit.checkpoint import load
 from dynvit.data import open_split
-from dynvit.data.pixels import PixelBatches
+from dynvit.data.pixels import PixelBatches, to_pixels
 from dynvit.errors import InputError
 from dynvit.interface import Augment, Batch, Recipe, Stage
-from dynvit.measurements.accuracy.evaluate import to_pixels
 from dynvit.training.run import RunSettings, TrainRequest, train_to
 from dynvit.training.running import RunningStage
 from dynvit.training.trainer import TrainerSettings, TrainingSummary, train

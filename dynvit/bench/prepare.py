@@ -15,7 +15,8 @@ from dynvit.interface import DynamicModel, methods
 from dynvit.measurements.base import Measurement
 from dynvit.options import options_to_json
 from dynvit.session import OpenModel, Session, Wanted
-from dynvit.training.run import RunSettings, TrainRequest, train_to
+from dynvit.training.request import RunSettings, TrainRequest
+from dynvit.training.run import train_to
 from dynvit.units import GIGA
 
 _TRAINED_BY_DEFAULT = frozenset({"digits"})  # where no weights can be had

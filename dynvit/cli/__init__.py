@@ -25,9 +25,9 @@ def command_line(arguments: Sequence[str] = ()) -> typer.Typer:
         epilog="--debug, anywhere, shows the traceback of an error. DYNVIT_DATA is where data sets lie.",
     )
     called = next((argument for argument in arguments if not argument.startswith("-")), None)
-    for name, module in {"bench": bench, "train": train, "speed": speed, "attack": attack}.items():
+    for name, module in {"bench": bench, "train": train, "speed": speed, "attack": attack, "explain": explain}.items():
         app.command(name)(module.command(arguments if called == name else None))
-    for function in (check.check, explain.explain, show.show, show.validate, show.convert, compare.compare):
+    for function in (check.check, show.show, show.validate, show.convert, compare.compare):
         app.command()(function)
     app.add_typer(data.app, name="data")
     app.add_typer(ls.app, name="ls")

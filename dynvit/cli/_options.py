@@ -24,7 +24,8 @@ def made(function: Callable[[Values], None], flags: Iterable[Flag], own: Mapping
         function({name: value for name, value in values.items() if value is not None})
 
     parameters = [_parameter(name, annotation, default) for name, (annotation, default) in own.items()]
-    parameters += [_parameter(flag.name, _annotation(flag), None) for flag in flags if flag.name not in own]
+    declared = {flag.name: flag for flag in reversed(list(flags)) if flag.name not in own}
+    parameters += [_parameter(flag.name, _annotation(flag), None) for flag in reversed(declared.values())]
     # Arguments come before options that have a default, whatever their order.
     vars(command)["__signature__"] = inspect.Signature(parameters)
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

@@ -86,3 +86,11 @@ class PixelBatches:
             self._memory_left -= decoded.images.nbytes
             self._kept[b] = batch
         return batch
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """uint8 pixels to floats in [0, 1]; floats as they are.
+
+    Shape: any → the same.
+    """
+    return images.float().div_(255) if images.dtype == torch.uint8 else images

@@ -41,7 +41,7 @@ class Policies:
             kept = {"heads": self.heads.sum(0) / count, "tokens": self.tokens.sum(0) / count}
         return {"depth": 1 - self.ran.mean(0), **{name: 1 - share for name, share in kept.items()}}
 
-    def cheap_and_dear(self, each: int) -> tuple[list[int], list[int]]:
+    def cheap_and_expensive(self, each: int) -> tuple[list[int], list[int]]:
         """The images of the fewest and of the most MACs, in the split's order where they are alike; none twice."""
         order = np.argsort(self.macs, kind="stable")
         each = min(each, len(order) // 2) or 1

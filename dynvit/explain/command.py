@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +13,37 @@ from dynvit.explain.canvas import write_csv, write_png
 from dynvit.explain.dataset import explain_dataset
 from dynvit.explain.exit_pictures import draw_explanations
 from dynvit.explain.images import as_seen, explain_images, read_image
-from dynvit.explain.request import ExplainRequest, said
-from dynvit.explain.trained import Trained, parse_point
+from dynvit.explain.request import ExplainRequest
+from dynvit.explain.trained import Trained
 from dynvit.interface import Explanation
-from dynvit.processes import find_device
+from dynvit.knobs import parse_point, point_said
+from dynvit.request import SessionRequest
+from dynvit.settings import flags_of, validated
 
-__all__ = ["ExplainRequest", "run_explain"]
 
-
-def run_explain(request: ExplainRequest) -> Iterator[str]:
-    """Explain, line by line; pictures go to ``output``.
+def run_explain(given: Mapping[str, Any]) -> Iterator[str]:
+    """Explain, line by line; pictures go to ``output``. ``given`` are the options of ``dynvit explain``.
 
     Raises: ``InputError`` for whatever is wrong, before a picture is written.
     """
+    flags = {flag.name: flag for flag in flags_of(SessionRequest)}
+    asked = {flags[name].field: value for name, value in given.items() if name in flags}
+    session = validated(SessionRequest, asked, flags.values())
+    own = {name: value for name, value in given.items() if name not in flags}
+    request = ExplainRequest(knobs=own.pop("knob", ()), session=session, **own)
     request.check()
     images = [read_image(path) for path in request.images]
-    trained = Trained.read(request.method, request.checkpoint, find_device(request.device))
+    trained = Trained.read(request.method, request.checkpoint, request.session)
     if request.knobs:
-        parse_point(trained.knobs, request.knobs)
-    return explain_dataset(request, trained) if request.dataset else _explain_images(request, trained, images)
+        parse_point(trained.opened.knobs, request.knobs)
+    return explain_dataset(request, trained) if request.session.dataset else _explain_images(request, trained, images)
 
 
 def _explain_images(request: ExplainRequest, trained: Trained, images: Sequence[Image.Image]) -> Iterator[str]:
     point = request.point(trained)
     found = explain_images(trained, images, point)
-    yield said(point)
-    answers = [trained.class_name(explanation.answer) for explanation in found]
+    yield f"at {point_said(point)}"
+    answers = [trained.opened.class_name(explanation.answer) for explanation in found]
     for path, answer, explanation in zip(request.images, answers, found, strict=True):
         yield f"{path}: {answer}; {explanation.text}"
     if request.output is not None:

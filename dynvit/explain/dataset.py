@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from dynvit.data import ImageSource, open_split
+from dynvit.data import ImageSource
+from dynvit.data.pixels import to_pixels
 from dynvit.data.transforms import evaluation_transform
 from dynvit.errors import InputError
 from dynvit.explain.block_pictures import draw_kept, draw_skip_ratios
@@ -19,10 +20,10 @@ from dynvit.explain.canvas import write_csv, write_png
 from dynvit.explain.exit_pictures import draw_shares, draw_sheet
 from dynvit.explain.exits import Departures, departures, easy_and_hard
 from dynvit.explain.images import as_seen, explain_images
-from dynvit.explain.request import ExplainRequest, said
-from dynvit.explain.trained import Trained, parse_point, solve
+from dynvit.explain.request import ExplainRequest
+from dynvit.explain.trained import Trained, solve
 from dynvit.interface import OperatingPoint
-from dynvit.measurements.accuracy.evaluate import to_pixels
+from dynvit.knobs import parse_point, point_said
 from dynvit.search import draw
 from dynvit.units import GIGA
 
@@ -39,24 +40,11 @@ def explain_dataset(request: ExplainRequest, trained: Trained) -> Iterator[str]:
 
 class _Split:
     def __init__(self, request: ExplainRequest, trained: Trained) -> None:
-        assert request.dataset is not None
         assert request.output is not None
         self.request, self.trained, self.output = request, trained, request.output
-        self.source: ImageSource = open_split(
-            request.dataset,
-            request.split,
-            data_dir=request.data_dir,
-            seed=trained.config.training.seed,
-            calibration=request.calibration,
-            limit=request.limit,
-        )
-        answered, there = trained.config.backbone_info.num_classes, self.source.spec.num_classes
-        if there != answered:
-            raise InputError(
-                f"the checkpoint answers with {answered} classes, {request.dataset} has {there}: "
-                f"give the dataset that it was trained on, {trained.config.dataset}"
-            )
-        self.title = f"{request.dataset} {request.split} · {request.method} · {trained.config.backbone.name}"
+        self.source: ImageSource = trained.session.split(limit=request.session.limit)
+        opened, where = trained.opened, f"{trained.session.dataset.name} {request.session.split}"
+        self.title = f"{where} · {opened.name} · {opened.backbone.name}"
 
     @cached_property
     def count(self) -> str:
@@ -66,7 +54,7 @@ class _Split:
         exits, blocks = self._decides()
         if not exits and not blocks:
             raise InputError(
-                f"method {self.request.method!r} decides neither exits nor blocks: give it images, not --dataset"
+                f"method {self.trained.opened.name!r} decides neither exits nor blocks: give it images, not --dataset"
             )
         if exits:
             yield from self._exits()
@@ -76,20 +64,20 @@ class _Split:
     def _decides(self) -> tuple[bool, bool]:
         """Whether the model decides on exits and on blocks: one image tells, at any point."""
         trained, image = self.trained, self.source.read(0).image
-        point = draw(trained.knobs, seed=0, count=1)[0]
-        pixels = to_pixels(evaluation_transform(trained.config.preprocessing)(image)[None].to(trained.device))
+        point = draw(trained.opened.knobs, seed=0, count=1)[0]
+        pixels = to_pixels(evaluation_transform(trained.opened.preprocessing)(image)[None].to(trained.device))
         with torch.inference_mode():
-            exits = trained.model.predict(pixels, point).usage.exit is not None
+            exits = trained.opened.model.predict(pixels, point).usage.exit is not None
         return exits, bool(explain_images(trained, [image], point)[0].blocks)
 
     def _exits(self) -> Iterator[str]:
         request, trained = self.request, self.trained
-        ladder = trained.ladder(request.data_dir, request.calibration)
-        reach = ladder.range()
-        budgets = [float(b) for b in np.linspace(reach.low, reach.high, request.points) / GIGA]
-        *points, point = solve(ladder, [*budgets, request.chosen_budget(reach)])
+        solver = trained.solver()
+        feasible = solver.range()
+        budgets = [float(b) for b in np.linspace(feasible.low, feasible.high, request.points) / GIGA]
+        *points, point = solve(solver, [*budgets, request.chosen_budget(feasible)])
         if request.knobs:
-            point = parse_point(trained.knobs, request.knobs)
+            point = parse_point(trained.opened.knobs, request.knobs)
         found = departures(trained, self.source, [*points, point])
         yield _left(found, len(points), point)
         picture = draw_shares(budgets, found.shares()[:-1], f"{self.title} · {self.count}")
@@ -102,7 +90,7 @@ class _Split:
             found,
             len(points),
             lambda place: self.source.read(place).image,
-            trained.class_name,
+            trained.opened.class_name,
             f"{self.title} · {found.macs[-1].mean() / GIGA:.4g} GMACs an image{note}",
         )
         yield str(write_png(sheet, self.output / "easy_hard.png"))
@@ -111,24 +99,24 @@ class _Split:
         point = self.request.point(self.trained)
         found = policies(self.trained, self.source, point)
         spent = f"{found.macs.mean() / GIGA:.4g} GMACs an image"
-        yield f"{said(point)}: {spent}, top-1 {100 * np.mean(found.answers == found.labels):.2f} %"
+        yield f"at {point_said(point)}: {spent}, top-1 {100 * np.mean(found.answers == found.labels):.2f} %"
         picture = draw_skip_ratios(found.skip_ratios(), f"{self.title}\n{self.count}, {spent}")
         yield str(write_png(picture, self.output / "skip_ratios.png"))
         yield str(write_csv(_ratio_rows(found), self.output / "skip_ratios.csv"))
-        cheap, dear = found.cheap_and_dear(self.request.per_class)
-        yield str(self._sheet(found, [*cheap, *dear], point, spent))
+        cheap, expensive = found.cheap_and_expensive(self.request.per_class)
+        yield str(self._sheet(found, [*cheap, *expensive], point, spent))
 
     def _sheet(self, found: Policies, chosen: Sequence[int], point: OperatingPoint, spent: str) -> Path:
         trained = self.trained
         images = [self.source.read(int(found.places[place])).image for place in chosen]
         explained = explain_images(trained, images, point)
         names = [
-            f"{trained.class_name(int(found.labels[place]))}, answer {trained.class_name(one.answer)}, "
+            f"{trained.opened.class_name(int(found.labels[place]))}, answer {trained.opened.class_name(one.answer)}, "
             f"{one.macs / GIGA:.4g} GMACs"
             for place, one in zip(chosen, explained, strict=True)
         ]
         alike = found.macs.min() == found.macs.max()
-        which = "images of one cost" if alike else "the cheapest images, then the dearest"
+        which = "images of one cost" if alike else "the least expensive images, then the most expensive"
         seen = [as_seen(trained, image) for image in images]
         sheet = draw_kept(seen, explained, names, f"{self.title}\n{spent}; {which}")
         return write_png(sheet, self.output / "kept_tokens.png")
@@ -160,4 +148,4 @@ def _share_rows(budgets: Sequence[float], points: Sequence[OperatingPoint], foun
 def _left(found: Departures, at: int, point: OperatingPoint) -> str:
     shares = ", ".join(f"{100 * share:.1f} % at exit {k}" for k, share in enumerate(found.shares()[at], 1))
     macs, right = found.macs[at].mean() / GIGA, 100 * found.right()[at].mean()
-    return f"{said(point)}: {shares}; {macs:.4g} GMACs an image, top-1 {right:.2f} %"
+    return f"at {point_said(point)}: {shares}; {macs:.4g} GMACs an image, top-1 {right:.2f} %"

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from dynvit import cost
 from dynvit.data import ImageSource
+from dynvit.data.pixels import to_pixels
 from dynvit.errors import InputError
 from dynvit.explain.trained import Trained
 from dynvit.interface import OperatingPoint
-from dynvit.measurements.accuracy.evaluate import to_pixels
 from dynvit.progress import Progress
 
 
@@ -67,11 +67,9 @@ def departures(trained: Trained, source: ImageSource, points: Sequence[Operating
     with torch.inference_mode(), Progress("exits", batches.images) as progress:
         for batch in batches:
             found = []
-            for prediction in trained.model.sweep(to_pixels(batch.images.to(trained.device)), points):
+            for prediction in trained.opened.model.sweep(to_pixels(batch.images.to(trained.device)), points):
                 if prediction.usage.exit is None:
-                    raise InputError(
-                        f"method {trained.config.method.name!r} has no exits: give it images, not --dataset"
-                    )
+                    raise InputError(f"method {trained.opened.name!r} has no exits: give it images, not --dataset")
                 sure, answers = prediction.logits.softmax(-1).max(-1)
                 numbers = (prediction.usage.exit, answers, sure, cost.macs(prediction.usage))
                 found.append(torch.stack([number.double().cpu() for number in numbers]))

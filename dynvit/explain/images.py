@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from dynvit.data.pixels import to_pixels
 from dynvit.data.transforms import evaluation_transform
 from dynvit.errors import InputError
 from dynvit.explain.trained import Trained
 from dynvit.interface import Explanation, OperatingPoint
-from dynvit.measurements.accuracy.evaluate import to_pixels
 
 BATCH = 64
 
@@ -37,7 +37,7 @@ def read_image(path: Path) -> Image.Image:
 
 def explain_images(trained: Trained, images: Sequence[Image.Image], point: OperatingPoint) -> list[Explanation]:
     """What the model decided about each image, cut and scaled as its checkpoint says."""
-    transform, found = evaluation_transform(trained.config.preprocessing), list[Explanation]()
+    transform, found = evaluation_transform(trained.opened.preprocessing), list[Explanation]()
     for start in range(0, len(images), BATCH):
         stacked = torch.stack([transform(image) for image in images[start : start + BATCH]])
         found.extend(explain_pixels(trained, stacked, point))
@@ -46,12 +46,12 @@ def explain_images(trained: Trained, images: Sequence[Image.Image], point: Opera
 
 def explain_pixels(trained: Trained, images: Tensor, point: OperatingPoint) -> Sequence[Explanation]:
     """The same for images as the model takes them. Shape: images (B, 3, H, W), uint8."""
-    assert trained.method.explains
+    assert trained.opened.method.explains
     with torch.inference_mode():
-        return trained.method.explain(trained.model, to_pixels(images.to(trained.device)), point)
+        return trained.opened.method.explain(trained.opened.model, to_pixels(images.to(trained.device)), point)
 
 
 def as_seen(trained: Trained, image: Image.Image) -> NDArray[np.uint8]:
     """The part of an image that the model sees, at its size. Shape: (H, W, 3)."""
-    seen: NDArray[np.uint8] = evaluation_transform(trained.config.preprocessing)(image).permute(1, 2, 0).numpy()
+    seen: NDArray[np.uint8] = evaluation_transform(trained.opened.preprocessing)(image).permute(1, 2, 0).numpy()
     return seen

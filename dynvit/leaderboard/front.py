@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
-# moocore is imported where it computes: who reads a finished board does not wait for it.
+# numpy and moocore are imported where they compute: who reads a finished board does not wait for it.
 
 
 def non_dominated(points: ArrayLike, minimise: Sequence[bool]) -> NDArray[np.bool_]:
@@ -53,6 +55,8 @@ def hypervolume(points: ArrayLike, reference: Sequence[float], minimise: Sequenc
 
 def _as_costs(points: ArrayLike, minimise: Sequence[bool]) -> NDArray[np.float64]:
     """The points with every objective to be minimised."""
+    import numpy as np
+
     array = np.asarray(points, dtype=np.float64)
     if array.size == 0:
         array = array.reshape(0, len(minimise))

@@ -7,13 +7,16 @@ difference is known far better than either.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from dynvit.errors import InputError
 from dynvit.leaderboard.interval import Interval
-from dynvit.leaderboard.per_sample import Bools
 from dynvit.leaderboard.record import Count, Frozen
+
+if TYPE_CHECKING:
+    from dynvit.leaderboard.per_sample import Bools
 
 # The 97.5 % quantile of the standard normal distribution.
 Z95 = 1.959963984540054

@@ -12,18 +12,22 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from dynvit.leaderboard.lines import LineStore
 from dynvit.leaderboard.record import Frozen
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Bools = NDArray[np.bool_]
+
+# numpy is imported where it counts bits: who shows a finished board does not wait for it.
 PER_SAMPLE = "per_sample.jsonl"
 VERSION_1 = "answers.jsonl"
-Bools = NDArray[np.bool_]
 
 
 class PerSampleResults(Frozen):
@@ -75,14 +79,19 @@ def pack(right: Bools) -> str:
 
     Shape: (n,), in the order of sorted ids.
 
+    >>> import numpy as np
     >>> pack(np.array([True, False, True]))
     'oA=='
     """
+    import numpy as np
+
     return base64.b64encode(np.packbits(right).tobytes()).decode()
 
 
 def unpack(right: str, n: int) -> Bools:
     """What ``pack`` was given. Shape: (n,). Raises: ``ValueError`` where there are not as many bits."""
+    import numpy as np
+
     try:
         packed = base64.b64decode(right, validate=True)
     except binascii.Error as error:

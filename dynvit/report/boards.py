@@ -64,9 +64,8 @@ def read_board(path: str | os.PathLike[str]) -> Board:
     except ValueError as error:
         raise InputError(f"{path} is not a leaderboard: it is not JSON ({error})") from error
     try:
-        if isinstance(body, dict) and body.get("schema_version") == 1:
-            content = json.dumps(from_version_1(body)).encode()
-        board = Board.model_validate_json(content)
+        old = isinstance(body, dict) and body.get("schema_version") == 1
+        board = Board.model_validate_json(json.dumps(from_version_1(body)) if old else content)
         for kind in measurements.load_all().values():
             kind.of(board)  # a summary that is none is found here
     except ValidationError as error:
@@ -77,7 +76,7 @@ def read_board(path: str | os.PathLike[str]) -> Board:
         raise InputError(
             f"{path} is not a leaderboard of version 1: {error!r} is missing or of another type"
         ) from error
-    return with_overviews(board)
+    return with_overviews(board) if old else board
 
 
 def from_version_1(body: dict[str, Any]) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from dynvit.checkpoint import CheckpointConfig, is_checkpoint, read_config
 from dynvit.errors import InputError
 from dynvit.request import SessionRequest
 
-_FLAGS = {
-    "dataset": "data set",
+_SAID = {
     "backbone": "backbone",
     "image_size": "image size",
     "data_seed": "data seed",
     "calibration": "number of calibration images",
 }
+_OF_DATA = ("data_seed", "calibration")
 
 
 @dataclass(frozen=True)
@@ -41,44 +41,47 @@ def adopt(request: SessionRequest) -> SessionRequest:
     """The request, completed by what its checkpoints say.
 
     Weights that were trained here on the same data set bind the data seed as a checkpoint does: they have seen its
-    training images. Raises: ``InputError`` where two checkpoints disagree, or one disagrees with what is asked for; both
-    are named.
+    training images.
+
+    Raises: ``InputError`` where two checkpoints disagree, or one with what is asked for; both are named.
     """
     facts = [Facts(path, read_config(path)) for path in request.checkpoints if Path(path).is_dir()]
     if request.weights is not None and is_checkpoint(request.weights):
         facts.append(Facts(request.weights, read_config(request.weights), binding=False))
-    found: dict[str, Any] = {}
     dataset = _agreed("dataset", request, [each for each in facts if each.binding] or facts)
-    for name in _FLAGS:
-        those = [each for each in facts if each.binding or each.config.dataset == dataset]
-        found[name] = _agreed(name, request, those)
+    found = {"dataset": dataset}
+    for name in _SAID:
+        # Splits are a matter of the data set that was trained on; another one may be measured on.
+        same = [each for each in facts if each.config.dataset == _folder_name(dataset)]
+        found[name] = _agreed(name, request, same if name in _OF_DATA else [e for e in facts if e.binding or e in same])
     return request.completed(**found)
 
 
 def _agreed(name: str, request: SessionRequest, facts: Sequence[Facts]) -> Any:
     """What is asked for, else what all checkpoints say; None where nobody says anything."""
-    asked = getattr(request, name)
+    asked, said = getattr(request, name), _SAID.get(name, "data set")
     known = [(each, each.value(name)) for each in facts if each.value(name) is not None]
-    for each, value in known:
-        # Weights may be used for another backbone size or data set: that is what fine-tuning is.
-        strict = each.binding or name in ("data_seed", "calibration")
-        if asked is not None and strict and value != _name_of(name, asked):
-            raise InputError(
-                f"checkpoint {each.path} was made with {_FLAGS[name]} {value}, and --{name.replace('_', '-')} is "
-                f"{asked}: leave that out, or give a checkpoint that was made with it"
-            )
-    if asked is not None or not known:
+    if asked is not None:
+        for each, value in known:
+            # Weights may start another size, a model be measured on another data set; splits may never differ.
+            if value != asked and name != "dataset" and (each.binding or name in _OF_DATA):
+                raise InputError(
+                    f"checkpoint {each.path} was made with {said} {value}, and --{name.replace('_', '-')} is {asked}: "
+                    "leave that out, or give a checkpoint that was made with it"
+                )
         return asked
+    if not known:
+        return None
     first, value = known[0]
     for each, other in known[1:]:
-        if other != value and (each.binding or name in ("data_seed", "calibration")):
+        if other != value and (each.binding or name in _OF_DATA):
             raise InputError(
-                f"checkpoints disagree: {first.path} was made with {_FLAGS[name]} {value}, {each.path} with {other}; "
-                "open together only what was made alike"
+                f"checkpoints disagree: {first.path} was made with {said} {value}, {each.path} with {other}; open "
+                "together only what was made alike"
             )
     return value
 
 
-def _name_of(name: str, asked: Any) -> Any:
+def _folder_name(dataset: str | None) -> str | None:
     """A folder that is a data set is known by its name."""
-    return Path(asked).name if name == "dataset" and Path(asked).is_dir() else asked
+    return Path(dataset).name if dataset is not None and Path(dataset).is_dir() else dataset

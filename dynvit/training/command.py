@@ -2,44 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from rich.console import Console
 
-from dynvit.backbones.build import build
-from dynvit.backbones.dense import dense_macs
-from dynvit.checkpoint import is_checkpoint, read_config
-from dynvit.data import datasets
+from dynvit.checkpoint import is_checkpoint
 from dynvit.errors import InputError
 from dynvit.interface import methods
 from dynvit.options import options_to_json, parse_options
 from dynvit.processes import fit_threads
-from dynvit.training.run import RunSettings, TrainRequest, backbone_for, check_folder, train_to
+from dynvit.request import SessionRequest
+from dynvit.session import checkpoint_facts, open_session
+from dynvit.settings import flags_of, validated
+from dynvit.training.request import RunSettings, TrainRequest
+from dynvit.training.run import check_folder, train_to
 
 
-def run_train(
-    output: str, request: Mapping[str, Any], settings: Mapping[str, Any], options: Iterable[str], *, resume: bool
-) -> Path:
-    """Train into ``output`` and say what came out. Returns the checkpoint's folder.
+def run_train(given: Mapping[str, Any], command: str) -> Path:
+    """Train into the folder ``output`` and say what came out. Returns the checkpoint's folder.
 
+    ``given`` are the options of ``dynvit train``. What the weights' own training says of the data is adopted.
     Raises: ``InputError`` for wrong input, and for a folder with an unfinished training where ``resume`` is off.
     """
-    kind = methods.get(str(request["method"]))
-    try:
-        asked = TrainRequest(**request, options=options_to_json(parse_options(kind.Options, options)))
-    except ValidationError as error:
-        first = error.errors()[0]
-        flag = "--" + ".".join(map(str, first["loc"])).replace("_", "-")
-        raise InputError(f"{flag} {first['input']!r}: {first['msg']}") from error
-    folder = Path(output)
-    if check_folder(folder, asked) and not is_checkpoint(folder) and not resume:
+    values = dict(given)
+    folder, resume = Path(values.pop("output")), bool(values.pop("resume", False))
+    values.pop("plugin", None)
+    method, asked = values.pop("method"), values.pop("option", None) or ()
+    options = options_to_json(parse_options(methods.get(method).Options, asked))
+    shared = {name: values.pop(name) for name in SessionRequest.model_fields if name in values}
+    session = open_session(validated(SessionRequest, shared, flags_of(SessionRequest)))
+    how = {name: values.pop(name) for name in RunSettings.model_fields if name in values}
+    how |= {"data_dir": session.request.data_dir, "on_bad_sample": session.request.on_bad_sample, "command": command}
+    settings = validated(RunSettings, how, flags_of(RunSettings))
+    opened = session.request
+    what = values | {
+        "method": method,
+        "options": options,
+        "backbone": opened.backbone,
+        "dataset": opened.dataset,
+        "weights": opened.weights,
+        "image_size": opened.image_size,
+        "seed": opened.seed,
+        "data_seed": session.data_seed,
+        "calibration": opened.calibration,
+    }
+    request = validated(TrainRequest, what, flags_of(TrainRequest))
+    if check_folder(folder, request) and not is_checkpoint(folder) and not resume:
         raise InputError(f"{folder} holds this training, unfinished: give --resume to continue it")
-    plain = backbone_for(asked.backbone, datasets.get(asked.dataset), None, asked.image_size)
-    fit_threads(dense_macs(build(plain)))
-    path = train_to(folder, asked, RunSettings(**settings))
+    fit_threads(session.dense_macs)
+    path = train_to(folder, request, settings)
     _report(path)
     return path
 
@@ -49,7 +62,8 @@ def _report(path: Path) -> None:
 
     if not PartialState().is_main_process:
         return
-    config = read_config(path)
+    config = checkpoint_facts(path)
+    assert config.training is not None
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in config.training.metrics.items())
     console = Console()
     console.print(f"[bold]{config.method.name}[/] on {config.dataset}, {config.training.epochs} epochs: {numbers}")

@@ -6,17 +6,16 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from accelerate import Accelerator
-from pydantic import BaseModel, ConfigDict
 
-from dynvit.backbones.build import BackboneSpec, build, describe
+from dynvit.backbones.build import build, describe
 from dynvit.backbones.weights import find_weights, sha256_of
 from dynvit.checkpoint import CONFIG, WEIGHTS, CheckpointConfig, TrainingConfig, is_checkpoint, method_config, save
-from dynvit.data import DatasetSpec, ImageSource, OnBadSample, datasets, open_split
+from dynvit.data import DatasetSpec, ImageSource, open_split
+from dynvit.data.opening import drawn
 from dynvit.data.pixels import PixelBatches
 from dynvit.data.training import TrainingBatches
 from dynvit.data.transforms import Preprocessing, preprocessing_for, seeded
@@ -25,58 +24,13 @@ from dynvit.files import atomic
 from dynvit.interface import DynamicModel, Method, Recipe, methods
 from dynvit.options import options_from_json, options_to_json
 from dynvit.processes import several_on_cpu
+from dynvit.session.dataset import backbone_for, find_dataset
+from dynvit.training.request import RunSettings, TrainRequest
 from dynvit.training.trainer import TrainerSettings, TrainingSummary, Validate, train
 
-Precision = Literal["no", "fp16", "bf16"]
 REQUEST, STATE, LOG = "request.json", "state/state.pt", "log.jsonl"
 _OURS = (CONFIG, WEIGHTS, STATE, LOG)
 HELD_OUT = 1000  # images looked at after each epoch: enough to see a fault, cheap beside an epoch
-
-
-class TrainRequest(BaseModel):
-    """What is trained: two folders made for equal requests hold the same model.
-
-    ``recipe`` is one of the method's by name (None: the one named as the dataset, else its first); ``epochs``,
-    ``batch_size`` and ``lr`` replace the recipe's. ``target`` is a fraction of the backbone's MACs. ``limit_train``
-    keeps the first N of a seeded order. ``data_seed`` decides which ``calibration`` images are held out (None: a
-    tenth, at most 5,000). ``mixed_precision`` None is what ``accelerate launch`` says, else no.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    method: str
-    backbone: str
-    dataset: str
-    options: dict[str, Any] = {}
-    weights: str | None = None
-    image_size: int | None = None
-    recipe: str | None = None
-    epochs: int | None = None
-    batch_size: int | None = None
-    lr: float | None = None
-    target: float | None = None
-    limit_train: int | None = None
-    seed: int = 0
-    data_seed: int = 0
-    calibration: int | None = None
-    mixed_precision: Precision | None = None
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """How it is trained, which the result does not depend on (but for the last bits of sums).
-
-    Units: ``state_every`` seconds at least between two states on disk.
-    """
-
-    data_dir: str | None = None
-    workers: int = 0
-    accumulate: int = 1
-    on_bad_sample: OnBadSample = "raise"
-    track: str | None = None
-    command: str = ""
-    state_every: float = 10.0
-    quiet: bool = False
 
 
 def train_to(folder: str | os.PathLike[str], request: TrainRequest, settings: RunSettings | None = None) -> Path:
@@ -92,11 +46,12 @@ def train_to(folder: str | os.PathLike[str], request: TrainRequest, settings: Ru
     if is_checkpoint(path):
         return path
     accelerator = _accelerator(path, request, settings)
-    spec = datasets.get(request.dataset)
+    spec = find_dataset(request.dataset, settings.data_dir)
     method = methods.get(request.method)()
     recipe_name, recipe = _recipe(method, request)
     backbone_spec = backbone_for(request.backbone, spec, request.weights, request.image_size, True, request.seed)
-    source = _open(request, settings, "train", request.limit_train)
+    source = _open(request, spec, settings, "train", request.limit_train)
+    held_out = _open(request, spec, settings, "calibration", None)
     with seeded(request.seed):
         backbone = build(backbone_spec)
         info = describe(backbone_spec, backbone)
@@ -136,7 +91,7 @@ def train_to(folder: str | os.PathLike[str], request: TrainRequest, settings: Ru
             quiet=settings.quiet,
         ),
         accelerator,
-        _validation(request, settings, preprocessing, accelerator),
+        _validation(drawn(held_out, HELD_OUT, request.data_seed), settings, preprocessing, accelerator),
     )
     if accelerator.is_main_process:
         config = CheckpointConfig(
@@ -147,6 +102,8 @@ def train_to(folder: str | os.PathLike[str], request: TrainRequest, settings: Ru
             dataset=spec.name,
             class_names=spec.class_names,
             target=request.target,
+            data_seed=request.data_seed,
+            calibration=len(held_out),
             training=_training_config(request, settings, recipe_name, recipe, source, summary, accelerator),
             weights_sha256="0" * 64,
         )
@@ -179,27 +136,6 @@ def check_folder(folder: Path, request: TrainRequest) -> bool:
                 "for: give a new folder with --output, or the same settings"
             )
     return True
-
-
-def backbone_for(
-    name: str,
-    dataset: DatasetSpec,
-    weights: str | None = None,
-    image_size: int | None = None,
-    new_head: bool = False,
-    seed: int = 0,
-) -> BackboneSpec:
-    """The backbone as a dataset wants it: its classes, and its mean and std where it has its own."""
-    return BackboneSpec(
-        name=name,
-        image_size=image_size,
-        num_classes=dataset.num_classes,
-        weights=weights,
-        mean=dataset.mean,
-        std=dataset.std,
-        new_head=new_head,
-        seed=seed,
-    )
 
 
 def _identity(request: TrainRequest) -> dict[str, Any]:
@@ -247,9 +183,6 @@ def _recipe(method: Method[Any], request: TrainRequest) -> tuple[str, Recipe]:
         raise unknown(f"recipe of {request.method}", name, recipes)
     asked = {"epochs": request.epochs, "batch_size": request.batch_size, "lr": request.lr}
     given = {field: value for field, value in asked.items() if value is not None}
-    for field, value in given.items():
-        if value <= 0:
-            raise InputError(f"{field} {value} is out of range: give a number above 0")
     return name, dataclasses.replace(recipes[name], **given)  # type: ignore[arg-type]
 
 
@@ -261,9 +194,11 @@ def _share(batch_size: int, processes: int) -> int:
     return batch_size // processes
 
 
-def _open(request: TrainRequest, settings: RunSettings, split: str, limit: int | None) -> ImageSource:
+def _open(
+    request: TrainRequest, spec: DatasetSpec, settings: RunSettings, split: str, limit: int | None
+) -> ImageSource:
     return open_split(
-        request.dataset,
+        spec,
         split,
         data_dir=settings.data_dir,
         seed=request.data_seed,
@@ -274,10 +209,9 @@ def _open(request: TrainRequest, settings: RunSettings, split: str, limit: int |
 
 
 def _validation(
-    request: TrainRequest, settings: RunSettings, preprocessing: Preprocessing, accelerator: Accelerator
+    source: ImageSource, settings: RunSettings, preprocessing: Preprocessing, accelerator: Accelerator
 ) -> Validate:
     """Top-1 at the neutral point on images held out of train; None of a model without such a point."""
-    source = _open(request, settings, "calibration", HELD_OUT)
     batches = PixelBatches(source, preprocessing, workers=settings.workers)
 
     def validate(model: DynamicModel) -> float | None:

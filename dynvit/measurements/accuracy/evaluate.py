@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dynvit import cost
-from dynvit.data.pixels import PixelBatch
+from dynvit.data.pixels import PixelBatch, to_pixels
 from dynvit.interface import DynamicModel, OperatingPoint, Rule
 
 
@@ -81,14 +81,6 @@ def evaluate(
         )
         for index in range(len(points))
     ]
-
-
-def to_pixels(images: Tensor) -> Tensor:
-    """uint8 pixels to floats in [0, 1]; floats as they are.
-
-    Shape: any → the same.
-    """
-    return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
 def _rank(logits: Tensor, labels: Tensor) -> Tensor:

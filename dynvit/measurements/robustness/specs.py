@@ -1,4 +1,4 @@
-"""Which attacks a bench runs: from names, radii and options to specifications; and extra ones that show masked gradients."""
+"""Which attacks are run: from names, radii and options to specifications; and those that show masked gradients."""
 
 from __future__ import annotations
 

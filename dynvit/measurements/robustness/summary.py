@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from dynvit.leaderboard.board import Entry, Leaderboard, Objective
 from dynvit.leaderboard.front import hypervolume, non_dominated
 from dynvit.leaderboard.interval import wilson
-from dynvit.leaderboard.per_sample import Bools, unpack
+from dynvit.leaderboard.per_sample import unpack
 from dynvit.leaderboard.record import Amount, Frozen, Name, Percent, Record, is_static
 from dynvit.measurements.robustness.masking import masking_signs
 from dynvit.measurements.robustness.result import RobustnessResult, comparable, on_most_images, said, unbounded
+
+if TYPE_CHECKING:
+    from dynvit.leaderboard.per_sample import Bools
 
 
 class RobustEntry(Frozen):

@@ -15,9 +15,8 @@ from torch import Tensor
 from dynvit import cost
 from dynvit.attacks import Answer, Attack, AttackSpec, frozen_parameters
 from dynvit.attacks.criterion import margin
-from dynvit.data.pixels import PixelBatch
+from dynvit.data.pixels import PixelBatch, to_pixels
 from dynvit.interface import DynamicModel, OperatingPoint, Rule
-from dynvit.measurements.accuracy.evaluate import to_pixels
 from dynvit.measurements.robustness.variants import answer_of, criterion_of
 
 

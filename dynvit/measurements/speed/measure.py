@@ -23,7 +23,7 @@ from dynvit.measurements.speed.settings import SpeedSettings
 from dynvit.measurements.speed.speed_test import SpeedTest
 from dynvit.measurements.speed.timed_model import TimedModel, check_compile, timed_dense, timed_predict
 from dynvit.measurements.speed.timer import timer_for
-from dynvit.measurements.speed.timing import Timing, expected_images, largest_round
+from dynvit.measurements.speed.timing import Timing, expected_images, round_images
 from dynvit.processes import launched
 from dynvit.progress import Progress
 from dynvit.session import OpenModel
@@ -113,7 +113,7 @@ class SpeedMeter:
         if self._dense is None:
             self._dense = timed_dense(self.run.session.untrained(), self.settings.dtype, self.device)
         if opened.preprocessing not in self._pixels:
-            count = largest_round(self.settings.batches)
+            count = max(round_images(size) for size in self.settings.batches)
             self._pixels[opened.preprocessing] = drawn_pixels(self.run.source, opened.preprocessing, count, self.seed)
         test = SpeedTest(
             dense=self._dense,
@@ -132,7 +132,7 @@ class SpeedMeter:
         """What is written of a timing."""
         milliseconds = 1e3 * np.asarray(timing.latencies)
         p50, p95, p99 = (float(value) for value in np.percentile(milliseconds, [50, 95, 99]))
-        found = [turn.speedup for turn in timing.comparison.valid]
+        found = [round.speedup for round in timing.comparison.valid]
         return SpeedResult(
             device=device_model(self.device),
             dtype=self.settings.dtype,

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from dynvit import cost
+from dynvit.data.pixels import to_pixels
 from dynvit.errors import InputError
 from dynvit.interface import Prediction, Rule
-from dynvit.measurements.accuracy.evaluate import to_pixels
 from dynvit.measurements.speed.energy import Meter, energy_of
 from dynvit.measurements.speed.interleaved import interleave
 from dynvit.measurements.speed.memory import DoesNotFitError, is_out_of_memory, own_bytes, peak_bytes, release

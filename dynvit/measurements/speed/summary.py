@@ -1,4 +1,4 @@
-"""From timings to what the board says of them: curves over the batch size, the break-even batch, the one to be shown."""
+"""From timings to what a board says of them: curves over the batch size, and the break-even batch size."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def speed_table(board: Leaderboard, summaries: Mapping[str, SpeedSummary]) -> Ta
     if chosen is None:
         return None
     where, batch = chosen
-    table = _table(f"speed at batch {batch} · {where}", MEANING, ("method", "point"), ("even",))
+    table = _table(f"speed at batch {batch} · {where}", MEANING, ("method", "point"), ("break-\neven",))
     names = point_names(board)
     timed = [
         (entry, timing)

@@ -1,0 +1,156 @@
+"""One way in: what a checkpoint says of its data and sizes is adopted, and what contradicts it is refused by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench_helpers import records
+from session_helpers import keys_of, train
+
+from dynvit.checkpoint import read_config
+from dynvit.cli import main
+from dynvit.errors import InputError
+from dynvit.request import SessionRequest
+from dynvit.session import Wanted, open_session
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """DynamicViT trained by seed 3, and a dense backbone at twice the native size."""
+    folder = tmp_path_factory.mktemp("seeds")
+    return {
+        "seed3": train(folder / "seed3", "dynamicvit", "--seed", "3"),
+        "data1": train(folder / "data1", "dynamicvit", "--data-seed", "1"),
+        "large": train(folder / "large", "dense", "--image-size", "16"),
+    }
+
+
+def as_version_1(folder: Path, copy: Path) -> Path:
+    """The checkpoint as the first version wrote it: it knew one seed, which drew the splits too."""
+    copy.mkdir()
+    body = json.loads((folder / "config.json").read_text())
+    for name in ("data_seed", "calibration", "point"):
+        body.pop(name)
+    (copy / "config.json").write_text(json.dumps(body | {"format_version": 1}))
+    (copy / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    return copy
+
+
+def request(folder: Path, **more: Any) -> SessionRequest:
+    return SessionRequest(method_checkpoint={"dynamicvit": (str(folder),)}, **more)
+
+
+def test_the_seed_of_a_training_draws_no_splits(seeds: dict[str, Path]) -> None:
+    config = read_config(seeds["seed3"])
+    assert config.training is not None
+    assert (config.training.seed, config.data_seed) == (3, 0)
+    session = open_session(request(seeds["seed3"]))
+    learned = keys_of(open_session(SessionRequest(dataset="digits")).split("train"))
+    assert not learned & keys_of(session.split("validation"))
+    assert not learned & keys_of(session.split("calibration"))
+
+
+def test_splits_are_drawn_as_in_the_training_of_the_checkpoint(seeds: dict[str, Path]) -> None:
+    session = open_session(request(seeds["data1"]))
+    assert session.data_seed == 1
+    learned = keys_of(open_session(SessionRequest(dataset="digits", data_seed=1)).split("train"))
+    for split in ("validation", "calibration"):
+        assert not learned & keys_of(session.split(split))
+
+
+def test_a_checkpoint_of_the_first_version_is_not_measured_on_what_it_has_learned(
+    seeds: dict[str, Path], tmp_path: Path
+) -> None:
+    """It drew its splits by the seed of its training; a bench that drew them by seed 0 would have leaked."""
+    old = as_version_1(seeds["seed3"], tmp_path / "old")
+    session = open_session(request(old))
+    learned = keys_of(open_session(SessionRequest(dataset="digits", data_seed=3)).split("train"))
+    assert session.data_seed == 3
+    assert not learned & keys_of(session.split("validation"))
+    assert learned & keys_of(open_session(SessionRequest(dataset="digits")).split("validation"))
+
+
+def test_a_bench_reports_the_split_that_the_checkpoint_has_not_seen(seeds: dict[str, Path], tmp_path: Path) -> None:
+    given = ["--method-checkpoint", f"dynamicvit={seeds['data1']}", "--points", "2", "-o", str(tmp_path / "out")]
+    assert main(["bench", "--methods", "dynamicvit", *given]) == 0
+    own = open_session(SessionRequest(dataset="digits", data_seed=1)).split("validation").manifest.sha256
+    assert {record.dataset.manifest_sha256 for record in records(tmp_path / "out")} == {own}
+    assert {record.seeds.data for record in records(tmp_path / "out")} == {1}
+
+
+def test_checkpoints_of_two_data_seeds_are_refused_together(
+    seeds: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = [f"--method-checkpoint=dynamicvit={seeds[name]}" for name in ("seed3", "data1")]
+    assert main(["bench", "--methods", "dynamicvit", *both, "-o", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert str(seeds["seed3"]) in said
+    assert str(seeds["data1"]) in said
+    assert "data seed 0" in said
+    assert "with 1" in said
+    assert len(said.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["bench", "attack", "speed", "explain"])
+def test_every_command_refuses_another_data_seed(
+    seeds: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    out = ["-o", str(tmp_path / "out")]
+    given = {
+        "bench": ["--methods", "dynamicvit", f"--method-checkpoint=dynamicvit={seeds['data1']}", *out],
+        "attack": ["fgsm", "--checkpoint", str(seeds["data1"]), "--knob", "keep_ratio=0.7", *out],
+        "speed": ["--checkpoint", str(seeds["data1"]), "--knob", "keep_ratio=0.7"],
+        "explain": ["--method", "dynamicvit", "--checkpoint", str(seeds["data1"]), "--dataset", "digits", *out],
+    }[command]
+    assert main([command, *given, "--data-seed", "2"]) == 2
+    said = capsys.readouterr().err
+    assert "data seed 1" in said
+    assert "--data-seed is 2" in said
+
+
+def test_a_training_goes_on_with_the_splits_of_its_weights(seeds: dict[str, Path], tmp_path: Path) -> None:
+    start = train(tmp_path / "dense", "dense", "--data-seed", "5")
+    made = train(tmp_path / "topk", "dynamicvit", "--weights", str(start))
+    assert read_config(made).data_seed == 5
+    with pytest.raises(InputError, match="data seed 5"):
+        open_session(SessionRequest(dataset="digits", weights=str(start), data_seed=0))
+
+
+def test_savings_are_held_against_the_backbone_at_the_size_of_the_checkpoint(
+    seeds: dict[str, Path], tmp_path: Path
+) -> None:
+    """Held against the default size, this one had "saved" −369.8 %."""
+    given = ["--method-checkpoint", f"dense={seeds['large']}", "-o", str(tmp_path / "out")]
+    assert main(["bench", "--methods", "dense", *given]) == 0
+    [record] = records(tmp_path / "out")
+    assert record.backbone.image_size == (16, 16)
+    assert record.compute.saving_pct == pytest.approx(0)
+    session = open_session(SessionRequest(method_checkpoint={"dense": (str(seeds["large"]),)}))
+    assert session.dense_gmacs == record.compute.dense_gmacs
+
+
+def test_weights_trained_here_bring_their_size(seeds: dict[str, Path]) -> None:
+    session = open_session(SessionRequest(dataset="digits", weights=str(seeds["large"])))
+    assert session.open(Wanted.of("topk")).preprocessing.image_size == 16
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"image_size": 8}, "image size 16, and --image-size is 8"),
+        ({"backbone": "vit_cifar"}, "backbone vit_digits, and --backbone is vit_cifar"),
+        ({"calibration": 9}, "calibration images 143, and --calibration is 9"),
+        ({"dataset": "cifar10"}, "no place to read cifar10"),
+    ],
+)
+def test_what_contradicts_a_checkpoint_is_refused_with_both_named(
+    seeds: dict[str, Path], asked: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DYNVIT_DATA", raising=False)
+    large = SessionRequest(method_checkpoint={"dense": (str(seeds["large"]),)}, **asked)
+    with pytest.raises(InputError, match=said):
+        open_session(large).split()
