@@ -159,7 +159,7 @@ def test_an_undecodable_image_is_named_by_shard_and_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize("label", [-1, 10])
 def test_a_label_out_of_range_is_named_with_the_range(tmp_path: Path, label: int) -> None:
     write_shard(tmp_path / "demo-validation-00.tar", [("odd", label, picture(0))])
-    with pytest.raises(InputError, match=rf"demo-validation-00\.tar, key 'odd' has label {label}: allowed are 0 to 9"):
+    with pytest.raises(InputError, match=rf"demo-validation-00\.tar, key 'odd': the label must be 0 to 9, got {label}"):
         open_split("cifar10", "validation", data_dir=tmp_path)
 
 

@@ -1,6 +1,6 @@
-"""Images in shards, found, counted and handed out exactly once.
+"""Images in shards: found, counted, and yielded exactly once.
 
-``open_split`` is the way in; what it returns says how many samples there should be (``expected``) and which
+``open_split`` is the entry point; its result says how many samples there should be (``expected``) and which
 (``manifest.sha256``). Nothing here imports torch until a loader is made.
 """
 

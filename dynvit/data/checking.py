@@ -1,4 +1,4 @@
-"""Reading every sample of a folder of shards, to say what is bad."""
+"""Reads every sample of a folder of shards, and reports what is bad."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dynvit.progress import Progress
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong; ``key`` is empty where it is the shard."""
+    """One fault; ``key`` is empty where the whole shard has it."""
 
     shard: str
     key: str
@@ -26,14 +26,14 @@ class Fault:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """How many samples were read and decoded, and what was wrong."""
+    """How many samples were read and decoded, and their faults."""
 
     samples: int
     faults: tuple[Fault, ...]
 
 
 def check_folder(folder: Path, *, workers: int = 2, quiet: bool = False) -> CheckReport:
-    """Read and decode every sample of every split in ``folder``; compare with manifests where there are.
+    """Read and decode every sample of every split in ``folder``; compare with manifests where there are any.
 
     Raises: ``InputError`` where there are no shards at all.
     """
@@ -41,7 +41,7 @@ def check_folder(folder: Path, *, workers: int = 2, quiet: bool = False) -> Chec
     tasks = list(_tasks(location))
     faults: list[Fault] = []
     count = 0
-    # Threads do: decoding and hashing both let go of the interpreter.
+    # Threads suffice: decoding and hashing release the GIL.
     with (
         Progress(f"checking {folder}", len(tasks), unit="shards", quiet=quiet) as progress,
         ThreadPoolExecutor(max(1, workers)) as pool,

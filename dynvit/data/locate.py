@@ -1,4 +1,4 @@
-"""Where a dataset's shards are: a folder, or URLs that are fetched once into the cache."""
+"""Where the shards of a data set are: a folder, or URLs that are downloaded once into the cache."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def locate(name: str, data_dir: str | os.PathLike[str] | None = None) -> Locatio
     A URL is that of a folder with an ``_info.json``, or a pattern of shards with braces
     (``https://host/imagenet1k-validation-{00..63}.tar``, ``pipe:curl -s … .tar``).
 
-    Raises: ``InputError`` where there is nothing, with the ways to get it.
+    Raises: ``InputError`` where there are no shards, with the ways to get them.
     """
     if data_dir is not None and is_remote(data_dir):
         return _remote(str(data_dir))
@@ -173,7 +173,7 @@ def fetch(url: str) -> Path:
             finally:
                 stream.close()
             if out.tell() == 0:
-                raise OSError("nothing came")
+                raise OSError("the download is empty")
     except (OSError, ValueError) as error:
         reason = str(error).rpartition("exit ")[2]
         raise InputError(f"cannot fetch {url} ({reason}): check the address and the network, or {_WAYS}") from error
@@ -189,6 +189,6 @@ def _from_hub(url: str) -> Path:
     repo, revision, path = match.groups()
     try:
         return Path(hf_hub_download(repo, path, repo_type="dataset", revision=revision))
-    except Exception as error:  # the client's own errors and those of two network libraries under it
+    except Exception as error:  # the client's errors and those of two network libraries below it
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"cannot fetch {url} ({reason}): gated sets need `hf auth login` first; or {_WAYS}") from error

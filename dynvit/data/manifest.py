@@ -1,4 +1,4 @@
-"""Every sample of a split, by shard and place: the list that evaluation counts against."""
+"""Every sample of a split, by shard and offset: the list that evaluation is checked against."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Manifest:
         return digest.hexdigest()
 
     def write(self, path: Path) -> None:
-        """Write as JSON lines, whole or not at all."""
+        """Write as JSON lines, atomically."""
         import jsonlines
 
         with atomic(path) as temporary, jsonlines.open(temporary, "w", compact=True) as lines:
@@ -76,7 +76,7 @@ class Manifest:
             raise InputError(f"{path} is not a manifest ({error}): delete it, or pack the data again") from error
 
     def unique_keys(self) -> Manifest:
-        """This manifest, when each key occurs once: results are gathered by key.
+        """This manifest, checked to have each key once: results are gathered by key.
 
         Raises: ``InputError`` naming a key that occurs twice.
         """
@@ -93,7 +93,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class SplitInfo:
-    """One split of ``_info.json``; ``shard_lengths`` is empty where nobody has counted."""
+    """One split of ``_info.json``; ``shard_lengths`` is empty where the samples are not counted."""
 
     name: str
     filenames: tuple[str, ...]
@@ -101,7 +101,7 @@ class SplitInfo:
 
     @property
     def num_samples(self) -> int | None:
-        """Samples in the split, or ``None`` where nobody has counted."""
+        """Samples in the split, or ``None`` where they are not counted."""
         return sum(self.shard_lengths) if self.shard_lengths else None
 
 
