@@ -17,7 +17,7 @@ from dynvit.backbones.build import BackboneSpec, build, describe, image_size
 from dynvit.backbones.dense import dense_macs
 from dynvit.backbones.weights import sha256_of
 from dynvit.data import ImageSource, open_split
-from dynvit.data.datasets import DatasetSpec
+from dynvit.data.datasets import DatasetSpec, datasets
 from dynvit.data.transforms import Preprocessing, preprocessing_for
 from dynvit.errors import InputError
 from dynvit.interface import Method, methods
@@ -71,6 +71,14 @@ class Session:
     def dense_gmacs(self) -> float:
         """Units: GMACs an image."""
         return self.dense_macs / 1e9
+
+    @property
+    def place(self) -> tuple[str, str | None]:
+        """Name and folder by which the data set is opened again: a path as it was typed is no name."""
+        spec = self.dataset
+        if spec.folder is None:
+            return spec.name, self.request.data_dir
+        return (spec.folder, None) if spec.name in datasets.names() else (spec.name, spec.folder)
 
     @property
     def device(self) -> torch.device:
