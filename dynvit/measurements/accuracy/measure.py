@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from accelerate.utils import gather_object
 
 from dynvit.interface import DynamicModel, OperatingPoint
+from dynvit.leaderboard.lines import UnwrittenLines
 from dynvit.leaderboard.per_sample import PER_SAMPLE, PerSampleResults, PerSampleStore, images_hash, pack
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.store import RUNS, RunStore
@@ -32,14 +33,17 @@ class Target:
 class Recorder:
     """Measures points on one split, and records each once: what is recorded already is not measured again.
 
-    Every process measures its share of the batches; the first one writes. All have the same records.
+    Every process measures its share of the batches; the first one writes, or nobody where ``keeps`` is False. All have
+    the same records.
     """
 
     run: Run
+    keeps: bool = True
     lines: Lines[Record] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.lines = Lines(self.run, RunStore(self.run.folder / RUNS))
+        kept, unkept = RunStore(self.run.folder / RUNS), UnwrittenLines(Record, "record_id")
+        self.lines = Lines(self.run, kept if self.keeps else unkept)
 
     def missing(self, opened: OpenModel, targets: Sequence[Target]) -> list[Target]:
         """Those of the targets that no record answers, each point once."""
@@ -89,7 +93,7 @@ class Recorder:
     def _record(self, opened: OpenModel, target: Target, results: SampleResults, n_bad: int) -> None:
         def make() -> Record:
             record = record_of(opened, target.point, target.gmacs, results, n_bad, self.run)
-            if record.role == "report":
+            if self.keeps and record.role == "report":
                 self._keep(record.record_id, results)
             return record
 
