@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from bench_helpers import SMALL, bench, recorded, records, run_bench
 
-from dynvit.bench.config import BenchConfig
+from dynvit.benchmark.config import BenchConfig
 from dynvit.cli import main
 from dynvit.data.pixels import PixelBatches
 from dynvit.errors import InputError

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dynvit.bench.config import load_config
-from dynvit.bench.folder import fresh_folder
-from dynvit.bench.identity import folder_of
-from dynvit.bench.run import Bench
+from dynvit.benchmark.config import load_config
+from dynvit.benchmark.folder import fresh_folder
+from dynvit.benchmark.identity import folder_of
+from dynvit.benchmark.run import Bench
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.processes import fit_threads
 from dynvit.report import Board

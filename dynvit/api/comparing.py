@@ -14,7 +14,7 @@ from dynvit.api.benching import plan_bench, run_bench
 from dynvit.api.listing import Pattern, load_plugins, matching, published
 from dynvit.api.model import Model
 from dynvit.api.training import threads_kept
-from dynvit.bench.folder import MODELS
+from dynvit.benchmark.folder import MODELS
 from dynvit.errors import InputError, unknown
 from dynvit.interface import methods as registered
 from dynvit.options import option_text
@@ -115,7 +115,7 @@ def _folder_of(model: Model, new: Path) -> str:
 
 def _resolved(name: str) -> Iterator[tuple[str, str | None]]:
     """Methods, and where their trained parts are."""
-    if Path(name).is_dir():
+    if Path(name).is_dir() and name not in registered.names():
         yield checkpoint_facts(name).method.name, name
     elif name in (known := published()):
         yield known[name], name

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dynvit.api.images import read_pixels, stacked
-from dynvit.bench.points import Budgets
+from dynvit.benchmark.points import Budgets
 from dynvit.budgets import KnobSolver, ModelSolver, check_feasible, solver_for
 from dynvit.calibration import CALIBRATION_IMAGES, calibration_batches
 from dynvit.data.datasets import datasets
@@ -27,12 +27,11 @@ FOLDER_IMAGES = 1024
 def budget_macs(model: Model, gmacs: float | None, saving: float | None) -> float:
     """The budget. Units: MACs an image. Raises: ``InputError`` for a value out of range."""
     if saving is not None:
-        if not 0 <= saving < 1:
-            raise InputError(f"saving must be a fraction of the dense backbone's MACs, in [0, 1), got {saving:g}")
+        if not (isinstance(saving, int | float) and 0 <= saving < 1):
+            raise InputError(f"saving must be a fraction of the dense backbone's MACs, in [0, 1), got {saving!r}")
         return (1 - saving) * model.session.dense_macs
-    assert gmacs is not None
-    if not (gmacs > 0 and math.isfinite(gmacs)):
-        raise InputError(f"gmacs must be GMACs an image, above 0, got {gmacs:g}")
+    if not (isinstance(gmacs, int | float) and gmacs > 0 and math.isfinite(gmacs)):
+        raise InputError(f"gmacs must be GMACs an image, above 0, got {gmacs!r}")
     return gmacs * GIGA
 
 

@@ -62,7 +62,7 @@ def command(arguments: Sequence[str] | None) -> Callable[..., None]:
     """
     if arguments is None:
         return made(bench, (), OWN)
-    from dynvit.bench.config import bench_flags
+    from dynvit.benchmark.config import bench_flags
     from dynvit.measurements.asked import all_flags
 
     load_plugins(arguments)

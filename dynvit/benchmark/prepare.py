@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.backbones.build import BackboneSpec, build, image_size
-from dynvit.bench.config import BenchConfig
+from dynvit.benchmark.config import BenchConfig
 from dynvit.budgets import KnobSolver, check_feasible, noise_batch
 from dynvit.errors import InputError, unknown
 from dynvit.interface import DynamicModel, methods
