@@ -9,6 +9,7 @@ from typing import Any
 
 from dynvit.api.listing import Pattern, load_plugins, published
 from dynvit.api.model import Model
+from dynvit.checkpoint import is_checkpoint
 from dynvit.errors import InputError, unknown
 from dynvit.interface import methods
 from dynvit.options import option_text
@@ -55,7 +56,7 @@ def load(
     dynvit.errors.InputError: unknown backbone 'vit_nonsense': ...
     """
     load_plugins(plugin)
-    method, found = _resolve(str(name), checkpoint)
+    method, found = _resolve(str(name), checkpoint, named=weights is not None)
     values: dict[str, Any] = {
         "dataset": dataset,
         "data_dir": _text(data_dir),
@@ -82,17 +83,18 @@ def load(
     return Model(opened, session, path=found)
 
 
-def _resolve(name: str, checkpoint: str | os.PathLike[str] | None) -> tuple[str, str | None]:
-    """The method, and where its trained parts are."""
+def _resolve(name: str, checkpoint: str | os.PathLike[str] | None, named: bool) -> tuple[str, str | None]:
+    """The method, and where its trained parts are. ``named``: a method is meant, even beside a folder of its name."""
+    is_method = name in methods.names()
     if checkpoint is not None:
-        if name not in methods.names():
+        if not is_method:
             raise unknown("method", name, methods.names())
         return name, str(checkpoint)
-    if Path(name).is_dir():
+    if Path(name).is_dir() and not (is_method and (named or not is_checkpoint(name))):
         return checkpoint_facts(name).method.name, name
     if name in (known := published()):
         return known[name], name
-    if name in methods.names():
+    if is_method:
         return name, None
     if Path(name).is_file():
         raise InputError(f"{name!r} is a file: name its method too, load(METHOD, checkpoint={name!r})")

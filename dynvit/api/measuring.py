@@ -1,11 +1,13 @@
-"""Accuracy and compute of a model, or what attacks leave of it, with nothing written to disk."""
+"""Accuracy and compute of a model at its operating point, with nothing written to disk."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dynvit.api.loading import load
 from dynvit.api.model import Model
 from dynvit.errors import InputError
 from dynvit.knobs import point_said
@@ -67,7 +69,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: Model,
+    model: Model | str | os.PathLike[str],
     dataset: str | None = None,
     *,
     split: str = "validation",
@@ -78,7 +80,7 @@ def evaluate(
     """Measure accuracy and compute of a model at its operating point; nothing is written.
 
     Args:
-        model: from ``dynvit.load``.
+        model: from ``dynvit.load``, or what that takes.
         dataset: a name or the folder of a packed data set; default: the model's own.
         split: the images that are reported.
         data_dir: where the shards lie; default: $DYNVIT_DATA/DATASET.
@@ -87,8 +89,18 @@ def evaluate(
 
     Raises: ``InputError`` for a data set that is not here, or that has other classes.
     """
+    model = as_model(model)
     session = session_on(model, dataset, split=split, data_dir=data_dir, limit=limit)
     return Evaluation(measure(model, run_on(model, session, batch_size, "dynvit.evaluate")).record)
+
+
+def as_model(given: Model | str | os.PathLike[str]) -> Model:
+    """The model, opened now where it is named. Raises: as ``load``; ``InputError`` for what names none."""
+    if isinstance(given, Model):
+        return given
+    if isinstance(given, str | os.PathLike):
+        return load(given)
+    raise InputError(f"model must be one of dynvit.load, or what names it, got {type(given).__name__}")
 
 
 def measure(model: Model, run: Run) -> MeasuredPoint:

@@ -181,6 +181,9 @@ class Model:
         for name in knobs:
             if name not in self.opened.knobs:
                 raise unknown(f"knob of {self.method}", name, [*self.opened.knobs, "gmacs", "saving"])
+        for name, value in knobs.items():
+            if not isinstance(value, int | float | str):
+                raise InputError(f"knob {name} must be a number or a choice, got {value!r}")
         values = {**(self.point or {}), **knobs}
         missing = [name for name in self.opened.knobs if name not in values]
         if missing:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from dynvit.api.measuring import Evaluation, measure, run_on, session_on
+from dynvit.api.measuring import Evaluation, as_model, measure, run_on, session_on
 from dynvit.api.model import Model
 from dynvit.attacks import attacks as registered
 from dynvit.errors import InputError, unknown
@@ -88,7 +89,7 @@ class UnderAttack:
 
 
 def attack(
-    model: Model,
+    model: Model | str | os.PathLike[str],
     attacks: str | Sequence[str],
     eps: float | str | Sequence[float | str] = (),
     *,
@@ -102,7 +103,7 @@ def attack(
     """Attack a model at its operating point, on accuracy and on compute; nothing is written.
 
     Args:
-        model: from ``dynvit.load``.
+        model: from ``dynvit.load``, or what that takes.
         attacks: names (``list_attacks``), or a preset's.
         eps: radii of pixels in [0, 1], 4/255 for one; default: the field's grid.
         dataset: a name or the folder of a packed data set; default: the model's own.
@@ -114,6 +115,7 @@ def attack(
 
     Raises: ``InputError`` for an attack or a setting that there is not, and as ``evaluate``.
     """
+    model = as_model(model)
     asked = _settings(attacks, eps, limit, settings)
     session = session_on(model, dataset, split=split, data_dir=data_dir, limit=limit)
     run = run_on(model, session, batch_size, "dynvit.attack")
