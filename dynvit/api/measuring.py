@@ -106,7 +106,7 @@ def as_model(given: Model | str | os.PathLike[str]) -> Model:
 def measure(model: Model, run: Run) -> MeasuredPoint:
     """The model's point with its record, which nobody keeps."""
     target = Target(model.needs_point(), model.budget_gmacs)
-    recorder = Recorder(run, keeps=False)
+    recorder = Recorder.of_nothing(run)
     with Progress("evaluate", recorder.images(model.opened), quiet=not run.first) as progress:
         [measured] = recorder.measure(model.opened, [target], progress)
     return measured

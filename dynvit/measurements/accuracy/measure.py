@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from accelerate.utils import gather_object
 
@@ -38,12 +38,22 @@ class Recorder:
     """
 
     run: Run
+    lines: Lines[Record]
     keeps: bool = True
-    lines: Lines[Record] = field(init=False)
 
-    def __post_init__(self) -> None:
-        kept, unkept = RunStore(self.run.folder / RUNS), UnwrittenLines(Record, "record_id")
-        self.lines = Lines(self.run, kept if self.keeps else unkept)
+    @classmethod
+    def of(cls, run: Run) -> Recorder:
+        """Into the file of the run's folder."""
+        return cls(run, Lines(run, RunStore(run.folder / RUNS)))
+
+    @classmethod
+    def of_nothing(cls, run: Run) -> Recorder:
+        """Into no file."""
+        return cls(run, Lines(run, UnwrittenLines(Record, "record_id")), keeps=False)
+
+    def on(self, run: Run) -> Recorder:
+        """Into the same file, of other images."""
+        return Recorder(run, self.lines, self.keeps)
 
     def missing(self, opened: OpenModel, targets: Sequence[Target]) -> list[Target]:
         """Those of the targets that no record answers, each point once."""
