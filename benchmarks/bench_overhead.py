@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dynvit.backbones.build import build, describe
 from dynvit.backbones.dense import dense_macs
-from dynvit.bench.config import BenchConfig, load_config
+from dynvit.benchmark.config import BenchConfig, load_config
 from dynvit.budgets import CostRange, common_budgets, solver_for
 from dynvit.data import ImageSource, open_split
 from dynvit.data.pixels import PixelBatches, to_pixels

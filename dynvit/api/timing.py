@@ -10,8 +10,8 @@ import torch
 
 from dynvit.api.benching import command_line
 from dynvit.api.one_model import as_bench
-from dynvit.bench.config import BenchConfig, load_config
-from dynvit.bench.points import Budgets
+from dynvit.benchmark.config import BenchConfig, load_config
+from dynvit.benchmark.points import Budgets
 from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint
 from dynvit.knobs import parse_point, point_said

@@ -64,7 +64,7 @@ def command(arguments: Sequence[str] | None) -> Callable[..., None]:
     """
     if arguments is None:
         return made(bench, (), OWN)
-    from dynvit.bench.config import OUTPUT, bench_flags
+    from dynvit.benchmark.config import OUTPUT, bench_flags
     from dynvit.measurements.asked import all_flags
 
     load_plugins(arguments)

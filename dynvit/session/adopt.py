@@ -35,6 +35,8 @@ class Facts:
         if name == "image_size":
             height, width = config.backbone_info.image_size
             return height if height == width else None
+        if name == "dataset":
+            return config.dataset or None  # kept with weights that do not tell what they were trained on
         return config.backbone_info.name if name == "backbone" else getattr(config, name)
 
 

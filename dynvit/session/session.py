@@ -21,6 +21,7 @@ from dynvit.data.datasets import DatasetSpec, datasets
 from dynvit.data.transforms import Preprocessing, preprocessing_for
 from dynvit.errors import InputError
 from dynvit.interface import Method, methods
+from dynvit.knobs import point_of
 from dynvit.leaderboard.record import CheckpointRecord
 from dynvit.options import options_from_json, options_to_json, parse_options
 from dynvit.processes import find_device
@@ -53,6 +54,8 @@ class Wanted:
 class Session:
     """The one way in. ``request`` is complete: what checkpoints say of data and sizes has been adopted.
 
+    ``has_data`` is False where only the classes of the data set are known, and nobody can open it.
+
     Units: ``dense_macs`` MACs of an image through the static backbone, at the image size that models run at, by the
     request's rule: what every saving is held against.
     """
@@ -61,6 +64,7 @@ class Session:
     dataset: DatasetSpec
     backbone: BackboneSpec
     dense_macs: int
+    has_data: bool = True
 
     @property
     def data_seed(self) -> int:
@@ -88,6 +92,9 @@ class Session:
     def split(self, name: str | None = None, limit: int | None = None, *, quiet: bool = False) -> ImageSource:
         """Images of a split, the reported one where none is named. Raises: as ``open_split``."""
         request = self.request
+        if not self.has_data:
+            what = f"data set {self.dataset.name!r} is not known here" if self.dataset.name else "no data set is named"
+            raise InputError(f"{what}: give dataset, one of {', '.join(datasets.names())}")
         return open_split(
             self.dataset,
             request.split if name is None else name,
@@ -120,11 +127,12 @@ class Session:
             return self._open_published(wanted, wanted.checkpoint)
         model, config = checkpoint.load(wanted.checkpoint)
         info = config.backbone_info
+        options = options_from_json(wanted.method.Options, config.method.options)
         return OpenModel(
             label=wanted.label,
             name=wanted.name,
             method=wanted.method,
-            options=options_from_json(wanted.method.Options, config.method.options),
+            options=options,
             model=model,
             backbone=replace(info, weights_uri=_within(info.weights_uri, trained_in)),
             preprocessing=self._as_asked(config.preprocessing),
@@ -134,6 +142,7 @@ class Session:
             ),
             training_seed=config.training.seed if config.training else None,
             config=config,
+            kept_point=None if config.point is None else point_of(wanted.method.knobs(options), config.point),
         )
 
     def knobs(self, wanted: Wanted) -> Mapping[str, BaseDistribution]:
@@ -198,7 +207,7 @@ class Session:
 
     def _open_published(self, wanted: Wanted, given: str) -> OpenModel:
         file = Path(given) if Path(given).exists() else fetch(find(wanted.method, given))
-        model, _ = wanted.method.load_published(str(file))
+        model, point = wanted.method.load_published(str(file))
         backbone = model.backbone
         info = replace(
             describe(replace(self.backbone, weights=None), backbone), weights_uri=given, weights_sha256=sha256_of(file)
@@ -214,6 +223,7 @@ class Session:
             preprocessing=self.preprocessing(backbone),
             class_names=self.dataset.class_names,
             checkpoint=CheckpointRecord(uri=given, sha256=info.weights_sha256 or ""),
+            kept_point=point,
         )
 
     def _as_asked(self, preprocessing: Preprocessing) -> Preprocessing:
@@ -248,21 +258,22 @@ class Session:
             )
 
 
-def open_session(request: SessionRequest) -> Session:
+def open_session(request: SessionRequest, classes: DatasetSpec | None = None) -> Session:
     """Find the data set and the backbone, and what both are held against. No image and no weight is read.
 
+    ``classes`` stand for a data set that is not known here: models can be opened, no image can.
     Raises: ``InputError`` for an unknown name, a checkpoint that disagrees, a size that cannot be.
     """
     request = adopt(request)
     find_device(request.device)
-    dataset = find_dataset(request.dataset or "digits", request.data_dir)
+    dataset = classes or find_dataset(request.dataset or "digits", request.data_dir)
     name = request.backbone or default_backbone(dataset)
     backbone = backbone_for(name, dataset, request.weights, request.image_size, seed=request.seed)
     dense = dense_macs(build(replace(backbone, weights=None)), request.rule)
     complete = request.completed(
         dataset=request.dataset or dataset.name, backbone=name, data_seed=request.data_seed or 0
     )
-    return Session(complete, dataset, backbone, dense)
+    return Session(complete, dataset, backbone, dense, has_data=classes is None)
 
 
 def checkpoint_facts(path: str | os.PathLike[str]) -> checkpoint.CheckpointConfig:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dynvit.bench.config import BenchConfig
-from dynvit.bench.folder import check_folder, claim_folder
-from dynvit.bench.identity import folder_of, identity
-from dynvit.bench.points import Budgets
-from dynvit.bench.prepare import Preparation, prepare
-from dynvit.bench.searching import search_points
+from dynvit.benchmark.config import BenchConfig
+from dynvit.benchmark.folder import check_folder, claim_folder
+from dynvit.benchmark.identity import folder_of, identity
+from dynvit.benchmark.points import Budgets
+from dynvit.benchmark.prepare import Preparation, prepare
+from dynvit.benchmark.searching import search_points
 from dynvit.data import ImageSource
 from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint

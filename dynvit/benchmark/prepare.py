@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.backbones.build import BackboneSpec, build, image_size
-from dynvit.bench.config import BenchConfig
+from dynvit.benchmark.config import BenchConfig
 from dynvit.budgets import KnobSolver, check_feasible, noise_batch
 from dynvit.errors import InputError, unknown
 from dynvit.interface import DynamicModel, methods
@@ -150,10 +150,11 @@ def _check(preparation: Preparation, planned: Planned) -> None:
 
 
 def _trains(config: BenchConfig, session: Session) -> bool:
-    """Whether to train what needs training: asked for, else where nothing was given that could be used."""
+    """Whether to train what needs training: asked for, else where some method is given nothing that it could use."""
     if config.train is not None:
         return config.train
-    return session.dataset.name in _TRAINED_BY_DEFAULT and config.weights is None and not config.method_checkpoint
+    lacking = len(config.method_checkpoint) < len(config.methods)
+    return session.dataset.name in _TRAINED_BY_DEFAULT and config.weights is None and lacking
 
 
 def _plan(config: BenchConfig, name: str, trains: bool) -> Iterator[Planned]:
