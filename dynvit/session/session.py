@@ -71,14 +71,18 @@ class Session:
         return find_device(self.request.device)
 
     def split(self, name: str | None = None, limit: int | None = None, *, quiet: bool = False) -> ImageSource:
-        """Images of a split, the reported one where none is named. Raises: as ``open_split``."""
+        """Images of a split, the reported one where none is named.
+
+        Raises: as ``open_split``, and ``InputError`` for an empty split.
+        """
         request = self.request
         if not self.has_data:
             what = f"data set {self.dataset.name!r} is not known here" if self.dataset.name else "no data set is named"
             raise InputError(f"{what}: give dataset, one of {', '.join(datasets.names())}")
-        return open_split(
+        wanted = request.split if name is None else name
+        source = open_split(
             self.dataset,
-            request.split if name is None else name,
+            wanted,
             data_dir=request.data_dir,
             seed=self.data_seed,
             calibration=request.calibration,
@@ -86,6 +90,9 @@ class Session:
             limit=limit,
             quiet=quiet,
         )
+        if len(source) == 0:
+            raise InputError(f"split {wanted!r} of {self.dataset.name} has no sample: pack or fetch it again")
+        return source
 
     def preprocessing(self, backbone: nn.Module) -> Preprocessing:
         """How images become this backbone's input. Raises: ``InputError`` for what cannot be."""
