@@ -30,12 +30,9 @@ def list_backbones(
     pattern: Annotated[str, typer.Argument(help="Like deit*; ours, plain ViTs and LeViTs where left out.")] = "",
 ) -> None:
     """Backbones: timm's, and those that we register with timm."""
-    import timm
+    from dynvit.api import listing
 
-    import dynvit.backbones.build  # noqa: F401 - registers ours
-
-    default = ["vit_digits*", "vit_cifar*", "levit_cifar*", "levit_[123]??", "deit*_patch16_*", "vit_*_patch16_224"]
-    found = timm.list_models(pattern or default)
+    found = listing.list_backbones(pattern or listing.SHOWN_BACKBONES)
     _show(("backbone", "from"), [(name, _module(name)) for name in found])
 
 
