@@ -82,7 +82,7 @@ class Preparation:
         return TrainRequest(
             method=name,
             backbone=backbone.name,
-            dataset=self.session.request.dataset or "",
+            dataset=self.session.place[0],
             options=options,
             weights=backbone.weights,
             image_size=self.session.request.image_size,
@@ -96,7 +96,7 @@ class Preparation:
         )
 
     def _train(self, folder: Path, request: TrainRequest, command: str) -> Path:
-        settings = RunSettings(data_dir=self.config.data_dir, workers=self.config.workers, command=command)
+        settings = RunSettings(data_dir=self.session.place[1], workers=self.config.workers, command=command)
         return train_to(folder, request, settings)
 
 

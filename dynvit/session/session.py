@@ -77,6 +77,14 @@ class Session:
         return self.dense_macs / 1e9
 
     @property
+    def place(self) -> tuple[str, str | None]:
+        """Name and folder by which the data set is opened again: a path as it was typed is no name."""
+        spec = self.dataset
+        if spec.folder is None:
+            return spec.name, self.request.data_dir
+        return (spec.folder, None) if spec.name in datasets.names() else (spec.name, spec.folder)
+
+    @property
     def device(self) -> torch.device:
         """The device that is asked for. Raises: ``InputError`` where it is not there."""
         return find_device(self.request.device)

@@ -17,6 +17,7 @@ from dynvit.measurements.corruption.settings import CorruptionSettings
 from dynvit.measurements.corruption.summary import CorruptionSummary, summary_from_version_1, summary_of
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.table import Table
 
     from dynvit.data.source import ImageSource
@@ -105,6 +106,14 @@ class Corruption(
         shown = corruption_table(board, cls.of(board))
         if shown is not None:
             yield shown
+
+    @classmethod
+    def figure(cls, board: Leaderboard) -> Figure | None:
+        """Mean accuracy over GMACs, and each corruption at one budget."""
+        from dynvit.measurements.corruption.figure import draw
+
+        summaries = cls.of(board)
+        return draw(board, summaries) if summaries else None
 
     @classmethod
     def rows(cls, board: Leaderboard) -> list[dict[str, Any]]:
