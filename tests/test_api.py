@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 import dynvit
+from dynvit.backbones.build import BackboneSpec, build
 from dynvit.data import open_split
 from dynvit.leaderboard.store import RunStore
 
@@ -184,6 +186,17 @@ def test_weights_that_tell_no_data_set_have_the_classes_of_their_head(made: Made
     assert dynvit.evaluate(again, "digits", limit=20).images == 20
 
 
+def test_imagenet_has_the_names_that_timm_gives_it(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    save_file(build(BackboneSpec("vit_digits")).state_dict(), weights)
+    for dataset in (None, "imagenet"):
+        model = dynvit.load("topk", backbone="vit_digits", weights=weights, dataset=dataset)
+        again = dynvit.load(model.save(tmp_path / str(dataset)))
+        assert again.class_names == model.class_names
+        assert again.class_names[281] == "tabby, tabby cat"
+        assert again.session.has_data == (dataset is not None)
+
+
 def test_evaluate_gives_the_record_of_the_bench(cascade: dynvit.Model, made: Made) -> None:
     record = next(r for r in RunStore(made["bench"] / "runs.jsonl").read() if r.method.name == "dvt")
     before = sorted(made["bench"].rglob("*"))
@@ -242,7 +255,7 @@ WRONG: dict[str, tuple[Callable[[dynvit.Model, dynvit.Model, Made], Any], str]] 
     "nothing trained": (lambda c, t, made: dynvit.load("dvt", weights=made["dense"]), "mean nothing before training"),
     "an option": (lambda c, t, made: dynvit.load("topk", weights=made["dense"], stagse=2), "did you mean 'stages'"),
     "options of a checkpoint": (lambda c, t, made: dynvit.load(made["dvt"], exits=4), "unknown option 'exits'"),
-    "a device": (lambda c, t, made: dynvit.load(made["dvt"], device="abacus"), "device 'abacus' is not there"),
+    "a device": (lambda c, t, made: dynvit.load(made["dvt"], device="abacus"), "got 'abacus'"),
     "a size": (lambda c, t, made: dynvit.load("topk", weights=made["dense"], image_size=0), "image-size must be"),
     "a plug-in": (lambda c, t, made: dynvit.load("topk", plugin="no.py"), "no plug-in file"),
     "a knob": (lambda c, t, made: c.at(treshold_1=0.5), "did you mean 'threshold_1'"),
@@ -256,7 +269,7 @@ WRONG: dict[str, tuple[Callable[[dynvit.Model, dynvit.Model, Made], Any], str]] 
     "no budget": (lambda c, t, made: t.at(gmacs="0.1"), "above 0, got '0.1'"),  # type: ignore[arg-type]
     "too small a budget": (lambda c, t, made: t.at(gmacs=1e-9), "out of range"),
     "one point": (lambda c, t, made: dynvit.load(made["dense"]).at(saving=0.1), "has no budget to be set to"),
-    "no calibration": (lambda c, t, made: c.at(saving=0.3, calibration="nowhere"), "neither a folder of images nor"),
+    "no calibration": (lambda c, t, made: c.at(saving=0.3, calibration="nowhere"), "is no folder of images, and"),
     "no images": (lambda c, t, made: c.at(saving=0.3, calibration=[]), "calibration has no image"),
     "no point": (lambda c, t, made: dynvit.load(made["dvt"])(torch.rand(3, 8, 8)), r"threshold_1 in \[0, 1\]"),
     "no file": (lambda c, t, made: t("no.png"), "no image 'no.png'"),

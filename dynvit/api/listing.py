@@ -31,8 +31,8 @@ def list_methods(pattern: Pattern = "*", *, plugin: Pattern = ()) -> list[str]:
     return matching(methods.names(), pattern)
 
 
-def list_backbones(pattern: Pattern = SHOWN_BACKBONES) -> list[str]:
-    """Backbones of timm's, and those that dynvit registers with timm.
+def list_backbones(pattern: Pattern = SHOWN_BACKBONES, *, plugin: Pattern = ()) -> list[str]:
+    """Backbones of timm's, and those that dynvit or plug-ins register with timm.
 
     >>> list_backbones("vit_digits*")
     ['vit_digits']
@@ -41,6 +41,7 @@ def list_backbones(pattern: Pattern = SHOWN_BACKBONES) -> list[str]:
 
     import dynvit.backbones.build  # noqa: F401 - registers ours
 
+    load_plugins(plugin)
     return matching(timm.list_models(), pattern)
 
 

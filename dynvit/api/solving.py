@@ -15,6 +15,7 @@ from dynvit.data.datasets import datasets
 from dynvit.data.images import images_in
 from dynvit.errors import InputError
 from dynvit.interface import Batch, OperatingPoint
+from dynvit.session.dataset import find_dataset
 from dynvit.units import GIGA
 
 if TYPE_CHECKING:
@@ -70,15 +71,11 @@ def _solver(model: Model, calibration: Any) -> KnobSolver | ModelSolver | None:
 def _batches(model: Model, calibration: Any) -> list[Batch]:
     opened = model.opened
     if isinstance(calibration, str | os.PathLike):
-        folder = Path(calibration)
-        if str(calibration) not in datasets.names() and folder.is_dir() and (found := list(images_in(folder))):
-            calibration = _spread(found, FOLDER_IMAGES if "budgets" in opened.supports else CALIBRATION_IMAGES)
-        elif str(calibration) in datasets.names() or folder.is_dir():
-            return _split(model, str(calibration))
-        else:
-            raise InputError(
-                f"calibration {str(calibration)!r} is neither a folder of images nor a data set: {_allowed(model)}"
-            )
+        folder, name = Path(calibration), os.fspath(calibration)
+        found = [] if name in datasets.names() or not folder.is_dir() else list(images_in(folder))
+        if not found:
+            return _split(model, name)
+        calibration = _spread(found, FOLDER_IMAGES if "budgets" in opened.supports else CALIBRATION_IMAGES)
     pixels = read_pixels(calibration, opened.preprocessing)
     batches = list(stacked(pixels, model.device, model.classes))
     if not batches:
@@ -89,6 +86,10 @@ def _batches(model: Model, calibration: Any) -> list[Batch]:
 def _split(model: Model, name: str) -> list[Batch]:
     from dynvit.api.measuring import session_on
 
+    try:
+        find_dataset(name)
+    except InputError as error:
+        raise InputError(f"calibration {name!r} is no folder of images, and {error}: give {_allowed(model)}") from error
     opened, session = model.opened, session_on(model, name)
     source = session.split("calibration")
     return calibration_batches(opened.model, source, opened.preprocessing, model.classes, model.device)

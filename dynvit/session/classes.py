@@ -7,9 +7,10 @@ from pathlib import Path
 from dynvit.backbones.build import BackboneSpec, build, image_size
 from dynvit.backbones.weights import classes_of, find_weights, read_weights
 from dynvit.checkpoint import CheckpointConfig, is_checkpoint, read_config
-from dynvit.data.datasets import DatasetSpec, datasets
+from dynvit.data.datasets import DatasetSpec
 from dynvit.errors import InputError
 from dynvit.request import SessionRequest
+from dynvit.session.dataset import find_dataset
 from dynvit.session.session import Session, open_session
 
 
@@ -19,14 +20,26 @@ def open_models(request: SessionRequest) -> Session:
 
     Raises: as ``open_session``; ``InputError`` where nothing tells the classes.
     """
+    if request.dataset is not None:
+        return open_session(request)
     configs = [read_config(path) for path in request.checkpoints if Path(path).is_dir()]
     if request.weights is not None and is_checkpoint(request.weights):
         configs.append(read_config(request.weights))
-    names = [request.dataset, *(config.dataset for config in configs)]
-    name = next((name for name in names if name is not None), None)
-    if request.dataset is not None or name in datasets.names() or (name and Path(name).is_dir()):
-        return open_session(request)
-    return open_session(request, _of_checkpoint(configs[0]) if configs else _of_weights(request))
+    if not configs:
+        return open_session(request, _of_weights(request))
+    classes = _of_checkpoint(configs[0])
+    return open_session(request, None if _is_here(classes, request.data_dir) else classes)
+
+
+def _is_here(classes: DatasetSpec, data_dir: str | None) -> bool:
+    """Whether a data set of this name is known here, and has the same classes."""
+    try:
+        found = find_dataset(classes.name, data_dir) if classes.name else None
+    except InputError:
+        return False
+    if found is None or found.num_classes != classes.num_classes:
+        return False
+    return not (found.class_names and classes.class_names) or found.class_names == classes.class_names
 
 
 def _of_checkpoint(config: CheckpointConfig) -> DatasetSpec:
