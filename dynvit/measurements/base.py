@@ -129,7 +129,7 @@ class Measurement(ABC, Generic[SettingsT, TaskT, ShareT, ResultT, SummaryT]):
 
     def misfit(self, opened: OpenModel) -> str | None:
         """Why this model cannot be measured so, for people; None where it can."""
-        missing = sorted(self.needs - opened.model.supports)
+        missing = sorted(self.needs - opened.supports)
         return f"it does not support {' and '.join(missing)}" if missing else None
 
     # Measuring
