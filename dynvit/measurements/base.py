@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
+from dynvit.errors import InputError
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.follow_up import FollowUp, follow_up_key, from_version_1
 from dynvit.leaderboard.lines import LineStore, UnwrittenLines
@@ -254,7 +255,21 @@ class Measurement(ABC, Generic[SettingsT, TaskT, ShareT, ResultT, SummaryT]):
         return None
 
 
-measurements: Registry[type[Measurement[Any, Any, Any, Any, Any]]] = Registry("measurement", "dynvit.measurements")
+class _Measurements(Registry[type[Measurement[Any, Any, Any, Any, Any]]]):
+    """Measurements by name. A class knows its own: files, flags and boards have it from there."""
+
+    def get(self, name: str) -> type[Measurement[Any, Any, Any, Any, Any]]:
+        """As ``Registry``. Raises: ``InputError`` also where the class is called otherwise."""
+        kind = super().get(name)
+        own = getattr(kind, "name", None)
+        if own != name:
+            raise InputError(
+                f"measurement {name!r} must be registered by its own name, {own!r}: {self.origins(name)[0]}"
+            )
+        return kind
+
+
+measurements = _Measurements("measurement", "dynvit.measurements")
 register_measurement = measurements.register
 
 
