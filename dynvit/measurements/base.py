@@ -209,8 +209,11 @@ class Measurement(ABC, Generic[SettingsT, TaskT, ShareT, ResultT, SummaryT]):
 
     @classmethod
     def summary_of(cls, record: Record, results: Sequence[ResultT]) -> SummaryT | None:
-        """One record's summary; None where the results say nothing."""
-        raise NotImplementedError(f"{cls.__name__} says neither summarise nor summary_of")
+        """One record's summary; None where the results say nothing. The newest result, where a summary is one."""
+        if cls.Summary is not cls.Result:
+            raise NotImplementedError(f"{cls.__name__} says neither summarise nor summary_of")
+        newest: Any = results[-1]
+        return newest
 
     @classmethod
     def overview(cls, entries: Sequence[Entry], board: Leaderboard) -> Frozen | None:
@@ -246,6 +249,12 @@ class Measurement(ABC, Generic[SettingsT, TaskT, ShareT, ResultT, SummaryT]):
     def of(cls, board: Leaderboard) -> dict[str, SummaryT]:
         """The summaries in a board, by record id."""
         return board.summaries(cls.name, cls.Summary)
+
+    @classmethod
+    def measured(cls, board: Leaderboard) -> list[tuple[Entry, SummaryT]]:
+        """The entries that were measured, each with its summary, in the order of the board."""
+        found = cls.of(board)
+        return [(entry, found[entry.record_id]) for entry in board.entries if entry.record_id in found]
 
     # Boards of version 1
 
