@@ -2,9 +2,10 @@
 
 A measurement says which tasks a measured point gives, measures a task, and tells people what came out. The runner
 (``dynvit.measurements.runner``) does the rest for all of them: what is known is not measured again, processes share the
-images, one writes, a kill loses at most one task. Register a class with ``register_measurement``, or by an entry point
-in the group ``dynvit.measurements``. Importing this module, and the class itself, must not import torch: a board is
-shown without it, so what measures is imported inside ``measure``.
+images, one writes, a kill loses at most one task. One that looks at each image by itself has less to say: it is a
+``SampleMeasurement`` (``dynvit.measurements.samples``). Register a class with ``register_measurement``, or by an entry
+point in the group ``dynvit.measurements``. Importing this module, and the class itself, must not import torch: a board
+is shown without it, so what measures is imported inside ``measure``.
 """
 
 from __future__ import annotations
