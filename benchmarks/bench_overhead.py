@@ -33,8 +33,8 @@ from dynvit.leaderboard.store import RunStore
 from dynvit.measurements.accuracy.measure import Measurer, Target
 from dynvit.measurements.accuracy.record import Context
 from dynvit.progress import Progress
+from dynvit.session.dataset import backbone_for
 from dynvit.session.open_model import OpenModel
-from dynvit.training.run import backbone_for
 from dynvit.units import GIGA
 
 WANTED_PCT = 10.0

@@ -88,3 +88,8 @@ def _agreed(name: str, request: SessionRequest, facts: Sequence[Facts]) -> Any:
 def _folder_name(dataset: str | None) -> str | None:
     """A folder that is a data set is known by its name."""
     return Path(os.path.abspath(dataset)).name if dataset is not None and Path(dataset).is_dir() else dataset
+
+
+def checkpoint_facts(path: str | os.PathLike[str]) -> CheckpointConfig:
+    """What a folder of ``dynvit train`` says of itself. Raises: as ``dynvit.checkpoint.read_config``."""
+    return read_config(path)

@@ -16,8 +16,9 @@ from dynvit.processes import fit_threads
 from dynvit.request import SessionRequest
 from dynvit.session import checkpoint_facts, open_session
 from dynvit.settings import flags_of, validated
+from dynvit.training.folder import check_folder
 from dynvit.training.request import RunSettings, TrainRequest
-from dynvit.training.run import check_folder, train_to
+from dynvit.training.run import train_to
 
 
 def run_train(given: Mapping[str, Any], command: str) -> Path:

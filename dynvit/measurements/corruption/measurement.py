@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from dynvit.data.source import ImageSource
-    from dynvit.measurements.corruption.measure import CorruptedImages, CorruptionShare, CorruptionTask
+    from dynvit.measurements.corruption.images import CorruptedImages
+    from dynvit.measurements.corruption.measure import CorruptionShare, CorruptionTask
     from dynvit.measurements.run import Run
     from dynvit.progress import Progress
     from dynvit.session import Session
@@ -128,7 +129,7 @@ class Corruption(
         return summary_from_version_1(entry.get("corruption"))
 
     def _images(self, source: ImageSource, session: Session) -> CorruptedImages:
-        from dynvit.measurements.corruption.measure import CorruptedImages
+        from dynvit.measurements.corruption.images import CorruptedImages
 
         key = source.manifest.sha256
         if key not in self._opened:
