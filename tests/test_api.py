@@ -250,6 +250,7 @@ def test_lists_take_patterns() -> None:
 WRONG: dict[str, tuple[Callable[[dynvit.Model, dynvit.Model, Made], Any], str]] = {
     "no such name": (lambda c, t, made: dynvit.load("topkk"), "did you mean 'topk'"),
     "no such folder": (lambda c, t, made: dynvit.load("runs/nothing"), "no checkpoint at 'runs/nothing'"),
+    "no such file": (lambda c, t, made: dynvit.load("dvt", checkpoint="no.pth"), "no checkpoint at 'no.pth'"),
     "a folder of photos": (lambda c, t, made: dynvit.load(made["photos"]), "no checkpoint in"),
     "no weights": (lambda c, t, made: dynvit.load("topk"), "runs on a backbone's weights"),
     "nothing trained": (lambda c, t, made: dynvit.load("dvt", weights=made["dense"]), "mean nothing before training"),

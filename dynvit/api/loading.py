@@ -13,7 +13,6 @@ from dynvit.checkpoint import is_checkpoint
 from dynvit.errors import InputError, unknown
 from dynvit.interface import methods
 from dynvit.options import option_text
-from dynvit.published import find
 from dynvit.request import SessionRequest
 from dynvit.session import Wanted, checkpoint_facts, open_models
 from dynvit.settings import flags_of, validated
@@ -50,37 +49,36 @@ def load(
         more_options: the same.
 
     Raises: ``InputError`` for whatever does not fit.
-
-    >>> load("dense", backbone="vit_nonsense", weights="w.safetensors")
-    Traceback (most recent call last):
-    dynvit.errors.InputError: unknown backbone 'vit_nonsense': ...
     """
     load_plugins(plugin)
     method, found = _resolve(str(name), checkpoint, named=weights is not None)
-    values: dict[str, Any] = {
+    asked: dict[str, Any] = {
         "dataset": dataset,
         "data_dir": _text(data_dir),
         "backbone": backbone,
         "weights": _text(weights),
         "image_size": image_size,
         "device": device,
-        "method_checkpoint": {} if found is None else {method: (found,)},
     }
-    kind = methods.get(method)
-    if found is not None and not Path(found).is_dir():
-        if not Path(found).exists():
-            values["backbone"] = backbone or find(kind(), found).backbone
-        values["dataset"] = dataset or "imagenet"  # what all published weights are of, where nobody says otherwise
-    elif found is None:
-        _check_weights(method, values)
+    session = open_models(_request(method, found, asked))
     wanted = Wanted.of(method, [option_text(*one) for one in {**(options or {}), **more_options}.items()], found)
-    session = open_models(validated(SessionRequest, values, flags_of(SessionRequest)))
-    device_found = session.device
     if found is not None:
         session.check(wanted)
     opened = session.open(wanted)
-    opened.model.to(device_found)
+    opened.model.to(session.device)
     return Model(opened, session, path=found)
+
+
+def _request(method: str, found: str | None, asked: Mapping[str, Any]) -> SessionRequest:
+    """What to open. Published weights are ImageNet's, and their backbone is known, where nobody says otherwise."""
+    values = {**asked, "method_checkpoint": {} if found is None else {method: (found,)}}
+    if found is None:
+        _check_weights(method, values)
+    elif not Path(found).is_dir():
+        backbones = {one.name: one.backbone for one in methods.get(method).published}
+        values["backbone"] = asked["backbone"] or backbones.get(found)
+        values["dataset"] = asked["dataset"] or "imagenet"
+    return validated(SessionRequest, values, flags_of(SessionRequest))
 
 
 def _resolve(name: str, checkpoint: str | os.PathLike[str] | None, named: bool) -> tuple[str, str | None]:

@@ -124,7 +124,7 @@ def solve_ladder(known: Confidences, budgets: Sequence[float]) -> list[tuple[flo
     for budget in budgets:
         within = np.flatnonzero(spent <= budget)
         chosen.append(solved[within[spent[within].argmax()]] if len(within) else (0.0,) * (exits - 1))
-    return chosen
+    return [_settled(known, row) for row in chosen]
 
 
 def solve_optimal(known: Confidences, budgets: Sequence[float]) -> list[tuple[float, ...]]:
