@@ -102,7 +102,7 @@ def _show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         return
     table = Table(box=box.SIMPLE_HEAD)
     for number, column in enumerate(columns):
-        # A name or an address is there to be copied: it is folded rather than cut.
+        # A name or an address is there to be copied: it is wrapped rather than cut.
         table.add_column(column, no_wrap=number == 0, overflow="fold")
     for row in rows:
         table.add_row(*row)
