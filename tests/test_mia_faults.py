@@ -15,7 +15,7 @@ DIGITS = (*TRAIN, "vit_digits")
 BENCH = ("bench", "--methods", "mia", "--no-train", "--weights", "DENSE", "-o", "OUT")
 
 FAULTS = {
-    "target-over-dense": ((*DIGITS, "--target", "1.5"), ["target 1.5 is over the dense cost", "1 at most"]),
+    "target-over-dense": ((*DIGITS, "--target", "1.5"), ["--target must be less than or equal to 1", "got 1.5"]),
     "target-option-under-controllers": ((*DIGITS, "--option", "target=0.01"), ["0.01", "reach", "up to 1"]),
     "target-under-controllers": ((*DIGITS, "--target", "0.01"), ["0.01", "reach", "the controllers' own", "up to 1"]),
     "dimension": ((*DIGITS, "--option", "dimensions=width"), ["dimension 'width'", "depth, heads, tokens"]),

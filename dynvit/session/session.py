@@ -246,6 +246,7 @@ def open_session(request: SessionRequest) -> Session:
     Raises: ``InputError`` for an unknown name, a checkpoint that disagrees, a size that cannot be.
     """
     request = adopt(request)
+    find_device(request.device)
     dataset = find_dataset(request.dataset or "digits", request.data_dir)
     name = request.backbone or default_backbone(dataset)
     backbone = backbone_for(name, dataset, request.weights, request.image_size, seed=request.seed)
