@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from dynvit.data.corruptions import recipe_for
+from dynvit.data.corruptions import recipe_for, version_of
 from dynvit.data.corruptions.loading import CorruptedBatches, Corrupting, Variant, canvas, corrupting_pool
 from dynvit.data.corruptions.ready import open_ready
 from dynvit.data.opening import drawn
@@ -63,7 +63,8 @@ class CorruptedImages:
         if variant in self.ready:
             return {"version": VERSION, "crop_pct": 1.0}
         edge = canvas(self.drawn.spec, preprocessing).image_size
-        return {"version": VERSION, "parameters": recipe_for(edge), "edge_px": edge, "seed": self.seed}
+        version = version_of(variant.corruption) or VERSION
+        return {"version": version, "parameters": recipe_for(edge), "edge_px": edge, "seed": self.seed}
 
     def config(self, variant: Variant, preprocessing: Preprocessing) -> dict[str, JsonValue]:
         """All that the result depends on, beside the record."""
