@@ -60,8 +60,8 @@ TAKEN = (
 def speed(values: Values) -> None:
     """Time a method beside its dense backbone, on real images, from one image a batch to hundreds.
 
-    Timing is interleaved, and rounds that something else slowed are not valid. What matters is the realised share of the
-    theoretical speed-up, of MACs, and the break-even batch size.
+    Timing is interleaved, and rounds that something else slowed are not valid. What matters is the realised share of
+    the theoretical speed-up, of MACs, and the break-even batch size.
     """
     from rich.console import Console
 

@@ -16,6 +16,7 @@ from dynvit import checkpoint
 from dynvit.backbones.build import BackboneSpec, build, describe, image_size
 from dynvit.backbones.dense import dense_macs
 from dynvit.backbones.weights import sha256_of
+from dynvit.cost import rules
 from dynvit.data import ImageSource, open_split
 from dynvit.data.datasets import DatasetSpec
 from dynvit.data.transforms import Preprocessing, preprocessing_for
@@ -245,6 +246,7 @@ def open_session(request: SessionRequest) -> Session:
 
     Raises: ``InputError`` for an unknown name, a checkpoint that disagrees, a size that cannot be.
     """
+    rules.get(request.rule)
     request = adopt(request)
     find_device(request.device)
     dataset = find_dataset(request.dataset or "digits", request.data_dir)
