@@ -94,7 +94,7 @@ FAULTS: list[tuple[Callable[[Path], object], str]] = [
     (lambda folder: (folder / "model.safetensors").unlink(), "has no model.safetensors"),
     (lambda folder: (folder / "model.safetensors").write_bytes(b"other"), "another SHA-256"),
     (not_safetensors, "is not a safetensors file"),
-    (drop_a_tensor, r"branch.0.bias has shape \[6\] there, \[5\] is wanted"),
+    (drop_a_tensor, r"branch.0.bias must have shape \[5\], got \[6\]"),
     (edit(lambda body: body.update(format_version=3)), "format version 3, this dynvit .* reads 1 and 2"),
     (edit(lambda body: body.update(surprise=1)), "surprise"),
     (edit(lambda body: body["method"].update(name="gone", distribution="acme")), "method 'gone' of acme"),  # type: ignore[attr-defined]

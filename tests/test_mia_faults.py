@@ -1,4 +1,4 @@
-"""What MIA-Former is asked wrongly on the command line: one line, exit code 2, nothing written."""
+"""Wrong input for MIA-Former on the command line: one line, exit code 2, nothing written."""
 
 from __future__ import annotations
 
@@ -16,12 +16,18 @@ BENCH = ("bench", "--methods", "mia", "--no-train", "--weights", "DENSE", "-o", 
 
 FAULTS = {
     "target-over-dense": ((*DIGITS, "--target", "1.5"), ["--target must be less than or equal to 1", "got 1.5"]),
-    "target-option-under-controllers": ((*DIGITS, "--option", "target=0.01"), ["0.01", "reach", "up to 1"]),
-    "target-under-controllers": ((*DIGITS, "--target", "0.01"), ["0.01", "reach", "the controllers' own", "up to 1"]),
+    "target-option-under-controllers": (
+        (*DIGITS, "--option", "target=0.01"),
+        ["got 0.01", "must be above", "at most 1"],
+    ),
+    "target-under-controllers": (
+        (*DIGITS, "--target", "0.01"),
+        ["got 0.01", "must be above", "of it the controllers", "at most 1"],
+    ),
     "dimension": ((*DIGITS, "--option", "dimensions=width"), ["dimension 'width'", "depth, heads, tokens"]),
     "no-dimension": ((*DIGITS, "--option", "dimensions=,"), ["dimensions"]),
     "backbone": ((*TRAIN, "resnet18"), ["'resnet18'", "a LeViT, or a plain timm ViT"]),
-    "levit-twin": ((*TRAIN, "levit_conv_128s"), ["'levit_conv_128s'", "twin"]),
+    "levit-twin": ((*TRAIN, "levit_conv_128s"), ["'levit_conv_128s'", "without conv"]),
     "inheritance": ((*DIGITS, "--option", "inherit=75"), ["inherit", "75", "1"]),
     "untrained": (BENCH, ["'mia'", "--method-checkpoint mia=PATH", "--train"]),
 }

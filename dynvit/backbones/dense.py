@@ -1,4 +1,4 @@
-"""What the static backbone costs: the yardstick of every saving."""
+"""MACs of the static backbone: every saving is relative to them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dynvit.interface import Rule, Usage
 def dense_macs(backbone: nn.Module, rule: Rule = "matmul+conv") -> int:
     """MACs of one image through the whole backbone.
 
-    By the rule ``matmul+conv`` it is what torch executes, for any timm model; other rules have a closed form, for
+    By the rule ``matmul+conv`` they are what torch executes, for any timm model; other rules have a closed form, for
     backbones that have an adapter.
 
     Units: MACs. Raises: ``InputError`` for an unknown rule, and another rule on a backbone without adapter.

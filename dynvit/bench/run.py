@@ -80,7 +80,7 @@ class Bench:
             workers=self.config.workers,
             memory_mb=self.config.memory_mb,
         )
-        recorder = Recorder(run)
+        recorder = Recorder.of(run)
         with recorder.lines.writing():
             points = self._sweep(models, recorder)
             for measurement in self.measurements:
@@ -95,19 +95,19 @@ class Bench:
         run = recorder.run
         for opened in models:
             opened.model.eval().to(run.device)
-        plan = self._points(models, run)
+        plan = self._points(models, recorder)
         todo = sum(len(recorder.missing(one, plan[one.label])) * recorder.images(one) for one in models)
         with Progress("sweep", todo, quiet=not run.first) as progress:
             return [point for one in models for point in recorder.measure(one, plan[one.label], progress)]
 
-    def _points(self, models: Sequence[OpenModel], run: Run) -> Mapping[str, Sequence[Target]]:
+    def _points(self, models: Sequence[OpenModel], recorder: Recorder) -> Mapping[str, Sequence[Target]]:
         config = self.config
         if self.point is not None:
             return {opened.label: [Target(self.point)] for opened in models}
         if config.sampler == "budgets":
             return Budgets(self.session, config.budgets, config.points, config.batch_size).points(models)
         return {
-            opened.label: search_points(opened, run, config.sampler, config.trials, config.seed, self.measurements)
+            opened.label: search_points(opened, recorder, config.sampler, config.trials, config.seed, self.measurements)
             for opened in models
         }
 

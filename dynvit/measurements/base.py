@@ -258,23 +258,35 @@ measurements: Registry[type[Measurement[Any, Any, Any, Any, Any]]] = Registry("m
 register_measurement = measurements.register
 
 
-def spread_over_front(points: Sequence[MeasuredPoint], count: int | None) -> list[MeasuredPoint]:
-    """Of one model's points those that a measurement looks at: ``count`` of its front, evenly spread, ends included.
+def choose_points(points: Sequence[MeasuredPoint], count: int | None) -> list[MeasuredPoint]:
+    """Of one model's points those that a measurement looks at, by rising cost; None: all of them.
 
-    None: all of them. One rule for every measurement, so that what is attacked is also what is timed.
+    They are spread evenly over the model's front, ends included; where the front has fewer than ``count``, over the
+    dominated points too. One rule for every measurement, so that what is attacked is also what is timed.
     """
     from dynvit.leaderboard.front import non_dominated
 
-    if count is None or not points:
+    if count is None or count >= len(points):
         return list(points)
     worth = [(at.record.compute.gmacs_mean, at.record.accuracy.top1_pct) for at in points]
-    on_front = non_dominated(worth, minimise=(True, False))
-    front = sorted(
-        (at for at, keep in zip(points, on_front, strict=True) if keep), key=lambda at: at.record.compute.gmacs_mean
-    )
-    last = len(front) - 1
+    on_front = non_dominated(worth, minimise=(True, False)).tolist()
+    front = _by_cost(at for at, keep in zip(points, on_front, strict=True) if keep)
+    dominated = _by_cost(at for at, keep in zip(points, on_front, strict=True) if not keep)
+    chosen = _spread(front, count)
+    return _by_cost([*chosen, *_spread(dominated, count - len(chosen))])
+
+
+def _by_cost(points: Iterable[MeasuredPoint]) -> list[MeasuredPoint]:
+    return sorted(points, key=lambda at: at.record.compute.gmacs_mean)
+
+
+def _spread(points: Sequence[MeasuredPoint], count: int) -> list[MeasuredPoint]:
+    """``count`` of them at most, evenly from the first to the last; of one, the middle."""
+    if count < 1:
+        return []
+    last = len(points) - 1
     places = [last / 2] if count == 1 else [last * step / (count - 1) for step in range(count)]
-    return [front[place] for place in dict.fromkeys(round(place) for place in places)]
+    return [points[place] for place in dict.fromkeys(round(place) for place in places)]
 
 
 def by_model(points: Sequence[MeasuredPoint]) -> Iterator[list[MeasuredPoint]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,4 +85,4 @@ def _agreed(name: str, request: SessionRequest, facts: Sequence[Facts]) -> Any:
 
 def _folder_name(dataset: str | None) -> str | None:
     """A folder that is a data set is known by its name."""
-    return Path(dataset).name if dataset is not None and Path(dataset).is_dir() else dataset
+    return Path(os.path.abspath(dataset)).name if dataset is not None and Path(dataset).is_dir() else dataset

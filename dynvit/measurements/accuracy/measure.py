@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from accelerate.utils import gather_object
 
@@ -36,10 +36,16 @@ class Recorder:
     """
 
     run: Run
-    lines: Lines[Record] = field(init=False)
+    lines: Lines[Record]
 
-    def __post_init__(self) -> None:
-        self.lines = Lines(self.run, RunStore(self.run.folder / RUNS))
+    @classmethod
+    def of(cls, run: Run) -> Recorder:
+        """Into the file of the run's folder."""
+        return cls(run, Lines(run, RunStore(run.folder / RUNS)))
+
+    def on(self, run: Run) -> Recorder:
+        """Into the same file, of other images."""
+        return Recorder(run, self.lines)
 
     def missing(self, opened: OpenModel, targets: Sequence[Target]) -> list[Target]:
         """Those of the targets that no record answers, each point once."""

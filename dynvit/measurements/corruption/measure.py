@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from dynvit.data.corruptions import recipe_for, version_of
 from dynvit.data.corruptions.loading import CorruptedBatches, Corrupting, Variant, canvas, corrupting_pool
-from dynvit.data.corruptions.ready import open_ready
+from dynvit.data.corruptions.precomputed import open_precomputed
 from dynvit.data.opening import drawn
 from dynvit.data.pixels import PixelBatch
 from dynvit.data.source import ImageSource
@@ -51,7 +51,7 @@ class CorruptedImages:
             return cls(settings, images, seed)
         variants = variants_of(settings)
         folder = Path(settings.folder)
-        ready = open_ready(folder, source.spec, source.split, variants, images, settings.limit, seed)
+        ready = open_precomputed(folder, source.spec, source.split, variants, images, settings.limit, seed)
         return cls(settings, images, seed, ready)
 
     def source(self, variant: Variant) -> str:

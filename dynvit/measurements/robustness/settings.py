@@ -26,7 +26,7 @@ class RobustnessSettings(Settings):
         min_length=1,
     )
     points: int | Literal["all"] = setting(
-        3, help="Points of each model's front that are attacked. Default: 3", metavar="N|all"
+        3, help="Points of each model that are attacked, of its front first. Default: 3", metavar="N|all"
     )
     limit: int = setting(
         256, help="Images that are attacked, a fair draw by the data seed. Default: 256", metavar="N", ge=1
