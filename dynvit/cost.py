@@ -127,13 +127,13 @@ class Resize(Counted):
 
 @register_rule("matmul+conv")
 def multiply_adds(part: Counted) -> Count:
-    """Ours: the multiply-adds of matrix products and convolutions. Units: MACs."""
+    """Multiply-adds of matrix products and convolutions; what torch executes."""
     return part.multiply_adds
 
 
 @register_rule("fvcore")
 def fvcore(part: Counted) -> Count:
-    """What fvcore counts: normalisations and resizes beside the multiply-adds. Units: MACs."""
+    """Multiply-adds, normalisations and resizes, as fvcore counts them: for papers' numbers."""
     if isinstance(part, Normalization):
         return part.elements * part.per_element
     if isinstance(part, Resize):

@@ -88,6 +88,28 @@ def list_attacks(plugin: Plugin = None) -> None:
     _show(("attack", "what it does", "from"), rows)
 
 
+@app.command("corruptions")
+def list_corruptions(plugin: Plugin = None) -> None:
+    """Corruptions: the published fifteen, and those of plug-ins."""
+    from dynvit.data.corruptions import corruptions
+
+    _load(plugin)
+    rows = [(name, one.group, _origin(corruptions, name)) for name, one in corruptions.load_all().items()]
+    _show(("corruption", "group", "from"), rows)
+
+
+@app.command("rules")
+def list_rules(plugin: Plugin = None) -> None:
+    """Counting rules: what counts as a MAC."""
+    from dynvit.cost import rules
+
+    _load(plugin)
+    rows = [
+        (name, (rule.__doc__ or "").partition("\n")[0], _origin(rules, name)) for name, rule in rules.load_all().items()
+    ]
+    _show(("rule", "what it counts", "from"), rows)
+
+
 @app.command("checkpoints")
 def list_checkpoints(plugin: Plugin = None) -> None:
     """Published checkpoints that can be fetched by name, with the accuracy that their authors state."""
