@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from bench_helpers import bench, recorded, records
 
-from dynvit.bench.config import load_config
-from dynvit.bench.identity import identity
+from dynvit.benchmark.config import load_config
+from dynvit.benchmark.identity import identity
 from dynvit.cli import main
 from dynvit.data.pixels import PixelBatches
 from dynvit.errors import InputError

@@ -19,7 +19,7 @@ from dynvit.data.transforms import preprocessing_for
 from dynvit.errors import InputError
 from dynvit.interface import DynamicModel
 from dynvit.options import options_to_json
-from dynvit.training.run import backbone_for
+from dynvit.session.dataset import backbone_for
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from dynvit.data.corruptions import CORRUPTIONS, corruptions, select
 from dynvit.data.datasets import datasets
 from dynvit.interface import Usage, methods
 from dynvit.measurements.base import measurements
+from dynvit.registry import file_version
 
 ROOT = Path(__file__).parents[1]
 REGISTRIES = (attacks, adapters, corruptions, datasets, measurements, methods, rules)
@@ -114,11 +115,14 @@ def test_an_attack(plugin: str, weights: Path, tmp_path: Path) -> None:
 @example("posterize")
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_corruption(plugin: str, workers: int, weights: Path, tmp_path: Path) -> None:
-    given = ("--methods", "dense", "--weights", str(weights), "--corruptions", "posterize", "--severities", "1,5")
+    asked = ("--corruptions", "posterize,fog", "--severities", "1,5")
+    given = ("--methods", "dense", "--weights", str(weights), *asked)
     assert bench(plugin, tmp_path / "out", *given, "--corruptions-limit", "10", "-j", str(workers)) == 0
     lines = [json.loads(line) for line in (tmp_path / "out" / "corruption.jsonl").read_text().splitlines()]
-    assert {line["result"]["corruption"] for line in lines} == {"posterize"}
-    assert all(str(line["config"]["version"]).startswith("sha256-") for line in lines), "an edited plug-in is another"
+    versions = {line["result"]["corruption"]: line["config"].get("plugin") for line in lines}
+    assert versions == {"fog": None, "posterize": file_version(plugin)}, "an edited plug-in is another"
+    [entry] = json.loads((tmp_path / "out" / "leaderboard.json").read_text())["entries"]
+    assert {row["name"] for row in entry["measurements"]["corruption"]["corruptions"]} == set(versions)
     assert select(["all"]) == tuple(CORRUPTIONS)
 
 

@@ -34,13 +34,9 @@ def list_backbones(
     plugin: Plugin = None,
 ) -> None:
     """Backbones: timm's, and those that we or plug-ins register with timm."""
-    import timm
+    from dynvit.api import listing
 
-    import dynvit.backbones.build  # noqa: F401 - registers ours
-
-    _load(plugin)
-    default = ["vit_digits*", "vit_cifar*", "levit_cifar*", "levit_[123]??", "deit*_patch16_*", "vit_*_patch16_224"]
-    found = timm.list_models(pattern or default)
+    found = listing.list_backbones(pattern or listing.SHOWN_BACKBONES, plugin=plugin or ())
     _show(("backbone", "from"), [(name, _module(name)) for name in found])
 
 

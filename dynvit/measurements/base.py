@@ -97,7 +97,8 @@ class Measurement(ABC, Generic[SettingsT, TaskT, ShareT, ResultT, SummaryT]):
     """A follow-up measurement of records.
 
     Class attributes: ``name``, in files, flags and JSON; ``summary``, one line for ``dynvit ls measurements``;
-    ``Settings``, ``Result`` (of a task) and ``Summary`` (of a record, in a board); ``unit`` of progress;
+    ``Settings``, ``Result`` (of a task), ``Summary`` (of a record, in a board) and ``Overview`` (of all entries of a
+    board; None: there is none); ``unit`` of progress;
     ``shared``, whether several processes share a task's images; ``needs``, the capabilities without which a model is
     skipped; ``higher_is_better``, by the summary's keys.
     """
@@ -107,6 +108,7 @@ class Measurement(ABC, Generic[SettingsT, TaskT, ShareT, ResultT, SummaryT]):
     Settings: ClassVar[type[Any]] = Settings
     Result: ClassVar[type[Any]]
     Summary: ClassVar[type[Any]]
+    Overview: ClassVar[type[Any] | None] = None
     unit: ClassVar[str] = "images"
     shared: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset()
@@ -251,6 +253,11 @@ class Measurement(ABC, Generic[SettingsT, TaskT, ShareT, ResultT, SummaryT]):
     @classmethod
     def entry_from_version_1(cls, entry: JsonObject) -> JsonObject | None:
         """The summary that an entry of version 1 holds in fields of its own; None: none."""
+        return None
+
+    @classmethod
+    def overview_from_version_1(cls, board: JsonObject) -> JsonObject | None:
+        """What a board of version 1 says of all entries together, in a field of its own; None: nothing."""
         return None
 
 

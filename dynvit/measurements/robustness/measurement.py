@@ -37,6 +37,7 @@ class Robustness(Measurement[RobustnessSettings, "AttackTask", "AttackResults", 
     Settings = RobustnessSettings
     Result = RobustnessResult
     Summary = RobustnessSummary
+    Overview = RobustnessOverview
     unit = "passes"
     searchable = True
     higher_is_better: ClassVar[Mapping[str, bool]] = {"accuracy_pct": True, "saving_lost_pct": False}
@@ -187,3 +188,8 @@ class Robustness(Measurement[RobustnessSettings, "AttackTask", "AttackResults", 
             "slowdown": [{RENAMED.get(name, name): value for name, value in one.items()} for one in slowdown],
             "masking_signs": entry.get("findings") or [],
         }
+
+    @classmethod
+    def overview_from_version_1(cls, board: JsonObject) -> JsonObject | None:
+        """``robust_fronts`` of a board."""
+        return {"fronts": board["robust_fronts"]} if board.get("robust_fronts") else None

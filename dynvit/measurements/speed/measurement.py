@@ -46,7 +46,7 @@ class Speed(Measurement[SpeedSettings, "SpeedTask", "SpeedShare", SpeedResult, S
 
     def check(self, session: Session, source: ImageSource) -> None:
         """Raises: ``InputError`` for what would spoil the timings, or cannot be done on this machine."""
-        from dynvit.measurements.speed.measure import check_speed
+        from dynvit.measurements.speed.checking import check_speed
 
         check_speed(self.settings, session.device)
 

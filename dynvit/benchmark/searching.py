@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from dynvit.bench.points import only_point
+from dynvit.benchmark.points import only_point
 from dynvit.interface import OperatingPoint
 from dynvit.measurements.accuracy.measure import Recorder, Target
 from dynvit.measurements.base import Measurement
