@@ -44,8 +44,9 @@ class OpenModel:
 
     @property
     def supports(self) -> frozenset[str]:
-        """What the model can do beyond ``forward`` and ``predict``, as it declares."""
-        return frozenset(self.model.supports)
+        """What the model can do beyond ``forward`` and ``predict``, as it and its method declare."""
+        explains: frozenset[str] = frozenset({"explanations"} if self.method.explains else ())
+        return explains | self.model.supports
 
     def class_name(self, label: int) -> str:
         """The class as people say it; its number where nobody named it."""
