@@ -171,6 +171,14 @@ def test_the_page_of_attacks_runs(number: int) -> None:
     exec(compile(blocks("docs/attacks.md")[number], "docs/attacks.md", "exec"), {"__name__": "shown"})
 
 
+def test_a_published_board_is_a_data_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    [code] = blocks("leaderboards/README.md")
+    found: dict[str, object] = {}
+    monkeypatch.chdir(ROOT)
+    exec(code, found)
+    assert len(found["frame"]) == len(found["board"].entries)  # type: ignore[attr-defined, arg-type]
+
+
 def test_the_layers_are_those_that_are_tested() -> None:
     from test_architecture import LAYERS
 
