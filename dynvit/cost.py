@@ -5,7 +5,8 @@ in patch embedding, head, controllers and predictors too; normalisation, softmax
 up-sampling count 0, however they are computed. The rule ``fvcore`` (what the DVT paper used, and what
 DynamicViT's script prints) adds 5 per normalised element (2 of a batch norm with fixed statistics), 1 per output
 element of a nearest up-sampling and 1 per input element of an average pooling; it stands beside the papers' numbers
-and is never mixed with ours.
+and is never mixed with ours. A rule is a function of a part; a plug-in registers its own (``register_rule``, or the
+entry-point group ``dynvit.rules``).
 
 Counts are integers where every image does the same work and ``(B,)`` tensors where images differ; gradients
 flow through counts that have them, so a cost loss reads the same closed form as the leaderboard.
@@ -15,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,12 +25,32 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from dynvit.interface import Rule, Usage
+from dynvit.registry import Registry
 
 Count = int | Tensor
+CountingRule = Callable[[Any], Count]
+"""(part) → what it counts for. The part is one of those below."""
+
+rules: Registry[CountingRule] = Registry("counting rule", "dynvit.rules")
+register_rule = rules.register
+_rule = cache(rules.get)
+
+
+class Counted:
+    """A part that rules count. ``multiply_adds`` are those of matrix products and convolutions, 0 in any other part."""
+
+    @property
+    def multiply_adds(self) -> Count:
+        """Units: MACs."""
+        return 0
+
+    def macs(self, rule: Rule) -> Count:
+        """Units: MACs. Raises: ``InputError`` for an unknown rule."""
+        return _rule(rule)(self)
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(Counted):
     """A linear layer on ``rows`` tokens; rows·d_in·d_out MACs.
 
     >>> Linear("head", rows=1, d_in=192, d_out=1000).macs("matmul+conv")
@@ -39,13 +62,14 @@ class Linear:
     d_in: Count
     d_out: Count
 
-    def macs(self, rule: Rule) -> Count:
+    @property
+    def multiply_adds(self) -> Count:
         """Units: MACs."""
         return self.rows * self.d_in * self.d_out
 
 
 @dataclass(frozen=True)
-class Attention:
+class Attention(Counted):
     """QKᵀ and AV of ``heads`` heads; heads·queries·keys·(key width + value width) MACs."""
 
     name: str
@@ -55,14 +79,15 @@ class Attention:
     head_dim: int
     value_dim: int | None = None
 
-    def macs(self, rule: Rule) -> Count:
+    @property
+    def multiply_adds(self) -> Count:
         """Units: MACs."""
         value_dim = self.head_dim if self.value_dim is None else self.value_dim
         return self.heads * self.queries * self.keys * (self.head_dim + value_dim)
 
 
 @dataclass(frozen=True)
-class Convolution:
+class Convolution(Counted):
     """A convolution that makes ``positions`` outputs a channel, each from ``fan_in`` inputs."""
 
     name: str
@@ -70,13 +95,14 @@ class Convolution:
     fan_in: int
     channels: int
 
-    def macs(self, rule: Rule) -> Count:
+    @property
+    def multiply_adds(self) -> Count:
         """Units: MACs."""
         return self.positions * (self.fan_in * self.channels)
 
 
 @dataclass(frozen=True)
-class Normalization:
+class Normalization(Counted):
     """A normalisation of ``elements`` numbers: 5 each under fvcore's rule, else 0.
 
     ``per_element`` is 2 for a batch norm in eval mode, which is a scale and a shift.
@@ -86,13 +112,9 @@ class Normalization:
     elements: Count
     per_element: int = 5
 
-    def macs(self, rule: Rule) -> Count:
-        """Units: MACs."""
-        return self.elements * (self.per_element if rule == "fvcore" else 0)
-
 
 @dataclass(frozen=True)
-class Resize:
+class Resize(Counted):
     """An up-sampling or pooling: 0 but under fvcore's rule.
 
     ``upsampled`` counts the outputs of a nearest up-sampling, ``pooled`` the inputs of an average pooling.
@@ -102,9 +124,21 @@ class Resize:
     upsampled: Count = 0
     pooled: Count = 0
 
-    def macs(self, rule: Rule) -> Count:
-        """Units: MACs."""
-        return (self.upsampled + self.pooled) * (1 if rule == "fvcore" else 0)
+
+@register_rule("matmul+conv")
+def multiply_adds(part: Counted) -> Count:
+    """Multiply-adds of matrix products and convolutions; what torch executes."""
+    return part.multiply_adds
+
+
+@register_rule("fvcore")
+def fvcore(part: Counted) -> Count:
+    """Multiply-adds, normalisations and resizes, as fvcore counts them: for papers' numbers."""
+    if isinstance(part, Normalization):
+        return part.elements * part.per_element
+    if isinstance(part, Resize):
+        return part.upsampled + part.pooled
+    return part.multiply_adds
 
 
 def macs(usage: Usage, rule: Rule = "matmul+conv") -> Tensor:

@@ -10,7 +10,7 @@ import importlib.util
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -20,6 +20,7 @@ from dynvit.errors import InputError, unknown
 from dynvit.version import __version__
 
 T = TypeVar("T")
+_PLUGIN = "dynvit_plugin_"
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,18 @@ def _registrant(target: str, module: str) -> Origin:
     return Origin(target, file or "", file_version(file) if file else "")
 
 
+def plugin_files() -> tuple[str, ...]:
+    """The one-file plug-ins that were loaded: a process that is spawned must load them too."""
+    loaded = (vars(module).get("__file__") for name, module in sys.modules.items() if name.startswith(_PLUGIN))
+    return tuple(sorted(file for file in loaded if file))
+
+
+def load_plugins(files: Iterable[str]) -> None:
+    """Load each. Raises: as ``load_plugin``."""
+    for file in files:
+        load_plugin(file)
+
+
 def file_version(file: str | os.PathLike[str]) -> str:
     """What stands for the version of a one-file plug-in: the start of its SHA-256, which every edit changes."""
     return f"sha256-{hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]}"
@@ -164,7 +177,7 @@ def load_plugin(path: str | os.PathLike[str]) -> None:
     file = Path(path).resolve()
     if not file.is_file():
         raise InputError(f"no plug-in file {str(path)!r}: --plugin takes the path of one Python file")
-    name = f"dynvit_plugin_{file.stem}"
+    name = f"{_PLUGIN}{file.stem}"
     while getattr(sys.modules.get(name), "__file__", str(file)) != str(file):
         name += "_"  # two files of one name are two plug-ins
     spec = importlib.util.spec_from_file_location(name, file)

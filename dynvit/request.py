@@ -90,7 +90,10 @@ class SessionRequest(BaseModel):
         {}, flag="--option", help="An option of a method. Repeatable.", metavar="METHOD.NAME=VALUE", panel=MODEL
     )
     rule: Rule = setting(
-        "matmul+conv", help="Counting rule: matmul+conv or fvcore. Default: matmul+conv", panel=MODEL, metavar="RULE"
+        "matmul+conv",
+        help="Counting rule: matmul+conv, fvcore or a plug-in's. Default: matmul+conv",
+        panel=MODEL,
+        metavar="RULE",
     )
     device: str = setting(
         "auto", help="auto, cpu, or an accelerator: cuda, cuda:1. Default: auto", metavar="NAME", panel=MODEL

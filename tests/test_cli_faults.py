@@ -134,7 +134,7 @@ FAULTS = (
     Fault("more calibration than there is", f"{WEIGHTS} --calibration 9999", ("9999", "1437")),
     Fault("unknown recipe", f"{WEIGHTS} --recipe digit", ("recipe 'digit'", "'digits'", "finetune")),
     Fault("unknown sampler", f"{WEIGHTS} --sampler tpee", ("--sampler", "'budgets'", "'tpe'", "'tpee'")),
-    Fault("unknown rule", f"{WEIGHTS} --rule flops", ("rule", "'matmul+conv'", "'fvcore'")),
+    Fault("unknown rule", f"{WEIGHTS} --rule flops", ("unknown counting rule 'flops'", "matmul+conv", "fvcore")),
     Fault("no point", f"{WEIGHTS} --points 0", ("points", "1")),
     Fault("no image", f"{WEIGHTS} --limit 0", ("limit", "1")),
     Fault("budgets that are no numbers", f"{WEIGHTS} --budgets low,high", ("--budgets", "number", "'low'")),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from timm.models.levit import Levit
 from torch import Tensor, nn
 
 from dynvit.backbones.levit import LeViT
 from dynvit.backbones.vit import PlainViT
 from dynvit.interface import Part
+from dynvit.registry import Registry
 
 
 class BackboneAdapter(Protocol):
@@ -39,13 +39,27 @@ class BackboneAdapter(Protocol):
         ...
 
 
+class AdapterKind(Protocol):
+    """A class of adapters: what is registered. ``family`` is the class of the models that it is for."""
+
+    family: type[nn.Module]
+
+    def __call__(self, model: nn.Module, needed_by: str) -> BackboneAdapter:
+        """Raises: ``InputError`` that begins with ``needed_by`` and names what in the model is not plain."""
+        ...
+
+
+adapters: Registry[AdapterKind] = Registry("backbone adapter", "dynvit.adapters")
+register_adapter = adapters.register
+adapters.register("levit")(LeViT)
+
+
 def adapter_for(model: nn.Module, needed_by: str) -> BackboneAdapter:
-    """The adapter of the model's family.
+    """The adapter of the model's family: a registered one, else that of plain ViTs.
 
     Raises: ``InputError`` that names what in an unsupported model is not plain.
     """
-    return (
-        LeViT(model, needed_by)
-        if isinstance(model, Levit)
-        else PlainViT(model, needed_by, takes="a LeViT, or a plain timm ViT with a class token")
-    )
+    for kind in adapters.load_all().values():
+        if isinstance(model, kind.family):
+            return kind(model, needed_by)
+    return PlainViT(model, needed_by, takes="a LeViT, or a plain timm ViT with a class token")

@@ -14,13 +14,13 @@ from dynvit.interface import Rule, Usage
 def dense_macs(backbone: nn.Module, rule: Rule = "matmul+conv") -> int:
     """MACs of one image through the whole backbone.
 
-    By the rule ``matmul+conv`` they are what torch executes, for any timm model; fvcore's rule has a closed
-    form for plain ViTs and LeViTs only.
+    By the rule ``matmul+conv`` they are what torch executes, for any timm model; other rules have a closed form, for
+    backbones that have an adapter.
 
-    Units: MACs. Raises: ``InputError`` for fvcore's rule on any other backbone.
+    Units: MACs. Raises: ``InputError`` for an unknown rule, and another rule on a backbone without adapter.
     """
-    if rule == "fvcore":
-        usage = Usage(1, tuple(adapter_for(backbone, needed_by="the rule fvcore").parts()))
+    if rule != "matmul+conv":
+        usage = Usage(1, tuple(adapter_for(backbone, needed_by=f"the rule {rule}").parts()))
         return int(cost.macs(usage, rule))
     parameter = next(backbone.parameters())
     image = torch.zeros(1, 3, *image_size(backbone), dtype=parameter.dtype, device=parameter.device)

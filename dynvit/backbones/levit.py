@@ -8,7 +8,7 @@ class token; positions are attention biases by offset; every linear layer carrie
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from timm.models.levit import (
     Attention,
@@ -67,6 +67,8 @@ class LeViT:
 
     Raises: ``InputError`` that names what in the model is not a plain LeViT, or which image size does not fit.
     """
+
+    family: ClassVar[type[nn.Module]] = Levit
 
     def __init__(self, model: nn.Module, needed_by: str = "this method") -> None:
         reason = _not_plain(model)

@@ -84,6 +84,28 @@ def list_attacks(plugin: Plugin = None) -> None:
     _show(("attack", "what it does", "from"), rows)
 
 
+@app.command("corruptions")
+def list_corruptions(plugin: Plugin = None) -> None:
+    """Corruptions: the published fifteen, and those of plug-ins."""
+    from dynvit.data.corruptions import corruptions
+
+    _load(plugin)
+    rows = [(name, one.group, _origin(corruptions, name)) for name, one in corruptions.load_all().items()]
+    _show(("corruption", "group", "from"), rows)
+
+
+@app.command("rules")
+def list_rules(plugin: Plugin = None) -> None:
+    """Counting rules: what counts as a MAC."""
+    from dynvit.cost import rules
+
+    _load(plugin)
+    rows = [
+        (name, (rule.__doc__ or "").partition("\n")[0], _origin(rules, name)) for name, rule in rules.load_all().items()
+    ]
+    _show(("rule", "what it counts", "from"), rows)
+
+
 @app.command("checkpoints")
 def list_checkpoints(plugin: Plugin = None) -> None:
     """Published checkpoints that can be fetched by name, with the accuracy that their authors state."""
@@ -132,7 +154,7 @@ def _show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console = _console()
     apart = columns[-1] == "address" and console.is_terminal and console.width < 160
     console.print(_table(columns[:-1], [row[:-1] for row in rows]) if apart else _table(columns, rows))
-    if apart:  # a folded address cannot be copied
+    if apart:  # a wrapped address cannot be copied
         for row in rows:
             console.print(f"{row[0]}  {row[-1]}", soft_wrap=True, markup=False)
 
@@ -144,7 +166,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD)
     for number, column in enumerate(columns):
-        # Names are there to be copied: they stay whole, and what is too long is folded rather than cut.
+        # Names are there to be copied: they stay whole, and what is too long is wrapped rather than cut.
         name = all(" " not in row[number] and len(row[number]) < 32 for row in rows)
         table.add_column(column, no_wrap=number == 0 or name, overflow="fold")
     for row in rows:

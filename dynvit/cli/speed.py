@@ -1,4 +1,4 @@
-"""``dynvit speed``: one method against its dense backbone, on the clock."""
+"""``dynvit speed``: one method against its dense backbone, in time and memory."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ TAKEN = (
 def speed(values: Values) -> None:
     """Time a method beside its dense backbone, on real images, from one image a batch to hundreds.
 
-    The two are timed in turns, and rounds that something else slowed do not count. What matters is the share of the
-    theoretical speed-up, of MACs, that is realised, and the batch size from which the method is faster at all.
+    Timing is interleaved, and rounds that something else slowed are not valid. What matters is the realised share of
+    the theoretical speed-up, of MACs, and the break-even batch size.
     """
     from rich.console import Console
 

@@ -14,6 +14,7 @@ from dynvit import checkpoint
 from dynvit.backbones.build import BackboneSpec, build, describe
 from dynvit.backbones.dense import dense_macs
 from dynvit.backbones.weights import sha256_of
+from dynvit.cost import rules
 from dynvit.data import ImageSource, open_split
 from dynvit.data.datasets import DatasetSpec, datasets
 from dynvit.data.transforms import Preprocessing, preprocessing_for
@@ -202,6 +203,7 @@ def open_session(request: SessionRequest, classes: DatasetSpec | None = None) ->
     ``classes`` stand for a data set that is not known here: models can be opened, no image can.
     Raises: ``InputError`` for an unknown name, a checkpoint that disagrees, a size that cannot be.
     """
+    rules.get(request.rule)
     request = adopt(request)
     find_device(request.device)
     dataset = classes or find_dataset(request.dataset or "digits", request.data_dir)

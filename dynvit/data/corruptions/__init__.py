@@ -6,6 +6,28 @@ CIFAR-10-C was made; any other after resize and crop, at the model's input size,
 
 from __future__ import annotations
 
-from dynvit.data.corruptions.catalogue import CORRUPTIONS, GROUPS, SEVERITIES, Corruption, corrupt, recipe_for, select
+from dynvit.data.corruptions.catalogue import (
+    CORRUPTIONS,
+    GROUPS,
+    SEVERITIES,
+    Corruption,
+    corrupt,
+    corruptions,
+    recipe_for,
+    register_corruption,
+    select,
+    version_of,
+)
 
-__all__ = ["CORRUPTIONS", "GROUPS", "SEVERITIES", "Corruption", "corrupt", "recipe_for", "select"]
+__all__ = [
+    "CORRUPTIONS",
+    "GROUPS",
+    "SEVERITIES",
+    "Corruption",
+    "corrupt",
+    "corruptions",
+    "recipe_for",
+    "register_corruption",
+    "select",
+    "version_of",
+]

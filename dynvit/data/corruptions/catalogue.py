@@ -17,6 +17,7 @@ from dynvit.data.corruptions import blur, digital, noise, weather
 from dynvit.data.corruptions.draws import draws
 from dynvit.data.corruptions.fields import Floats
 from dynvit.errors import InputError, unknown
+from dynvit.registry import Registry
 
 Group = Literal["noise", "blur", "weather", "digital"]
 Recipe = Literal["imagenet-c", "cifar-c"]
@@ -36,10 +37,11 @@ class Corruption:
     """
 
     name: str
-    group: Group
+    group: str
     apply: Callable[..., Floats]
     large: _Parameters
-    small: _Parameters
+    small: _Parameters | None = None
+    """For small images; None: as for large ones."""
     as_published: bool = True
     """Whether the published set is made the same way, up to chance and rounding."""
 
@@ -47,7 +49,7 @@ class Corruption:
         """The published parameters for an image of this edge. Raises: ``InputError`` for a severity outside 1 to 5."""
         if severity not in SEVERITIES:
             raise InputError(f"severity must be 1 to 5, got {severity}")
-        return (self.small if recipe_for(edge) == "cifar-c" else self.large)[severity - 1]
+        return (self.small if self.small and recipe_for(edge) == "cifar-c" else self.large)[severity - 1]
 
 
 def _each(*values: float) -> _Parameters:
@@ -175,6 +177,13 @@ CORRUPTIONS: dict[str, Corruption] = {
 }
 GROUPS: tuple[Group, ...] = ("noise", "blur", "weather", "digital")
 
+corruptions: Registry[Corruption] = Registry("corruption", "dynvit.corruptions")
+"""The published fifteen, and those of plug-ins: asked for by name, in no group and not in ``all``, whose mean must be
+over the same corruptions wherever it is measured."""
+register_corruption = corruptions.register
+for _name, _corruption in CORRUPTIONS.items():
+    register_corruption(_name)(_corruption)
+
 
 def recipe_for(edge: int) -> Recipe:
     """Which published set's parameters an image of this edge gets: those of the nearer size.
@@ -186,18 +195,27 @@ def recipe_for(edge: int) -> Recipe:
 
 
 def select(names: Sequence[str]) -> tuple[str, ...]:
-    """Corruptions by name, by group, or ``all``; each once, in the catalogue's order.
+    """Corruptions by name, by group, or ``all``; each once, in the catalogue's order, then those of plug-ins by name.
 
     Raises: ``InputError`` for an unknown name, with the nearest.
 
     >>> select(["noise", "fog"])
     ('gaussian_noise', 'shot_noise', 'impulse_noise', 'fog')
     """
-    known = {"all", *GROUPS, *CORRUPTIONS}
+    known = {"all", *GROUPS, *corruptions.names()}
     for name in names:
         if name not in known:
             raise unknown("corruption", name, known)
-    return tuple(c.name for c in CORRUPTIONS.values() if {"all", c.group, c.name} & set(names))
+    published = (c.name for c in CORRUPTIONS.values() if {"all", c.group, c.name} & set(names))
+    others = sorted(set(names) - {"all", *GROUPS, *CORRUPTIONS})
+    for name in others:
+        corruptions.get(name)  # one that does not import is found before anything is measured
+    return (*published, *others)
+
+
+def version_of(name: str) -> str | None:
+    """The version of the plug-in that a corruption comes from; None for the published fifteen."""
+    return None if name in CORRUPTIONS else corruptions.origins(name)[0].version
 
 
 def corrupt(image: NDArray[np.uint8], name: str, severity: int, sample_id: str, seed: int = 0) -> NDArray[np.uint8]:
@@ -210,11 +228,9 @@ def corrupt(image: NDArray[np.uint8], name: str, severity: int, sample_id: str, 
     >>> (corrupt(grey, "fog", 3, "a") == corrupt(grey, "fog", 3, "a")).all()
     np.True_
     """
-    if name not in CORRUPTIONS:
-        raise unknown("corruption", name, CORRUPTIONS)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise InputError(f"an image must be uint8 of shape (H, W, 3), got {image.dtype} of {image.shape}")
-    corruption = CORRUPTIONS[name]
+    corruption = CORRUPTIONS.get(name) or corruptions.get(name)
     parameters = corruption.parameters(severity, min(image.shape[:2]))
     rng = draws(seed, name, severity, sample_id)
     corrupted = corruption.apply(image / 255, rng, *parameters)

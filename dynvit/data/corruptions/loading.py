@@ -19,6 +19,7 @@ from dynvit.data.corruptions.catalogue import corrupt
 from dynvit.data.datasets import DatasetSpec
 from dynvit.data.pixels import PixelBatch
 from dynvit.data.transforms import Preprocessing, evaluation_transform
+from dynvit.registry import load_plugins, plugin_files
 
 
 class Variant(NamedTuple):
@@ -119,5 +120,6 @@ def corrupting_pool(workers: int) -> Iterator[ProcessPoolExecutor | None]:
         yield None
         return
     # Spawned: a fork would inherit the threads' locks of a process that runs models.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, initializer=load_plugins, initargs=(plugin_files(),)) as pool:
         yield pool

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from dynvit.data.corruptions.catalogue import CORRUPTIONS
+from dynvit.data.corruptions.catalogue import corruptions
 from dynvit.data.corruptions.loading import Variant
 from dynvit.data.datasets import DatasetSpec
 from dynvit.data.manifest import Manifest, Sample
@@ -78,7 +78,7 @@ def open_precomputed(
 
 def _place(folder: Path, variant: Variant) -> Path | None:
     """ImageNet-C unpacks with or without the folders of its groups."""
-    name, group = variant.corruption, CORRUPTIONS[variant.corruption].group
+    name, group = variant.corruption, corruptions.get(variant.corruption).group
     for place in (folder / name, folder / group / name):
         if (place / str(variant.severity)).is_dir():
             return place / str(variant.severity)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from dynvit.data.corruptions import recipe_for
+from dynvit.data.corruptions import recipe_for, version_of
 from dynvit.data.corruptions.loading import Corrupting, Variant, canvas
 from dynvit.data.corruptions.precomputed import open_precomputed
 from dynvit.data.opening import drawn
@@ -50,7 +50,9 @@ class CorruptedImages:
         if variant in self.ready:
             return {"version": VERSION, "crop_pct": 1.0}
         edge = canvas(self.drawn.spec, preprocessing).image_size
-        return {"version": VERSION, "parameters": recipe_for(edge), "edge_px": edge, "seed": self.seed}
+        made: dict[str, JsonValue] = {"version": VERSION, "parameters": recipe_for(edge), "edge_px": edge}
+        plugin = version_of(variant.corruption)
+        return made | {"seed": self.seed} | ({} if plugin is None else {"plugin": plugin})
 
     def config(self, variant: Variant, preprocessing: Preprocessing) -> dict[str, JsonValue]:
         """All that the result depends on, beside the record."""

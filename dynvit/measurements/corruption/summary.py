@@ -80,13 +80,13 @@ def summary_of(record: Record, results: Sequence[CorruptionResult]) -> Corruptio
     """The record's corruptions, of one set of images: of several the one with most images, then most measured."""
     sets: dict[tuple[str, ...], list[CorruptionResult]] = defaultdict(list)
     for measured in results:
-        how = str(sorted(measured.settings.items()))
+        how = str(sorted((name, value) for name, value in measured.settings.items() if name != "plugin"))
         sets[measured.source, how, str(measured.images)].append(measured)
     if not sets:
         return None
     chosen = max(sets.values(), key=lambda variants: (variants[0].n, len(variants)))
     by_name: dict[str, list[CorruptionResult]] = defaultdict(list)
-    for measured in chosen:
+    for measured in {(each.corruption, each.severity): each for each in chosen}.values():  # of a plug-in's the last
         by_name[measured.corruption].append(measured)
     rows = tuple(_row(name, by_name[name]) for name in sorted(by_name, key=[*ALEXNET_ERROR, *sorted(by_name)].index))
     source: Literal["generated", "pre-computed set"] = (
