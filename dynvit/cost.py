@@ -1,8 +1,8 @@
-"""Compute, counted once: the closed form of each part, and the sum of what usage says ran.
+"""Compute: the closed form of each part, and the sum over the parts of a usage.
 
-MACs are the multiply-adds of matrix products and convolutions. The rule ``matmul+conv`` counts those alone,
-patch embedding, head, controllers and predictors too; normalisation, softmax, GELU, sorting, pooling and
-up-sampling count nothing, however they are computed. The rule ``fvcore`` (what the DVT paper used, and what
+MACs are the multiply-adds of matrix products and convolutions. The rule ``matmul+conv`` counts those only,
+in patch embedding, head, controllers and predictors too; normalisation, softmax, GELU, sorting, pooling and
+up-sampling count 0, however they are computed. The rule ``fvcore`` (what the DVT paper used, and what
 DynamicViT's script prints) adds 5 per normalised element (2 of a batch norm with fixed statistics), 1 per output
 element of a nearest up-sampling and 1 per input element of an average pooling; it stands beside the papers' numbers
 and is never mixed with ours.
@@ -77,7 +77,7 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Normalization:
-    """A normalisation of ``elements`` numbers: nothing but under fvcore's rule, 5 each.
+    """A normalisation of ``elements`` numbers: 5 each under fvcore's rule, else 0.
 
     ``per_element`` is 2 for a batch norm in eval mode, which is a scale and a shift.
     """
@@ -93,7 +93,7 @@ class Normalization:
 
 @dataclass(frozen=True)
 class Resize:
-    """An up-sampling or pooling: nothing but under fvcore's rule.
+    """An up-sampling or pooling: 0 but under fvcore's rule.
 
     ``upsampled`` counts the outputs of a nearest up-sampling, ``pooled`` the inputs of an average pooling.
     """
@@ -126,10 +126,10 @@ def macs(usage: Usage, rule: Rule = "matmul+conv") -> Tensor:
 
 
 def count_executed(run: Callable[[], object]) -> int:
-    """MACs that torch really executes in ``run()``: what a claim is held against.
+    """MACs that torch executes in ``run()``: claimed MACs are checked against them.
 
-    Units: MACs of matrix products and convolutions. Fused attention is opened up, because some builds of torch
-    count it as nothing on CPU.
+    Units: MACs of matrix products and convolutions. Fused attention is replaced by matrix products, because
+    some builds of torch count it as 0 on CPU.
     """
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         run()

@@ -1,4 +1,4 @@
-"""What the recipes of several methods share: DeiT's augmentation, and which parameters take weight decay."""
+"""What recipes of several methods share: DeiT's augmentation, and which parameters have weight decay."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Named = tuple[str, nn.Parameter]
 
 
 def is_vector(name: str, parameter: nn.Parameter) -> bool:
-    """Whether a parameter takes no weight decay: norms, biases, the class token and positions.
+    """Whether a parameter has no weight decay: norms, biases, the class token and positions.
 
     >>> is_vector("norm.weight", nn.LayerNorm(3).weight), is_vector("fc.weight", nn.Linear(3, 3).weight)
     (True, False)
@@ -46,16 +46,16 @@ def decayed_groups(
 ) -> list[ParamGroup]:
     """Parameters in two groups, ``matrices`` with the recipe's weight decay and ``vectors`` without.
 
-    ``vector`` tells them apart. Units: ``lr`` per step, default the recipe's; by default it rises and falls by half a
-    cosine to the recipe's ``min_lr``, which is the floor of every group, however slow.
+    ``vector`` decides which. Units: ``lr`` per step, default the recipe's. The default schedule is the recipe's warm-up
+    and half a cosine down to its ``min_lr``, which is the floor of every group's learning rate.
     """
     rate = recipe.lr if lr is None else lr
-    law = cosine(recipe.warmup_epochs, recipe.min_lr / rate) if schedule is None else schedule
+    chosen = cosine(recipe.warmup_epochs, recipe.min_lr / rate) if schedule is None else schedule
     matrices: list[nn.Parameter] = []
     vectors: list[nn.Parameter] = []
     for name, parameter in parameters:
         (vectors if vector(name, parameter) else matrices).append(parameter)
     return [
-        ParamGroup(f"{prefix}matrices", matrices, rate, recipe.weight_decay, law),
-        ParamGroup(f"{prefix}vectors", vectors, rate, 0.0, law),
+        ParamGroup(f"{prefix}matrices", matrices, rate, recipe.weight_decay, chosen),
+        ParamGroup(f"{prefix}vectors", vectors, rate, 0.0, chosen),
     ]

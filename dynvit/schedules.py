@@ -1,4 +1,4 @@
-"""Learning rate laws: how far a stage has come → factor on a group's rate."""
+"""Learning rate schedules: progress of a stage → factor on a group's learning rate."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ __all__ = ["Schedule", "constant", "cosine", "linear", "scaled_lr"]
 
 
 def cosine(warmup_epochs: float = 0.0, floor: float = 0.0) -> Schedule:
-    """Rise in a straight line from ``floor`` to 1 over ``warmup_epochs``, then half a cosine down to ``floor``.
+    """Linear warm-up from ``floor`` to 1 over ``warmup_epochs``, then half a cosine down to ``floor``.
 
-    SGDR's law without restarts (Loshchilov and Hutter, 2017, equation 5), as DeiT and its descendants train.
+    SGDR's schedule without restarts (Loshchilov and Hutter, 2017, equation 5), as DeiT and its descendants train.
 
-    >>> law = cosine(warmup_epochs=2, floor=0.1)
-    >>> [round(law(epoch, 10), 3) for epoch in (0, 1, 2, 6, 10)]
+    >>> schedule = cosine(warmup_epochs=2, floor=0.1)
+    >>> [round(schedule(epoch, 10), 3) for epoch in (0, 1, 2, 6, 10)]
     [0.1, 0.55, 1.0, 0.55, 0.1]
     """
     return _falling(warmup_epochs, floor, lambda done: (1 + math.cos(math.pi * done)) / 2)
 
 
 def linear(warmup_epochs: float = 0.0, floor: float = 0.0) -> Schedule:
-    """The same rise, then a straight line down to ``floor``.
+    """The same warm-up, then linear decay to ``floor``.
 
     >>> linear()(5, 10)
     0.5
@@ -32,7 +32,7 @@ def linear(warmup_epochs: float = 0.0, floor: float = 0.0) -> Schedule:
 
 
 def scaled_lr(lr: float, batch_size: int, per: int) -> float:
-    """The rate that the linear scaling rule gives a batch, for papers that state theirs ``per`` images.
+    """The learning rate of a batch by the linear scaling rule, for papers that state it ``per`` a number of images.
 
     >>> scaled_lr(5e-4, 1024, per=512)
     0.001
@@ -40,12 +40,12 @@ def scaled_lr(lr: float, batch_size: int, per: int) -> float:
     return lr * batch_size / per
 
 
-def _falling(warmup: float, floor: float, law: Callable[[float], float]) -> Schedule:
+def _falling(warmup: float, floor: float, decay: Callable[[float], float]) -> Schedule:
     def schedule(epoch: float, epochs: float) -> float:
         if epoch < warmup:
             return floor + (1 - floor) * epoch / warmup
-        # A warm-up as long as the stage leaves nothing to fall over.
+        # A warm-up as long as the stage leaves no epochs for the decay.
         done = min((epoch - warmup) / (epochs - warmup), 1.0) if epochs > warmup else 0.0
-        return floor + (1 - floor) * law(done)
+        return floor + (1 - floor) * decay(done)
 
     return schedule

@@ -1,1 +1,1 @@
-"""First-party methods: each its own room, each a plug-in like anyone's. Nothing here imports another method."""
+"""First-party methods: each a package or module of its own, each a plug-in like anyone's. None imports another."""

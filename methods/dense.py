@@ -1,4 +1,4 @@
-"""The control that every other row is held against: the backbone as it is, all of it for every image."""
+"""The control that every other method is compared with: the whole backbone for every image."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Dense(Method[DenseOptions]):
         return {}
 
     def attach(self, backbone: nn.Module, options: DenseOptions) -> DynamicModel:
-        """The backbone behind the contract."""
+        """The backbone as a ``DynamicModel``."""
         return DenseModel(backbone)
 
     def stages(self, model: DynamicModel, recipe: Recipe) -> Sequence[Stage]:
@@ -111,6 +111,6 @@ class Dense(Method[DenseOptions]):
 
 
 def cross_entropy(model: nn.Module, batch: Batch) -> Losses:
-    """Cross-entropy with soft targets at the one point there is."""
+    """Cross-entropy with soft targets at the only point."""
     prediction: Prediction = model(batch.images, OperatingPoint())
     return Losses(F.cross_entropy(prediction.logits.float(), batch.targets))

@@ -1,4 +1,4 @@
-"""The control that knows nothing: drop patches at random, as many and at the same places as the others."""
+"""The random control: drop patches at random, as many and at the same blocks as other methods."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from dynvit.ops.tokens import keep_patches, mask_of
 
 @dataclass(frozen=True)
 class RandomDropOptions:
-    """Where tokens are dropped, and by which draw.
+    """Where tokens are dropped, and by which random order.
 
     ``stages``: how many times, evenly spread over the depth; stage s keeps ρ^s of the original patches.
-    ``seed``: of the draw.
+    ``seed``: of the random order.
     """
 
     stages: int = 3
@@ -52,7 +52,7 @@ class RandomDropModel(DynamicModel):
         self.seed = options.seed
 
     def forward(self, images: Tensor, point: OperatingPoint) -> RandomDropPrediction:
-        """All tokens are computed; dropped ones are no keys. The draw has no gradient.
+        """All tokens are computed; dropped ones are no keys. The random order has no gradient.
 
         Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
         """
@@ -78,7 +78,7 @@ class RandomDropModel(DynamicModel):
         return RandomDropPrediction(self.vit.classify(tokens), self._usage(images, counts), order)
 
     def predict(self, images: Tensor, point: OperatingPoint) -> Prediction:
-        """Dropped tokens are gone from the block on.
+        """Dropped tokens are removed before the block.
 
         Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
         """
@@ -87,7 +87,7 @@ class RandomDropModel(DynamicModel):
         for index, block in enumerate(self.vit.blocks):
             if index in counts and counts[index] + 1 < tokens.shape[1]:
                 drawn = tokens.shape[1] <= self.vit.shape.patches
-                # The first stage brings the tokens into the drawn order; each later one keeps the front of them.
+                # The first stage brings the tokens into the random order; each later one keeps the first of them.
                 tokens = tokens[:, : 1 + counts[index]] if drawn else keep_patches(tokens, order[:, : counts[index]])
             tokens = block(tokens)
         return Prediction(self.vit.classify(tokens), self._usage(images, counts))
@@ -106,9 +106,9 @@ class RandomDropModel(DynamicModel):
 
 
 def random_order(images: Tensor, patches: int, seed: int) -> Tensor:
-    """An order of each image's patches, drawn by seed and by the image's own pixels.
+    """A random order of each image's patches, seeded by ``seed`` and the image's pixels.
 
-    So it is the same in any batch, process and number type, and yet another for each image.
+    It is the same in any batch, process and number type, and different for each image.
 
     Shape: images (B, 3, H, W) → (B, patches), int64. Units: pixels in [0, 1].
     """

@@ -1,4 +1,4 @@
-"""The control that is hard to beat: keep the patches that the class token attends to most. No training.
+"""A strong control: keep the patches that the class token attends to most. No training.
 
 At three blocks, between attention and MLP, ⌊N·ρ^s⌋ patches stay. The counts are TokenReduction's
 (arXiv 2308.04657), whose finding it is that this simple rule holds against most learned ones.
@@ -52,7 +52,7 @@ class TopKModel(DynamicModel):
         self.prune_at = prune_blocks(self.vit.shape.depth, options.stages)
 
     def forward(self, images: Tensor, point: OperatingPoint) -> TopKPrediction:
-        """All tokens are computed; dropped ones are no keys, and the choice is passed straight through.
+        """All tokens are computed; dropped ones are no keys, and gradients pass straight through the choice.
 
         Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
         """
@@ -77,7 +77,7 @@ class TopKModel(DynamicModel):
                     kept = given[len(masks)].detach()
                 else:
                     hard = mask_of(top_k(scores, counts[index], among=policy[:, 1:]), scores)
-                    # The attention is itself the soft choice: what is attended to more is closer to being kept.
+                    # The attention itself is the soft choice: patches of higher attention are closer to being kept.
                     kept = straight_through(hard, scores)
                 masks.append(kept)
                 policy = torch.cat([policy[:, :1], kept], dim=1)
@@ -87,7 +87,7 @@ class TopKModel(DynamicModel):
         return TopKPrediction(self.vit.classify(tokens), self._usage(images, counts), tuple(masks))
 
     def predict(self, images: Tensor, point: OperatingPoint) -> Prediction:
-        """Dropped tokens are gone from the block's MLP on.
+        """Dropped tokens are removed before the block's MLP.
 
         Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
         """

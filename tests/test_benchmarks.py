@@ -12,7 +12,7 @@ import pytest
 import typer
 from speed_helpers import FakeMachine
 
-from dynvit.bench.config import load_config
+from dynvit.benchmark.config import load_config
 from dynvit.errors import InputError
 from dynvit.interface import methods
 from dynvit.session import SessionRequest

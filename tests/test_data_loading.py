@@ -212,5 +212,5 @@ def test_training_skips_bad_images_and_counts_them(one_bad: Path) -> None:
 
 
 def test_a_batch_larger_than_the_split_is_refused() -> None:
-    with pytest.raises(InputError, match="a step of 64 images is more than the 10 of numbered train"):
+    with pytest.raises(InputError, match="a step must have at most the 10 images of numbered train, got 64"):
         TrainingBatches(numbered(10), PLAIN, STILL, batch_size=32, world=2)

@@ -243,7 +243,7 @@ def test_a_broken_archive_is_named_and_leaves_nothing(tree: Path, form: Callable
     ("make", "message"),
     [
         (lambda d: None, "holds no image"),
-        (lambda d: (d / "x.png").write_bytes(b""), "lies in no class folder"),
+        (lambda d: (d / "x.png").write_bytes(b""), "is in no class folder"),
         (lambda d: (d / "x.bmp").write_bytes(b""), "convert them to png"),
         (lambda d: (d / "labels.csv").write_text("a,b\n1,2\n"), "no column file or filename or image or path"),
         (lambda d: (d / "labels.csv").write_text("file,label\nx.png,2\n"), "'x.png', which is not among"),

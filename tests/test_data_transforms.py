@@ -61,8 +61,8 @@ def test_small_images_lose_no_border(name: str, size: int) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"image_size": -1}, "no image"),
-        ({"crop_pct": 1.5}, "crop in"),
+        ({"image_size": -1}, r"1 pixel or more .* got -1 and"),
+        ({"crop_pct": 1.5}, r"crop_pct in \(0, 1\], got 224 and 1.5"),
         ({"interpolation": "cubic"}, "one of nearest, bilinear, bicubic"),
     ],
 )

@@ -115,7 +115,7 @@ def test_a_solved_point_keeps_its_budget() -> None:
     for budget, point in zip(budgets, model.solve(budgets, batches), strict=True):
         assert float(cost.macs(model.predict(x, point).usage).double().mean()) <= budget * (1 + 1e-9)
     for wrong in (0.99 * costs[0], 1.01 * costs[-1]):
-        with pytest.raises(InputError, match="outside this cascade's range"):
+        with pytest.raises(InputError, match=r"must be .* GMACs \(its first exit\) to .* \(all exits\), got"):
             model.solve([wrong], batches)
     with pytest.raises(InputError, match="there are none"):
         model.solve(budgets, [])

@@ -120,7 +120,7 @@ class Code:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (Code(), "asks for code to be run"),
+        (Code(), "contains code, which is never run"),
         ([1, 2], "holds a list"),
         ({"state_dict": {}}, "holds no model_state_dict"),
         ({"model_state_dict": {"blocks.0.weight": 1}}, "holds no model_state_dict"),
@@ -142,7 +142,7 @@ def test_a_torn_missing_or_mixed_file_is_refused(checkpoint: tuple[Path, Cascade
     torn = tmp_path / "torn.pth.tar"
     for left in (path.read_bytes()[:1000], b"", b"a.", b"0."):
         torn.write_bytes(left)
-        with pytest.raises(InputError, match=r"not a readable checkpoint|asks for code"):
+        with pytest.raises(InputError, match=r"not a readable checkpoint|contains code"):
             published.load_published(str(torn))
     with pytest.raises(InputError, match="no file"):
         published.load_published(str(tmp_path / "none.pth.tar"))

@@ -120,7 +120,7 @@ def shallow() -> None:
 @pytest.mark.parametrize(
     ("attempt", "message"),
     [
-        (bad_target, r"out of method dynamicvit's reach .* from 0\.\d+ to 1"),
+        (bad_target, r"a target of method dynamicvit .* must be 0\.\d+ to 1 of the dense MACs .*, got"),
         (shallow, "backbone has 3: take one of at least 4 blocks"),
         (lambda: tiny(stages=(2, 7)), "take one of more than 7 blocks"),
         (lambda: tiny(stages=(3, 2)), "ascending blocks"),

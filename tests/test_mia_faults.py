@@ -1,4 +1,4 @@
-"""What MIA-Former is asked wrongly on the command line: one line, exit code 2, nothing written."""
+"""Wrong input for MIA-Former on the command line: one line, exit code 2, nothing written."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ DIGITS = (*TRAIN, "vit_digits")
 BENCH = ("bench", "--methods", "mia", "--no-train", "--weights", "DENSE", "-o", "OUT")
 
 FAULTS = {
-    "target-over-dense": ((*DIGITS, "--target", "1.5"), ["target 1.5 is over the dense cost", "1 at most"]),
-    "target-option-under-controllers": ((*DIGITS, "--option", "target=0.01"), ["0.01", "reach", "up to 1"]),
-    "target-under-controllers": ((*DIGITS, "--target", "0.01"), ["0.01", "reach", "the controllers' own", "up to 1"]),
+    "target-over-dense": ((*DIGITS, "--target", "1.5"), ["--target must be less than or equal to 1", "got 1.5"]),
+    "target-option-under-controllers": (
+        (*DIGITS, "--option", "target=0.01"),
+        ["got 0.01", "at most 1"],
+    ),
+    "target-under-controllers": (
+        (*DIGITS, "--target", "0.01"),
+        ["got 0.01", "of it the controllers"],
+    ),
     "dimension": ((*DIGITS, "--option", "dimensions=width"), ["dimension 'width'", "depth, heads, tokens"]),
     "no-dimension": ((*DIGITS, "--option", "dimensions=,"), ["dimensions"]),
     "backbone": ((*TRAIN, "resnet18"), ["'resnet18'", "a LeViT, or a plain timm ViT"]),
-    "levit-twin": ((*TRAIN, "levit_conv_128s"), ["'levit_conv_128s'", "twin"]),
+    "levit-twin": ((*TRAIN, "levit_conv_128s"), ["'levit_conv_128s'", "without conv"]),
     "inheritance": ((*DIGITS, "--option", "inherit=75"), ["inherit", "75", "1"]),
     "untrained": (BENCH, ["'mia'", "--method-checkpoint mia=PATH", "--train"]),
 }

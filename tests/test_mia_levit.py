@@ -21,7 +21,7 @@ from dynvit.testing import LAWS, Law, Subject
 from dynvit_methods.mia import Masks, MIAFormer, MIAModel, MIAOptions
 from dynvit_methods.mia.adapter import MIAAdapter
 from dynvit_methods.mia.adapters import adapter_for
-from dynvit_methods.mia.gates import Thresholds, replayed
+from dynvit_methods.mia.gates import Thresholds, fixed
 from dynvit_methods.mia.levit import LeViTAdapter
 
 IMAGES = 3
@@ -76,14 +76,14 @@ def executed(adapter: MIAAdapter, images: Tensor, masks: list[Masks]) -> Tensor:
 def test_both_forms_agree_whatever_is_dropped(channels: str, kind: str, seed: int) -> None:
     model, adapter, images = made(attention_channels=channels)
     masks = drawn(adapter, kind, seed)
-    dense = model.masked(images, replayed(tuple(masks)))
+    dense = model.masked(images, fixed(tuple(masks)))
     torch.testing.assert_close(dense.logits, executed(adapter, images, masks), rtol=0, atol=1e-9)
     if kind == "all":
         levit = adapter.levit
         torch.testing.assert_close(dense.logits, levit.model(levit.normalize(images)), rtol=0, atol=1e-9)
     coarse = MIAFormer().attach(copy.deepcopy(model.backbone).float(), model.options).eval()
     assert isinstance(coarse, MIAModel)
-    logits = coarse.masked(images.float(), replayed(tuple(masks))).logits
+    logits = coarse.masked(images.float(), fixed(tuple(masks))).logits
     torch.testing.assert_close(logits, executed(coarse.adapter, images.float(), masks), rtol=1e-4, atol=1e-4)
 
 
@@ -121,10 +121,10 @@ def test_in_training_statistics_stay_and_batch_mates_do_not_matter() -> None:
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
     masks = drawn(adapter, "random", seed=2)
     model.train()
-    together = model.masked(images, replayed(tuple(masks))).logits
+    together = model.masked(images, fixed(tuple(masks))).logits
     for image in range(IMAGES):
         mine = tuple(Masks(m.depth[image, None], m.heads[image, None], m.tokens[image, None]) for m in masks)
-        torch.testing.assert_close(model.masked(images[image, None], replayed(mine)).logits[0], together[image])
+        torch.testing.assert_close(model.masked(images[image, None], fixed(mine)).logits[0], together[image])
     model(images, model.trained_point)
     assert all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers())
     model.eval()

@@ -225,7 +225,7 @@ def target(value: float) -> None:
             lambda: mixed().predict(images(), OperatingPoint(**dict(mixed().trained_point) | {"head_threshold": 2.0})),
             "out of",
         ),
-        (lambda: mixed().solve([1.0], calibration()), "a budget of .* is out of reach: method mia goes from"),
+        (lambda: mixed().solve([1.0], calibration()), "a budget of .* is out of range: method mia goes from"),
     ],
 )
 def test_wrong_input_is_named_in_one_line(attempt: Callable[[], object], message: str) -> None:

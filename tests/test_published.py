@@ -121,7 +121,7 @@ class Evil:
 def test_a_file_that_asks_for_code_to_be_run_is_refused_unrun(tmp_path: Path) -> None:
     marker, file = tmp_path / "ran", tmp_path / "evil.pth"
     torch.save({"model": in_their_layout(a_model()), "args": Evil(marker)}, file)
-    with pytest.raises(InputError, match=r"asks for code to be run") as caught:
+    with pytest.raises(InputError, match=r"contains code, which is never run") as caught:
         DynamicViT().load_published(str(file))
     assert "\n" not in str(caught.value)
     assert not marker.exists()
@@ -136,7 +136,7 @@ def test_files_of_another_layout_are_refused_by_name(tmp_path: Path) -> None:
         "backbone's, to be given with --weights": {"model": backbone_only},
         "holds no weights under 'model'": {"epoch": 3},
         "LV-ViT, which is not read": {"model": state | {"aux_head.weight": torch.zeros(1)}},
-        r"predictors\.0\.out_conv\.4\.weight has shape \[3, 32\]": {"model": other_predictor},
+        r"predictors\.0\.out_conv\.4\.weight must have shape .*, got \[3, 32\]": {"model": other_predictor},
         r"lack tensor backbone\.blocks\.2": {"model": missing_block},
         "does not have a DeiT's tensors": {"model": {f"{THEIRS}0.x": torch.zeros(1)}},
     }

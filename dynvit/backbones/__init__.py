@@ -1,1 +1,1 @@
-"""What a method may rely on in a backbone: views on timm models, and the backbones that we register with timm."""
+"""What a method may rely on in a backbone: adapters of timm models, and the backbones that we register with timm."""

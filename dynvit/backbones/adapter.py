@@ -1,4 +1,4 @@
-"""One way to read any backbone that we know from inside: for what asks nothing of its blocks but that they run."""
+"""One interface to every supported backbone family, for whatever runs its blocks as they are."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class BackboneAdapter(Protocol):
 
     @property
     def blocks(self) -> Iterable[Callable[[Tensor], Tensor]]:
-        """Tokens to tokens, in order."""
+        """The blocks in order, each a function of tokens. Shape: (B, n, width) → (B, n', width')."""
         ...
 
     @property
     def block_tokens(self) -> tuple[int, ...]:
-        """Tokens of each block."""
+        """Tokens that each block processes."""
         ...
 
     def embed(self, images: Tensor) -> Tensor:
@@ -35,14 +35,14 @@ class BackboneAdapter(Protocol):
         ...
 
     def parts(self) -> list[Part]:
-        """The work of all of it on one image."""
+        """The work of the whole backbone on one image."""
         ...
 
 
 def adapter_for(model: nn.Module, needed_by: str) -> BackboneAdapter:
-    """The view that fits the model.
+    """The adapter of the model's family.
 
-    Raises: ``InputError`` that names what is not plain in a model that none fits.
+    Raises: ``InputError`` that names what in an unsupported model is not plain.
     """
     return (
         LeViT(model, needed_by)

@@ -22,7 +22,7 @@ from dynvit.errors import InputError
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """Which backbone. It says everything that ``build`` needs, so that it can be built again.
+    """A backbone with everything that ``build`` needs, so that it can be built again.
 
     ``name`` is timm's, with or without a tag; ``weights`` a path, ``hf://OWNER/REPO``, or None to draw them from
     ``seed``. ``new_head`` allows weights of another class count, whose head is then drawn: for training.
@@ -44,7 +44,7 @@ class BackboneSpec:
 
 @dataclass(frozen=True)
 class BackboneInfo:
-    """What a record says of a backbone. ``weights_sha256`` is of the file; None where weights were drawn.
+    """What a record stores about a backbone. ``weights_sha256`` is of the file; None where weights were drawn.
 
     Units: ``image_size`` (height, width) in pixels.
     """
@@ -61,7 +61,7 @@ def build(spec: BackboneSpec) -> nn.Module:
     """The timm model, in float32 on the CPU, in train mode as timm makes it.
 
     Its ``pretrained_cfg`` tells the image size, mean, std and classes that it now has. Random numbers are drawn from
-    ``spec.seed`` alone and the global generator is left as it was.
+    ``spec.seed`` only, and the global generator is restored.
 
     Raises: ``InputError`` for an unknown name (with the nearest), a size that the patches do not divide, and weights
     that are missing, unsafe or of another shape.
@@ -77,9 +77,9 @@ def build(spec: BackboneSpec) -> nn.Module:
     vars(model).update(pretrained_cfg=config, default_cfg=config)
     patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
     if isinstance(model, Levit):
-        patch = (model.stem.stride, model.stem.stride)  # overlapping, and yet one token for each step
+        patch = (model.stem.stride, model.stem.stride)  # patches overlap, and each step is one token
     if isinstance(patch, tuple) and any(edge % cut for edge, cut in zip(size, patch, strict=True)):
-        raise InputError(f"{spec.name} cuts patches of {patch[0]} pixels, which do not divide image size {size[0]}")
+        raise InputError(f"image size must be a multiple of the patch size {patch[0]} of {spec.name}, got {size[0]}")
     if spec.weights is not None:
         state = read_weights(find_weights(spec.weights))
         model.load_state_dict(fit(state, model, new_head=spec.new_head, where=spec.weights))
@@ -87,7 +87,7 @@ def build(spec: BackboneSpec) -> nn.Module:
 
 
 def describe(spec: BackboneSpec, backbone: nn.Module) -> BackboneInfo:
-    """What a record says of ``backbone``, as ``build`` gave it for ``spec``."""
+    """What a record stores about ``backbone``, as ``build`` gave it for ``spec``."""
     return BackboneInfo(
         name=spec.name,
         weights_uri=spec.weights,
@@ -111,7 +111,7 @@ def _config(backbone: nn.Module) -> Mapping[str, Any]:
 def _check_name(name: str) -> None:
     if is_model(name.partition(".")[0]):
         return
-    # Of a thousand names there is no list; one that was not typed to its end is compared as far as it goes.
+    # A thousand names are too many to list; an unfinished name is compared with the beginnings of names.
     begun = {known[: len(name) + 1]: known for known in reversed(timm.list_models())}
     near = [begun[start] for start in difflib.get_close_matches(name, begun, n=3)]
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "it takes timm's model names;"

@@ -1,4 +1,4 @@
-"""What the static backbone costs: the yardstick of every saving."""
+"""MACs of the static backbone: every saving is relative to them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from dynvit.interface import Rule, Usage
 def dense_macs(backbone: nn.Module, rule: Rule = "matmul+conv") -> int:
     """MACs of one image through the whole backbone.
 
-    By the rule ``matmul+conv`` it is what torch executes, for any timm model; fvcore's rule has a closed form for
-    plain ViTs and LeViTs alone.
+    By the rule ``matmul+conv`` they are what torch executes, for any timm model; fvcore's rule has a closed
+    form for plain ViTs and LeViTs only.
 
     Units: MACs. Raises: ``InputError`` for fvcore's rule on any other backbone.
     """

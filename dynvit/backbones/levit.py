@@ -59,10 +59,10 @@ class LeViTBlockShape:
 
 
 class LeViT:
-    """A view on a timm LeViT in its linear form. It owns no weights.
+    """Adapter of a timm LeViT in its linear form. It owns no weights.
 
-    ``tokens = levit.embed(images)``; each of ``levit.blocks`` on the tokens; ``levit.classify(tokens)``. Doing just
-    that equals the backbone on normalised images. Biases are read from the weights each time: timm keeps a copy in
+    ``tokens = levit.embed(images)``; each of ``levit.blocks`` on the tokens; ``levit.classify(tokens)``. Together
+    these equal the backbone on normalised images. Biases are read from the weights each time: timm keeps a copy in
     eval mode, with its graph, and a second gradient through it fails.
 
     Raises: ``InputError`` that names what in the model is not a plain LeViT, or which image size does not fit.
@@ -190,7 +190,7 @@ def attention_inputs(attention: Attention, tokens: Tensor) -> tuple[Tensor, Tens
 
 
 def relative_bias(attention: Attention | AttentionDownsample) -> Tensor:
-    """What is added to each pair's logit, by the offset between the two. Shape: (heads, queries, keys)."""
+    """The attention bias of each pair, by the offset between the two. Shape: (heads, queries, keys)."""
     return attention.attention_biases[:, attention.attention_bias_idxs]
 
 
@@ -277,7 +277,7 @@ def _not_plain(model: Any) -> str:
     if type(model) not in (Levit, LevitDistilled):
         return f"it is a {type(model).__name__}, not a timm Levit"
     if model.use_conv:
-        return "its layers are written as convolutions, and its twin without conv in the name is the same model"
+        return "its layers are written as convolutions, and its version without conv in the name is the same model"
     if not isinstance(model.stem, (Stem8, Stem16)):
         return f"its stem is a {type(model.stem).__name__}"
     if model.global_pool != "avg" or not isinstance(model.head, NormLinear):

@@ -1,4 +1,4 @@
-"""From pixels in [0, 1] to what a backbone was trained on."""
+"""Normalisation: from pixels in [0, 1] to the inputs that a backbone was trained on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Normalize:
 
     @classmethod
     def of(cls, backbone: nn.Module) -> Normalize:
-        """What the backbone's timm config says, ImageNet's where it says nothing."""
+        """The mean and std of the backbone's timm config; ImageNet's where it has none."""
         config = getattr(backbone, "pretrained_cfg", None) or {}
         return cls(tuple(config.get("mean") or IMAGENET_MEAN), tuple(config.get("std") or IMAGENET_STD))
 

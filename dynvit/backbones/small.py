@@ -1,4 +1,4 @@
-"""Plain ViTs that timm lacks, registered with it: a function's name is the model's name."""
+"""Plain ViTs that timm does not have, registered with it: a function's name is the model's name."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def _plain(variant: str, pretrained: bool, shape: dict[str, Any], given: dict[st
 def vit_digits(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
     """Digits of 8×8 pixels in patches of 2: 16 tokens, width 48, 6 blocks of 3 heads, MLP ×2; 2.06 MMACs.
 
-    Positions begin as large as patches: where ink lies says as much as what the ink looks like, and from timm's
-    0.02 the model takes twice as many epochs to the same accuracy.
+    Position embeddings start as large as patch embeddings: with timm's 0.02 the model takes twice as many epochs to
+    the same accuracy.
     """
     shape = {"img_size": 8, "patch_size": 2, "embed_dim": 48, "depth": 6, "num_heads": 3, "mlp_ratio": 2}
     model = _plain("vit_digits", pretrained, shape | {"num_classes": 10}, kwargs)

@@ -1,6 +1,6 @@
 """T2T-ViT-12 and T2T-ViT-14 (arXiv 2101.11986), registered with timm.
 
-A plain ViT behind a tokeniser that re-cuts the map of tokens twice, with Performer attention between the cuts.
+A plain ViT behind a tokeniser that splits the map of tokens three times, with Performer attention in between.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ RANDOM_FEATURES = 32
 
 @dataclass(frozen=True)
 class SoftSplit:
-    """How the tokeniser cuts the image first; the two later cuts are always 3, 2, 1. Units: pixels."""
+    """The tokeniser's first split of the image; the two later splits are always 3, 2, 1. Units: pixels."""
 
     kernel: int = 7
     stride: int = 4
     padding: int = 2
 
     def grids(self, image_size: Sequence[int]) -> tuple[tuple[int, int], ...]:
-        """The maps of tokens after each of the three cuts; a size of 0 where nothing is left.
+        """The maps of tokens after each of the three splits; a size of 0 where the image is too small.
 
         >>> SoftSplit().grids((224, 224))
         ((56, 56), (28, 28), (14, 14))
@@ -65,7 +65,7 @@ class TokenPerformer(nn.Module):
         self.norm2 = nn.LayerNorm(out)
         self.mlp = nn.Sequential(nn.Linear(out, out), nn.GELU(), nn.Linear(out, out), nn.Dropout(dropout))
         self.drop = nn.Dropout(dropout)
-        # Never trained, but part of the weights: another draw is another model.
+        # Never trained, but part of the weights: another draw gives another model.
         self.register_buffer("w", orthogonal_features(RANDOM_FEATURES, out))
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -169,7 +169,7 @@ class T2TViT(VisionTransformer):
         self.init_weights()
 
     def init_weights(self, mode: str = "", needs_reset: bool = True) -> None:
-        """Draw the weights as the official code does: linear layers by a truncated normal of 0.02."""
+        """Initialise the weights as the official code does: linear layers by a truncated normal of 0.02."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 trunc_normal_(module.weight, std=0.02)
@@ -183,13 +183,13 @@ class T2TViT(VisionTransformer):
     def set_input_size(
         self, img_size: tuple[int, int] | None = None, patch_size: tuple[int, int] | None = None
     ) -> None:
-        """Change the image size; the position table is computed anew. The cut stays, so the grid changes.
+        """Change the image size; the position table is recomputed. The split stays, so the grid changes.
 
-        Raises: ``InputError`` where a patch size is asked for: the cut gives it.
+        Raises: ``InputError`` for another patch size: the split decides it.
         """
         embed = self.patch_embed
         if patch_size not in (None, embed.patch_size):
-            raise InputError("T2T-ViT's patch size follows from its first cut: give split=SoftSplit(...) instead")
+            raise InputError("T2T-ViT's patch size follows from its first split: give split=SoftSplit(...) instead")
         embed.img_size = tuple(img_size or embed.img_size)
         embed.maps = embed.split.grids(embed.img_size)
         embed.grid_size = embed.maps[-1]

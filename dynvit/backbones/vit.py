@@ -36,13 +36,13 @@ class ViTShape:
 
 
 class PlainViT:
-    """A view on a timm ViT with one class token and plain blocks, DeiT above all. It owns no weights.
+    """Adapter of a timm ViT with one class token and plain blocks, such as DeiT. It owns no weights.
 
-    ``tokens = vit.embed(images)``; each of ``vit.blocks`` on the tokens; ``vit.classify(tokens)``. Doing just that
-    equals the backbone on normalised images.
+    ``tokens = vit.embed(images)``; each of ``vit.blocks`` on the tokens; ``vit.classify(tokens)``. Together these
+    equal the backbone on normalised images.
 
-    Raises: ``InputError`` that names what in the model is not plain: a method that does not know of it would be
-    silently wrong. ``takes`` says what is served instead, for a reader that has other views too.
+    Raises: ``InputError`` that names what in the model is not plain: a method that ignores it would be silently wrong.
+    ``takes`` is what the message says is supported, for callers that support other families too.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class PlainViT:
         return (1 + self.shape.patches,) * self.shape.depth
 
     def embed(self, images: Tensor) -> Tensor:
-        """Normalise, cut into patches, add the class token and positions.
+        """Normalise, embed patches, add the class token and positions.
 
         Shape: images (B, 3, H, W) → tokens (B, 1 + patches, width), the class token first.
         Units: pixels in [0, 1]. Raises: ``InputError`` for another image size than the backbone's.
@@ -96,7 +96,7 @@ class PlainViT:
         return self.model.norm_pre(tokens)
 
     def classify(self, tokens: Tensor) -> Tensor:
-        """Final norm and head on the class token alone, which is all that is read.
+        """Final norm and head, on the class token only.
 
         Shape: tokens (B, n, width), the class token first → logits (B, classes).
         """
@@ -149,7 +149,7 @@ def _not_plain(model: nn.Module) -> str:
     if not isinstance(model.patch_embed, (PatchEmbed, TokensToToken)) or not isinstance(model.head, nn.Linear):
         return "its patch embedding or head is not the plain one"
     for index, block in enumerate(model.blocks):
-        # Sub-classes compute something else; the exact types are what the cost formulas describe.
+        # Subclasses compute something else; the cost formulas describe the exact types.
         if type(block) is not Block or type(block.attn) is not Attention:
             return f"block {index} is a {type(block).__name__} with {type(block.attn).__name__}"
         if getattr(block.attn, "gate", None) is not None:

@@ -1,4 +1,4 @@
-"""Weights from a file into a timm model: read safely, fitted to another grid or head, refused by name."""
+"""Weights from a file into a timm model: read safely, fitted to another grid or head, or refused by name."""
 
 from __future__ import annotations
 
@@ -38,28 +38,28 @@ def find_weights(uri: str) -> Path:
 
     try:
         return Path(hf_hub_download(f"{owner}/{repo}", file or "model.safetensors"))
-    except Exception as error:  # the client's own errors and those of the network libraries under it
+    except Exception as error:  # the client's errors and those of the network libraries below it
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"cannot fetch weights {uri} ({reason}): check the name and the network") from error
 
 
 def read_weights(path: Path) -> State:
-    """The tensors of a ``.safetensors``, ``.pth`` or ``.bin`` file; nothing that the file holds is executed.
+    """The tensors of a ``.safetensors``, ``.pth`` or ``.bin`` file; no code in the file is executed.
 
     Checkpoints are unwrapped as timm does it: ``state_dict_ema``, ``model_ema``, ``state_dict``, ``model`` in this
     order, then the prefixes ``module.`` and ``_orig_mod.``. Of a dynamic model only what lies under ``backbone.``
     is returned.
 
-    Raises: ``InputError`` for a file that is none, or a pickle that holds more than tensors and plain values.
+    Raises: ``InputError`` for a file of another type, or a pickle with more than tensors and plain values.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's remarks on a pickle's age; what is wrong with it is raised
+            warnings.simplefilter("ignore")  # torch's warnings about the age of a pickle; faults are raised
             found = load_state_dict(str(path), device="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle fails in whatever its bytes happened to mean
+    except Exception as error:  # a damaged pickle may raise anything
         refused = "weights_only" in str(error) or "Weights only" in str(error)
         reason = (
-            "its pickle asks for code to be run, which is never done; convert it to safetensors where you trust it"
+            "its pickle contains code, which is never run; convert it to safetensors where you trust it"
             if refused
             else f"not a readable .safetensors or .pth file ({str(error).splitlines()[0] if str(error) else 'empty'})"
         )
@@ -72,7 +72,7 @@ def read_weights(path: Path) -> State:
 
 
 def fit(state: State, model: nn.Module, *, new_head: bool, where: str) -> State:
-    """The tensors as ``model`` wants them, the whole of its state dict: grid resampled, head replaced if allowed.
+    """The tensors as a complete state dict of ``model``: grid resampled, head replaced if allowed.
 
     What timm does for an architecture (positions and patch filters to another grid, old names to new ones) is left
     to timm's own ``checkpoint_filter_fn``. With ``new_head`` a head of another class count is left as it was
@@ -81,10 +81,7 @@ def fit(state: State, model: nn.Module, *, new_head: bool, where: str) -> State:
     Raises: ``InputError`` that names the first tensor that does not fit.
     """
     wanted: Mapping[str, Tensor] = model.state_dict()
-    try:
-        fitted = _timm_filter(model)(state, model)
-    except Exception as error:  # a filter meets whatever the file held
-        raise InputError(f"weights {where} are of another architecture than {_name(model)}: {error}") from error
+    fitted = _as_named_now(state, model, where)
     classes: tuple[int, int] | None = None
     for head in _head_names(model):
         there, want = fitted.get(f"{head}.weight"), wanted[f"{head}.weight"]
@@ -94,24 +91,36 @@ def fit(state: State, model: nn.Module, *, new_head: bool, where: str) -> State:
     compare(fitted, wanted, where, _name(model))
     if classes is not None and not new_head:
         raise InputError(
-            f"weights {where} have {classes[0]} classes, {classes[1]} are wanted: "
+            f"weights {where} must have {classes[1]} classes, got {classes[0]}: "
             "give weights for these classes, or train on them first: dynvit train, or bench --train"
         )
     return fitted
 
 
+def classes_of(state: State, model: nn.Module, *, where: str) -> int:
+    """How many classes the head has that weights of ``model``'s architecture bring.
+
+    Raises: ``InputError`` where they bring none.
+    """
+    fitted = _as_named_now(state, model, where)
+    heads = [fitted[f"{head}.weight"] for head in _head_names(model) if f"{head}.weight" in fitted]
+    if not heads:
+        raise InputError(f"weights {where} have no head of {_name(model)}: give weights that classify")
+    return len(heads[0])
+
+
 def compare(there: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str, who: str) -> None:
     """Check that names and shapes agree.
 
-    Raises: ``InputError`` that names the first tensor that differs, its shape there and the shape wanted.
+    Raises: ``InputError`` that names the first tensor that differs, its shape and the shape that is needed.
     """
     for name, tensor in wanted.items():
         if name not in there:
             raise InputError(f"weights {where} lack tensor {name}, which {who} needs with shape {list(tensor.shape)}")
         if there[name].shape != tensor.shape:
             raise InputError(
-                f"weights {where} do not fit {who}: {name} has shape {list(there[name].shape)} there, "
-                f"{list(tensor.shape)} is wanted"
+                f"weights {where} do not fit {who}: {name} must have shape {list(tensor.shape)}, "
+                f"got {list(there[name].shape)}"
             )
     extra = next((name for name in there if name not in wanted), None)
     if extra is not None:
@@ -139,6 +148,13 @@ def _head_names(model: nn.Module) -> tuple[str, ...]:
         for path in modules
         if isinstance(modules[path], nn.Linear) and any(path == name or path.startswith(f"{name}.") for name in found)
     )
+
+
+def _as_named_now(state: State, model: nn.Module, where: str) -> State:
+    try:
+        return _timm_filter(model)(state, model)
+    except Exception as error:  # a filter meets whatever the file held
+        raise InputError(f"weights {where} are of another architecture than {_name(model)}: {error}") from error
 
 
 def _timm_filter(model: nn.Module) -> Callable[[State, nn.Module], State]:

@@ -1,12 +1,13 @@
-"""Images in shards, found, counted and handed out exactly once.
+"""Images in shards: found, counted, and yielded exactly once.
 
-``open_split`` is the way in; what it returns says how many samples there should be (``expected``) and which
+``open_split`` is the entry point; its result says how many samples there should be (``expected``) and which
 (``manifest.sha256``). Nothing here imports torch until a loader is made.
 """
 
 from __future__ import annotations
 
 from dynvit.data.datasets import DatasetSpec, datasets
+from dynvit.data.folder_dataset import find_dataset
 from dynvit.data.manifest import Manifest, Sample
 from dynvit.data.opening import open_split, split_names
 from dynvit.data.source import BadSampleError, Example, ImageSource, OnBadSample
@@ -20,6 +21,7 @@ __all__ = [
     "OnBadSample",
     "Sample",
     "datasets",
+    "find_dataset",
     "open_split",
     "split_names",
 ]

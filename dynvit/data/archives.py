@@ -1,4 +1,4 @@
-"""Files in a folder, a zip or a tar, seen alike: names and bytes, nothing extracted."""
+"""The files of a folder, a zip or a tar through one interface: names and bytes, nothing extracted."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ BROKEN = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError
 def open_tree(source: Path) -> Iterator[Files]:
     """The files of a folder, a zip, or a tar (plain, gz, bz2, xz). Hidden files are left out.
 
-    Raises: ``InputError`` where it is none of them or broken, or where a member's name leads outside.
+    Raises: ``InputError`` for any other or broken source, and where a member's path leads outside.
     """
     with ExitStack() as stack:
         try:
             if source.is_dir():
                 files = _folder(source)
             elif not source.is_file():
-                raise InputError(f"no source {str(source)!r}: give a folder, a zip or a tar")
+                raise InputError(f"no source {str(source)!r}: it must be a folder, a zip or a tar")
             elif zipfile.is_zipfile(source):
                 files = _zip(stack.enter_context(zipfile.ZipFile(source)))
             elif tarfile.is_tarfile(source):
                 files = _tar(stack.enter_context(_plain_tar(source)))
             else:
-                raise InputError(f"{source} is neither a folder nor a whole zip or tar: fetch it again")
+                raise InputError(f"{source} must be a folder or a complete zip or tar: download it again")
         except BROKEN as error:
             raise broken(source, error) from error
         yield {name: files[name] for name in sorted(files) if _visible(name, source)}
@@ -87,7 +87,7 @@ def _tar(archive: tarfile.TarFile) -> Files:
 
 @contextmanager
 def _plain_tar(source: Path) -> Iterator[tarfile.TarFile]:
-    """The tar, decompressed first: images are read in an order of their own, and a stream would start over."""
+    """The tar, decompressed first: images are read out of order, and a compressed stream would start over."""
     with source.open("rb") as file:
         magic = file.read(6)
     openers: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
@@ -107,5 +107,5 @@ def _plain_tar(source: Path) -> Iterator[tarfile.TarFile]:
 def _visible(name: str, source: Path) -> bool:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
-        raise InputError(f"{source}: member {name!r} leads outside of the archive: it was not made by a friend")
+        raise InputError(f"{source}: member {name!r} leads outside the archive, which is unsafe")
     return not any(part.startswith(".") or part == "__MACOSX" for part in path.parts)

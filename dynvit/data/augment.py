@@ -1,4 +1,4 @@
-"""Augmentation of whole batches of pixels: mirrored, shifted, erased. Each image has its own random numbers."""
+"""Augmentation of whole batches of pixels: flip, shift, erase. Each image has its own random numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ERASED_ASPECT = 0.3
 
 @dataclass(frozen=True)
 class Draws:
-    """One uniform random row for each image view of an epoch, so that no answer depends on batch or rank.
+    """One uniform random row for each image view of an epoch, so that augmentation does not depend on batch or rank.
 
     Shape: ``uniform`` (views, 8) in [0, 1); ``noise_seed`` (views,).
     """
@@ -25,7 +25,7 @@ class Draws:
 
     @classmethod
     def of(cls, views: int, seed: int) -> Draws:
-        """The draws that ``seed`` gives."""
+        """The draws of ``seed``."""
         generator = torch.Generator().manual_seed(seed)
         uniform = torch.rand(views, 8, generator=generator)
         return cls(uniform, torch.randint(2**62, (views,), generator=generator))

@@ -1,4 +1,4 @@
-"""Reading every sample of a folder of shards, to say what is bad."""
+"""Reads every sample of a folder of shards, and reports what is bad."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dynvit.data.datasets import DatasetSpec
 from dynvit.data.locate import Location, locate
-from dynvit.data.manifest import Manifest, Sample
+from dynvit.data.manifest import CLASS_NAMES, Manifest, Sample, read_class_names
 from dynvit.data.scan import scan_shard
 from dynvit.data.source import ShardSource
 from dynvit.errors import InputError
@@ -17,7 +17,7 @@ from dynvit.progress import Progress
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong; ``key`` is empty where it is the shard."""
+    """One fault; ``key`` is empty where the whole shard has it."""
 
     shard: str
     key: str
@@ -26,14 +26,14 @@ class Fault:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """How many samples were read and decoded, and what was wrong."""
+    """How many samples were read and decoded, and their faults."""
 
     samples: int
     faults: tuple[Fault, ...]
 
 
 def check_folder(folder: Path, *, workers: int = 2, quiet: bool = False) -> CheckReport:
-    """Read and decode every sample of every split in ``folder``; compare with manifests where there are.
+    """Read and decode every sample of every split in ``folder``; compare with manifests where there are any.
 
     Raises: ``InputError`` where there are no shards at all.
     """
@@ -41,7 +41,7 @@ def check_folder(folder: Path, *, workers: int = 2, quiet: bool = False) -> Chec
     tasks = list(_tasks(location))
     faults: list[Fault] = []
     count = 0
-    # Threads do: decoding and hashing both let go of the interpreter.
+    # Threads suffice: decoding and hashing release the GIL.
     with (
         Progress(f"checking {folder}", len(tasks), unit="shards", quiet=quiet) as progress,
         ThreadPoolExecutor(max(1, workers)) as pool,
@@ -107,8 +107,8 @@ def _tasks(location: Location) -> list[_Task]:
     folder = location.folder
     if folder is None:
         raise InputError(f"{location.base} is remote: check a folder")
-    names = folder / "classnames.txt"
-    num_classes = len(names.read_text().splitlines()) if names.is_file() else None
+    names = folder / CLASS_NAMES
+    num_classes = len(read_class_names(names)) if names.is_file() else None
     tasks = []
     for split in location.splits.values():
         manifest = folder / f"manifest-{split.name}.jsonl"

@@ -1,4 +1,4 @@
-"""Lists of indices to arrays of pixels, in this process or in workers."""
+"""Decodes lists of indices to arrays of pixels, in this process or in workers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class _Decoder(Dataset[Decoded]):
             except BadSampleError as error:
                 bad[self.source.manifest.samples[index].key] = str(error)
                 if self.source.on_bad_sample == "raise":
-                    break  # the error is carried out as a value: raised here it would lose its one line
+                    break  # the error is returned as a value: raised in a worker its message would become a traceback
                 continue
             if seeds is None:
                 pixels = self.transform(image)
@@ -69,8 +69,7 @@ def _as_is(batch: Any) -> Any:
 def decode(source: ImageSource, transform: PixelTransform, work: Sequence[Work], workers: int = 0) -> Iterator[Decoded]:
     """Decode each batch of ``work``, in order, in ``workers`` processes beside this one (0: in this one).
 
-    Arrays, not tensors, come back from workers: tensors would sit in shared memory, of which containers have
-    little.
+    Workers return arrays, not tensors: tensors would be in shared memory, of which containers have little.
 
     Raises: ``InputError`` naming shard and key of a bad sample, unless the source says skip.
     """
@@ -79,7 +78,7 @@ def decode(source: ImageSource, transform: PixelTransform, work: Sequence[Work],
         batch_size=None,
         num_workers=min(workers, len(work)),
         collate_fn=_as_is,
-        generator=torch.Generator(),  # its own, for the global one belongs to the model
+        generator=torch.Generator(),  # not the global one, which the model uses
     )
     for decoded in loader:
         if decoded.bad and source.on_bad_sample == "raise":

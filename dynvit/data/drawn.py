@@ -1,4 +1,4 @@
-"""A few of a split's images, drawn by seed: what speed is measured on."""
+"""Some images of a split, drawn by seed: speed is measured on them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def drawn_pixels(
 ) -> Tensor:
     """``count`` images of the split, or all where it has fewer, in an order that only ``seed`` decides.
 
-    So any part of them has the split's own mix of easy and hard, up to chance, whatever the order of the shards.
+    Any part of them has easy and hard images as the split has, up to chance, whatever the order of the shards.
 
     Shape: uint8 (N, 3, H, W). Units: pixels 0..255.
     """

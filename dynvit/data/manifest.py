@@ -1,4 +1,4 @@
-"""Every sample of a split, by shard and place: the list that evaluation counts against."""
+"""Every sample of a split, by shard and offset: the list that evaluation is checked against."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from dynvit.errors import InputError
 from dynvit.files import atomic
 
-INFO = "_info.json"
+INFO, CLASS_NAMES = "_info.json", "classnames.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Manifest:
         return digest.hexdigest()
 
     def write(self, path: Path) -> None:
-        """Write as JSON lines, whole or not at all."""
+        """Write as JSON lines, atomically."""
         import jsonlines
 
         with atomic(path) as temporary, jsonlines.open(temporary, "w", compact=True) as lines:
@@ -76,7 +76,7 @@ class Manifest:
             raise InputError(f"{path} is not a manifest ({error}): delete it, or pack the data again") from error
 
     def unique_keys(self) -> Manifest:
-        """This manifest, when each key occurs once: results are gathered by key.
+        """This manifest, checked to have each key once: results are gathered by key.
 
         Raises: ``InputError`` naming a key that occurs twice.
         """
@@ -93,7 +93,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class SplitInfo:
-    """One split of ``_info.json``; ``shard_lengths`` is empty where nobody has counted."""
+    """One split of ``_info.json``; ``shard_lengths`` is empty where the samples are not counted."""
 
     name: str
     filenames: tuple[str, ...]
@@ -101,11 +101,11 @@ class SplitInfo:
 
     @property
     def num_samples(self) -> int | None:
-        """Samples in the split, or ``None`` where nobody has counted."""
+        """Samples in the split, or ``None`` where they are not counted."""
         return sum(self.shard_lengths) if self.shard_lengths else None
 
 
-def read_info(text: str, where: str) -> dict[str, SplitInfo]:
+def read_info(text: str | bytes, where: str) -> dict[str, SplitInfo]:
     """The splits by name from the text of an ``_info.json`` in the convention of ``timm/imagenet-1k-wds``.
 
     Raises: ``InputError`` where it is not one.
@@ -138,3 +138,23 @@ def info_text(splits: Iterable[SplitInfo]) -> str:
         for split in splits
     }
     return json.dumps({"splits": body}, indent=1) + "\n"
+
+
+def class_names_text(names: Iterable[str]) -> str:
+    """The text of ``classnames.txt``: a name a line, in the order of the labels."""
+    return "".join(f"{name}\n" for name in names)
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """The names in a ``classnames.txt``, by label. Two classes may have one name: a crane is a bird and a machine.
+
+    Raises: ``InputError`` where it holds none, or not text with a name in each line.
+    """
+    try:
+        names = path.read_bytes().decode("utf-8-sig").rstrip().split("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} must be UTF-8, a class name a line ({error})") from error
+    names = [name.strip() for name in names]
+    if "" in names:
+        raise InputError(f"{path} must hold a class name in each line: line {names.index('') + 1} is empty")
+    return tuple(names)

@@ -1,4 +1,4 @@
-"""From a dataset's name and a split's name to images: the façade over finding, counting and splitting."""
+"""Opens a split by its name: finds the shards, counts the samples, and splits them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynvit.data.datasets import DatasetSpec, datasets
+from dynvit.data.datasets import DatasetSpec
+from dynvit.data.folder_dataset import find_dataset
 from dynvit.data.locate import Location, locate
 from dynvit.data.manifest import Manifest, Sample, SplitInfo
 from dynvit.data.scan import scan_shard
@@ -18,7 +19,7 @@ from dynvit.data.splits import calibration_keys, calibration_shards, calibration
 from dynvit.errors import InputError, unknown
 from dynvit.progress import Progress
 
-EMBEDDED_VALIDATION = 0.2  # of each class; a set without a validation split of its own gets one by seed
+EMBEDDED_VALIDATION = 0.2  # of each class; a set without a validation split gets one by seed
 
 
 def open_split(
@@ -32,43 +33,49 @@ def open_split(
     limit: int | None = None,
     quiet: bool = False,
 ) -> ImageSource:
-    """Open ``split`` of a data set, by its registered name or as it was found.
+    """Open ``split`` of a data set: by its registered name, by the folder that it was packed into, or as it was found.
 
     ``train``, ``validation`` and any other split that ``_info.json`` names; ``calibration`` is held out of train:
     ``calibration`` samples (a tenth of train, at most 5,000, where not given), drawn by ``seed``, and ``train`` is
     without them. ``digits`` has no split of its own: a fifth of each class, by seed, is validation.
-    ``limit`` keeps the first N of a fixed shuffle by ``seed``, so that it is a fair sample of the split.
+    ``limit`` keeps the first N of a fixed shuffle by ``seed``, which is a fair sample of the split.
     ``quiet`` shows no progress: for every process but the first.
 
-    Raises: ``InputError`` for an unknown name or split, missing or truncated shards, samples that are not as
-    ``_info.json`` says, labels out of range.
+    Raises: ``InputError`` for an unknown name or split, missing or truncated shards, a count that differs
+    from ``_info.json``, labels out of range.
     """
-    spec = dataset if isinstance(dataset, DatasetSpec) else datasets.get(dataset)
+    spec = dataset if isinstance(dataset, DatasetSpec) else find_dataset(dataset, data_dir)
     if spec.embedded is not None:
         source = _open_embedded(spec, split, seed, calibration)
     else:
-        read = _Reader(spec, locate(spec.name, data_dir), on_bad_sample, quiet)
+        read = _Reader(spec, _location(spec, data_dir), on_bad_sample, quiet)
         source = _open_shards(spec, split, read, seed, calibration)
     return source if limit is None else drawn(source, limit, seed)
 
 
 def drawn(source: ImageSource, limit: int, seed: int) -> ImageSource:
-    """The first ``limit`` samples of a fixed shuffle by ``seed``; all, as they are, where there are no more.
+    """The first ``limit`` samples of a fixed shuffle by ``seed``; the source itself where it has no more.
 
-    Raises: ``InputError`` for a limit that leaves nothing.
+    Raises: ``InputError`` for a limit below 1.
     """
     if limit < 1:
-        raise InputError(f"a limit of {limit} images leaves nothing to measure: give 1 or more")
+        raise InputError(f"limit must be 1 image or more, got {limit}")
     keys = [sample.key for sample in source.manifest.samples]
     return source if limit >= len(source) else source.subset(ranked(keys, seed, "limit")[:limit])
 
 
-def split_names(name: str, data_dir: str | os.PathLike[str] | None = None) -> list[str]:
+def split_names(dataset: str | DatasetSpec, data_dir: str | os.PathLike[str] | None = None) -> list[str]:
     """The splits that can be opened. Raises: ``InputError`` where the shards are missing."""
-    if datasets.get(name).embedded is not None:
+    spec = dataset if isinstance(dataset, DatasetSpec) else find_dataset(dataset, data_dir)
+    if spec.embedded is not None:
         return ["train", "validation", "calibration"]
-    found = list(locate(name, data_dir).splits)
+    found = list(_location(spec, data_dir).splits)
     return [*found, "calibration"] if "train" in found and "calibration" not in found else found
+
+
+def _location(spec: DatasetSpec, data_dir: str | os.PathLike[str] | None) -> Location:
+    """A set that is a folder is where it was found, unless another place is named."""
+    return locate(spec.name, spec.folder if data_dir is None else data_dir)
 
 
 def _open_embedded(spec: DatasetSpec, split: str, seed: int, calibration: int | None) -> ImageSource:
@@ -131,9 +138,9 @@ class _Reader:
 
     def _samples(self, path: Path, listed: list[Sample], expected: int | None) -> Sequence[Sample]:
         skip = self.on_bad_sample == "skip"
-        # A packed manifest is believed only while its last sample lies inside the shard.
-        whole = bool(listed) and path.stat().st_size >= listed[-1].offset + listed[-1].size
-        found = listed if whole else scan_shard(path, keep_going=skip)
+        # A packed manifest is valid only while its last sample lies inside the shard.
+        complete = bool(listed) and path.stat().st_size >= listed[-1].offset + listed[-1].size
+        found = listed if complete else scan_shard(path, keep_going=skip)
         if expected is not None and len(found) != expected and not (skip and len(found) < expected):
             last = f", the last with key {found[-1].key!r}" if found else ""
             raise InputError(
@@ -155,7 +162,7 @@ def _open_shards(spec: DatasetSpec, split: str, read: _Reader, seed: int, calibr
             "thresholds are never solved on validation; add the train shards"
         )
     train = splits["train"]
-    if train.num_samples is None:  # nobody has counted: sizes and shares need the whole split
+    if train.num_samples is None:  # not counted: sizes and fractions need the whole split
         drawn_from = read(train, train.filenames)
         size = calibration_size(drawn_from.expected, calibration)
     else:

@@ -1,4 +1,4 @@
-"""The layouts that images come in: class folders, CIFAR's pickles, ``images/`` with ``labels.csv``."""
+"""Layouts of image collections: class folders, CIFAR's pickles, ``images/`` with ``labels.csv``."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def read_collection(files: Files, where: str, flat_split: str = "validation") ->
         collection = _class_folders(files, flat_split)
     if not collection.pictures:
         raise InputError(
-            f"{where} holds no image ({', '.join(sorted(EXTENSIONS))}): expected are SPLIT/CLASS/FILE or CLASS/FILE, "
-            "CIFAR's python pickles, or images/ with labels.csv"
+            f"{where} holds no image ({', '.join(sorted(EXTENSIONS))}): the layout must be SPLIT/CLASS/FILE, "
+            "CLASS/FILE, CIFAR's python pickles, or images/ with labels.csv"
         )
     return _test_as_validation(collection)
 
@@ -75,7 +75,7 @@ def _test_as_validation(collection: Collection) -> Collection:
 def _extension(path: PurePosixPath) -> str | None:
     suffix = path.suffix.lower()
     if suffix in _UNSUPPORTED:
-        raise InputError(f"{path}: {suffix} images cannot be shards' members: convert them to png first")
+        raise InputError(f"{path}: {suffix} images cannot be packed: convert them to png first")
     return EXTENSIONS.get(suffix)
 
 
@@ -87,7 +87,7 @@ def _class_folders(files: Files, flat_split: str) -> Collection:
         split = _SPLITS.get(path.parts[0])
         rest = path.parts[1:] if split else path.parts
         if len(rest) < 2:
-            raise InputError(f"image {path} lies in no class folder: expected is SPLIT/CLASS/FILE or CLASS/FILE")
+            raise InputError(f"image {path} is in no class folder: the layout must be SPLIT/CLASS/FILE or CLASS/FILE")
         found.append((split or flat_split, rest[0], PurePosixPath(*rest), read))
     classes = tuple(sorted({name for _, name, _, _ in found}))
     index = {name: i for i, name in enumerate(classes)}
@@ -119,8 +119,8 @@ def _labelled(files: Files, flat_split: str) -> Collection:
         label_column = _column(columns, ("label", "class"), table)
         for row in rows:
             name, label = PurePosixPath(row[file_column]), row[label_column]
-            homes = [table.parent / "images" / name, table.parent / name]
-            read = next((files[str(home)] for home in homes if str(home) in files), None)
+            places = [table.parent / "images" / name, table.parent / name]
+            read = next((files[str(place)] for place in places if str(place) in files), None)
             if read is None or ".." in name.parts:
                 raise InputError(f"{table} names {str(name)!r}, which is not among the files of images/")
             if not label:
@@ -213,7 +213,7 @@ def _cifar(files: Files) -> Collection:
                 raise InputError(f"{member} holds no uint8 array (N, 3072) with as many {label_key}: fetch it again")
             for row, label in zip(data, labels, strict=True):
                 if not 0 <= label < len(names):
-                    raise InputError(f"{member} has label {label}: allowed are 0 to {len(names) - 1}")
+                    raise InputError(f"labels of {member} must be 0 to {len(names) - 1}, got {label}")
                 name = f"{names[label]}/{position:05d}"
                 pictures.append(Picture(split, name, int(label), "png", functools.partial(_png, row)))
                 position += 1

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile
 
 from dynvit.data.archives import BROKEN, broken, open_tree
-from dynvit.data.manifest import INFO, Manifest, Sample, SplitInfo, info_text
+from dynvit.data.manifest import CLASS_NAMES, INFO, Manifest, Sample, SplitInfo, class_names_text, info_text
 from dynvit.data.pack_readers import Picture, read_collection
 from dynvit.data.splits import ranked
 from dynvit.errors import InputError
@@ -25,7 +25,7 @@ _BLOCK = 512  # a tar's
 
 @dataclass(frozen=True)
 class Packed:
-    """What a pack came to: samples by split, and whether the destination held the same bytes already."""
+    """The result of a pack: samples by split, and whether the destination had the same bytes already."""
 
     samples: dict[str, int]
     classes: int
@@ -44,17 +44,17 @@ def pack(
     """Pack ``source`` into ``destination``: ``NAME-SPLIT-00000.tar``, ``_info.json``, manifests, ``classnames.txt``.
 
     ``source`` is a tree SPLIT/CLASS/FILE or CLASS/FILE, CIFAR's python pickles, or ``images/`` with ``labels.csv``:
-    a folder, or a zip or tar of one. Image bytes are kept as they are (CIFAR's arrays become PNG). Samples stand in
-    an order that a hash of their keys gives: shuffled over classes, and the same whatever the source's own order.
+    a folder, or a zip or tar of one. Image bytes are kept as they are (CIFAR's arrays become PNG). Samples are
+    ordered by a hash of their keys: shuffled over classes, and the same whatever the order of the source.
 
-    Everything is written under a temporary name beside ``destination`` and renamed at the end; what a killed pack
-    left is swept away by the next. Packing again compares, and changes nothing.
+    Everything is written under a temporary name beside ``destination`` and renamed at the end; the next pack
+    removes what a killed one left. Packing again compares, and changes nothing.
 
     Raises: ``InputError`` for a source that cannot be read or holds no images, and for a destination that holds
     something else.
     """
     if shard_size < 1:
-        raise InputError(f"a shard of {shard_size} samples holds nothing: give 1 or more")
+        raise InputError(f"shard size must be 1 sample or more, got {shard_size}")
     source, destination = Path(source), Path(destination).absolute()
     if destination.exists() and not destination.is_dir():
         raise InputError(f"{destination} is a file: give a folder that is new, empty, or packed from the same source")
@@ -71,7 +71,7 @@ def pack(
                         f"cannot write {destination}: {error.strerror}; nothing was left behind"
                     ) from error
                 raise broken(source, error) from error
-            (work / "classnames.txt").write_text("".join(f"{c}\n" for c in collection.class_names))
+            (work / CLASS_NAMES).write_text(class_names_text(collection.class_names), "utf-8")
             unchanged = _publish(work, destination)
     return Packed(counts, len(collection.class_names), unchanged)
 
@@ -118,7 +118,7 @@ def _write(pictures: Sequence[Picture], work: Path, name: str, shard_size: int, 
 
 
 def _keyed(pictures: Sequence[Picture]) -> dict[str, Picture]:
-    """Pictures by key. A key ends at the first dot of the file's name, so dots go; what then clashes is numbered."""
+    """Pictures by key. A key ends at the first dot of a file's name, so dots are replaced; duplicates are numbered."""
     keyed: dict[str, Picture] = {}
     for picture in sorted(pictures, key=lambda p: (p.name, p.extension)):
         path = PurePosixPath(picture.name)
@@ -134,7 +134,7 @@ def _write_shard(shard: Path, part: Sequence[tuple[str, Picture]], progress: Pro
     from webdataset.writer import TarWriter
 
     with shard.open("wb") as file:
-        # Time and owner are fixed, for they would make each run's bytes new; PAX takes names of any length.
+        # Time and owner are fixed, so that each run writes the same bytes; PAX takes names of any length.
         writer = TarWriter(file, user="", group="", mtime=0, encoder=False, format="PAX_FORMAT")
         for key, picture in part:
             content = picture.read()
@@ -151,7 +151,7 @@ def _write_shard(shard: Path, part: Sequence[tuple[str, Picture]], progress: Pro
 
 
 def _publish(work: Path, destination: Path) -> bool:
-    """Rename the finished folder; True where the destination was the same already."""
+    """Rename the finished folder; True where the destination had the same bytes already."""
     if not destination.is_dir() or not any(destination.iterdir()):
         work.replace(destination)  # an empty folder may be replaced in one step
         return False

@@ -1,4 +1,4 @@
-"""Evaluation's loader: each sample exactly once over all processes, decoded once over all points of a sweep."""
+"""The loader of evaluation: each sample exactly once over all processes, decoded once over all points."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class PixelBatch(NamedTuple):
 class PixelBatches:
     """Batches of fixed composition; batch ``b`` belongs to rank ``b % world``.
 
-    Composition does not depend on the number of processes or workers, so neither do results. The first pass
-    decodes; decoded pixels are kept up to ``memory_mb``, and later passes decode only what did not fit.
+    The batches do not depend on the number of processes or workers, so neither do results. The first pass decodes;
+    decoded pixels are kept up to ``memory_mb``, and later passes decode only what did not fit.
 
     ``decoded`` counts the images decoded so far; ``bad`` maps the ids of this rank's unreadable samples to the
     reason (with ``on_bad_sample="skip"``; they are left out of their batches).
@@ -53,7 +53,7 @@ class PixelBatches:
         starts = range(rank * batch_size, len(source), batch_size * world)
         self._work = [Work(range(start, min(start + batch_size, len(source)))) for start in starts]
         self._transform = evaluation_transform(preprocessing)
-        self._room = memory_mb << 20
+        self._memory_left = memory_mb << 20
         self._kept: dict[int, PixelBatch] = {}
 
     def __len__(self) -> int:
@@ -82,8 +82,8 @@ class PixelBatches:
             torch.from_numpy(decoded.images),
             torch.tensor([sample.label for sample in samples], dtype=torch.int64),
         )
-        if decoded.images.nbytes <= self._room:
-            self._room -= decoded.images.nbytes
+        if decoded.images.nbytes <= self._memory_left:
+            self._memory_left -= decoded.images.nbytes
             self._kept[b] = batch
         return batch
 

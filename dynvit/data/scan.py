@@ -1,4 +1,4 @@
-"""A manifest for shards that come without one: one pass over each tar, remembered in the cache."""
+"""A manifest for shards without one: one pass over each tar, kept in the cache."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def cache_dir() -> Path:
 
 
 def scan_shard(path: Path, *, keep_going: bool = False, fresh: bool = False) -> tuple[Sample, ...]:
-    """The samples of one shard, from the cache where the file's name, size and time are those of before.
+    """The samples of one shard, from the cache where the file's name, size and time are unchanged.
 
-    ``keep_going`` takes what can be read of a truncated shard; ``fresh`` does not believe the cache.
+    ``keep_going`` takes what can be read of a truncated shard; ``fresh`` ignores the cache.
 
     Raises: ``InputError`` for a truncated tar (with its last good key), a sample without image or label.
     """
@@ -46,7 +46,7 @@ def scan_shard(path: Path, *, keep_going: bool = False, fresh: bool = False) -> 
                 "or skip what is bad with --on-bad-sample skip"
             ) from error
         return tuple(samples)
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs a scan next time, nothing else
+    with contextlib.suppress(OSError):  # without a writable cache the next run scans again
         Manifest(tuple(samples)).write(cached)
     return tuple(samples)
 

@@ -1,4 +1,4 @@
-"""Images by number: random access to a manifest's samples, safe in any number of processes and workers."""
+"""Images by index: random access to a manifest's samples, safe in any number of processes and workers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class BadSampleError(InputError):
 class ImageSource(Protocol):
     """A split to read from by index.
 
-    ``lost`` counts the samples that the split should hold and that a truncated shard took away
+    ``lost`` counts the samples that the split should have and that a truncated shard lacks
     (with ``on_bad_sample="skip"``; otherwise opening it is an error). ``expected`` counts them too.
     """
 
@@ -59,14 +59,14 @@ class ImageSource(Protocol):
 
     @property
     def lost(self) -> int:
-        """Samples that a truncated shard took away."""
+        """Samples that a truncated shard lacks."""
 
     @property
     def expected(self) -> int:
         """Samples that the split should hold."""
 
     def __len__(self) -> int:
-        """Samples that can be asked for."""
+        """Samples that can be read."""
 
     def read(self, index: int) -> Example:
         """Decode one image. Raises: ``BadSampleError``."""
@@ -76,12 +76,12 @@ class ImageSource(Protocol):
 
 
 UNREADABLE = (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError)
-"""What Pillow raises for a file that is no whole image."""
+"""What Pillow raises for a file that is not a complete image."""
 
 
 @dataclass(frozen=True)
 class ManifestSource:
-    """What all sources have in common: they know their samples by a manifest."""
+    """What all sources share: a manifest of their samples."""
 
     spec: DatasetSpec
     split: str
@@ -130,7 +130,7 @@ class ShardSource(ManifestSource):
             with Image.open(io.BytesIO(content)) as image:
                 return Example(sample.key, sample.label, image.convert("RGB"))
         except UNREADABLE as error:
-            # PIL's message holds the address of a buffer, which would differ from run to run.
+            # PIL's message has the address of a buffer, which differs from run to run.
             reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
             raise BadSampleError(
                 f"shard {self.paths[sample.shard]}, key {sample.key!r} cannot be decoded ({reason}): "
@@ -151,13 +151,13 @@ class ArraySource(ManifestSource):
 
 
 def check_labels(manifest: Manifest, num_classes: int) -> None:
-    """Refuse labels outside of 0..num_classes-1.
+    """Refuse labels outside 0..num_classes-1.
 
     Raises: ``InputError`` naming shard, key, label and range.
     """
     for sample in manifest.samples:
         if not 0 <= sample.label < num_classes:
             raise InputError(
-                f"shard {sample.shard}, key {sample.key!r} has label {sample.label}: "
-                f"allowed are 0 to {num_classes - 1}; check the dataset's name and its class order"
+                f"shard {sample.shard}, key {sample.key!r}: the label must be 0 to {num_classes - 1}, "
+                f"got {sample.label}: check the data set's name and class order"
             )

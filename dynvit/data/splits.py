@@ -1,4 +1,4 @@
-"""Which samples belong to which split: drawn by hashing keys, so the same on every machine and version."""
+"""Which samples belong to which split: decided by hashing keys, so the same on every machine and version."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def ranked(names: Sequence[str], seed: int, purpose: str) -> list[int]:
 
     >>> ranked(["a", "b", "c"], 0, "demo") == ranked(["a", "b", "c"], 0, "demo")
     True
-    >>> names = ["c", "a", "b"]  # the order of the list plays no part
+    >>> names = ["c", "a", "b"]  # the order of the list does not matter
     >>> [names[i] for i in ranked(names, 0, "demo")] == ["abc"[i] for i in ranked("abc", 0, "demo")]
     True
     """
@@ -44,7 +44,7 @@ def calibration_size(train: int, asked: int | None = None) -> int:
     if asked is None:
         return max(1, min(train // 10, MAX_CALIBRATION))
     if not 0 < asked < train:
-        raise InputError(f"calibration size {asked} is out of range: 1 to {train - 1} of {train} train samples")
+        raise InputError(f"calibration must be 1 to {train - 1} of {train} train samples, got {asked}")
     return asked
 
 
@@ -66,5 +66,5 @@ def calibration_shards(train: SplitInfo, size: int, seed: int) -> tuple[str, ...
 
 
 def calibration_keys(keys: Sequence[str], size: int, seed: int) -> frozenset[str]:
-    """The ``size`` keys that calibration holds."""
+    """The ``size`` keys of the calibration split."""
     return frozenset(keys[i] for i in ranked(keys, seed, "calibration")[:size])

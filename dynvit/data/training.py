@@ -1,4 +1,4 @@
-"""Training's loader: what a step sees depends on seed, epoch and step alone, not on workers or on a restart."""
+"""The loader of training: a step's batch depends on seed, epoch and step only, not on workers or a restart."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class TrainingBatches:
 
     Each step takes ``batch_size * world`` views from the epoch's permutation and gives every ``world``-th of them
     to a rank. ``augment.repeats`` views of an image follow each other (repeated augmentation, Hoffer et al., 2020).
-    Mixup and CutMix belong to the trainer. Sets that do not survive mirroring (``spec.flip``) are not flipped.
+    Mixup and CutMix belong to the trainer. Sets whose classes change under mirroring (``spec.flip``) are not flipped.
 
     Where no step of the augmentation needs the decoded image itself, each image is decoded and resized once and
     kept, up to ``memory_mb``; so are small images under RandAugment, at their native size.
 
-    Without ``drop_last`` the last, smaller step is handed out too; it repeats views only where there are fewer
-    than ranks, since each rank must take part in each step.
+    Without ``drop_last`` the last, smaller step is yielded too; it repeats views only where there are fewer than
+    ranks, since each rank must take part in each step.
 
     Units: ``batch_size`` images a process; ``memory_mb`` MiB a process.
 
@@ -65,8 +65,8 @@ class TrainingBatches:
         self._views = len(source) * augment.repeats
         if len(self) == 0:
             raise InputError(
-                f"a step of {batch_size * world} images is more than the {self._views} of {source.spec.name} "
-                f"{source.split}: give a smaller batch"
+                f"a step must have at most the {self._views} images of {source.spec.name} {source.split}, got "
+                f"{batch_size * world}: give a smaller batch"
             )
         self._pixels: Tensor | None = None
         self._source = source
@@ -135,11 +135,11 @@ class TrainingBatches:
         self._pixels = pixels if len(kept) == len(pixels) else pixels[kept]
         self._without_bad(kept.tolist())
 
-    def _keep_native(self, room: int) -> None:
-        """Decoded images at their own size, when all have the same and fit."""
+    def _keep_native(self, memory: int) -> None:
+        """Keep decoded images at their native size, where all have the same size and fit in memory."""
         samples = self._source.manifest.samples
         size = self._source.spec.image_size
-        if size * size * 3 * len(samples) > room:
+        if size * size * 3 * len(samples) > memory:
             return
         images = np.zeros((len(samples), size, size, 3), np.uint8)
         good: list[int] = []
@@ -168,6 +168,6 @@ class TrainingBatches:
 
 
 def _seed(*parts: int) -> int:
-    """Seeds of neighbouring epochs must not be neighbours."""
+    """A hash, so that seeds of neighbouring epochs are unrelated."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:7], "big")

@@ -1,4 +1,4 @@
-"""From a decoded image to the pixels that a model is given: uint8, not normalised, of the model's size."""
+"""From a decoded image to the pixels that a model takes: uint8, not normalised, of the model's size."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image becomes a model's input; a record holds it as it is.
+    """How an image becomes a model's input; a record stores it.
 
     The shorter edge is resized to ``image_size / crop_pct``, then the centre is cropped.
 
@@ -41,11 +41,10 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.image_size < 1 or not 0 < self.crop_pct <= 1:
             raise InputError(
-                f"image size {self.image_size} at crop {self.crop_pct} is no image: "
-                "give pixels above 0 and a crop in (0, 1]"
+                f"image size must be 1 pixel or more and crop_pct in (0, 1], got {self.image_size} and {self.crop_pct}"
             )
         if self.interpolation not in _INTERPOLATIONS:
-            raise InputError(f"unknown interpolation {self.interpolation!r}: one of {', '.join(_INTERPOLATIONS)}")
+            raise InputError(f"interpolation must be one of {', '.join(_INTERPOLATIONS)}, got {self.interpolation!r}")
 
 
 def preprocessing_for(
@@ -58,7 +57,7 @@ def preprocessing_for(
     mean: tuple[float, float, float] | None = None,
     std: tuple[float, float, float] | None = None,
 ) -> Preprocessing:
-    """What is asked for, else what the dataset says, else what the timm model's ``pretrained_cfg`` says.
+    """The given values, else those of the data set, else those of the timm model's ``pretrained_cfg``.
 
     Sets of small images are not cropped (``crop_pct`` 1): a tenth of 32 pixels is content.
 
@@ -69,7 +68,7 @@ def preprocessing_for(
     config = resolve_data_config({}, pretrained_cfg=dict(pretrained_cfg))
     channels, height, width = config["input_size"]
     if channels != 3 or (image_size is None and height != width):
-        raise InputError(f"the backbone takes {config['input_size']}: square images of 3 channels are supported")
+        raise InputError(f"the backbone must take square images of 3 channels, got {config['input_size']}")
     return Preprocessing(
         image_size=image_size or height,
         crop_pct=crop_pct or (1.0 if spec.small else float(config["crop_pct"])),
@@ -152,15 +151,15 @@ def _at_least_one_bit(level_fn: Callable[..., tuple[int, ...]], level: float, hi
 
 
 def works_on_images(augment: Augment) -> bool:
-    """Whether a training image must be decoded anew for each view, rather than once."""
+    """Whether a training image must be decoded for each view, rather than once."""
     return augment.crop_scale < 1 or bool(augment.rand_augment) or augment.color_jitter > 0
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Python's, NumPy's and torch's random states set to ``seed`` inside, and put back after.
+    """Python's, NumPy's and torch's random states set to ``seed`` inside, and restored after.
 
-    timm's augmentations draw from all three, and a model's dropout must not notice.
+    timm's augmentations draw from all three, and must not change a model's dropout.
     """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     random.seed(seed)

@@ -1,1 +1,1 @@
-"""Pure tensor functions: selecting and packing tokens, straight-through gates. No model in sight."""
+"""Pure tensor functions: selecting and packing tokens, straight-through gates. They know no model."""

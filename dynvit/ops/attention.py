@@ -1,11 +1,11 @@
 """Attention in which some keys are dropped, dense in shape and differentiable in what is dropped.
 
-A policy p says of each token whether it is still there: 1 kept, 0 dropped. Token i attends to token j as
+A policy p has 1 for each token that is kept, 0 for one that is dropped. Token i attends to token j as
 G_ij = p_j, and always to itself, G_ii = 1 (DynamicViT, arXiv 2106.02034, §3.3):
 
     A_ij = exp(P_ij) G_ij / Σ_k exp(P_ik) G_ik
 
-Kept tokens then read only kept tokens, just as if the dropped were gone; gradients reach p through G.
+Kept tokens then attend to kept tokens only, as if the dropped ones were removed; gradients reach p through G.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 SoftmaxForm = Literal["exact", "published"]
 """``exact`` is the equation. ``published`` is what the reference code computes: the row maximum is taken over
 dropped keys too, and ε = 1e-6 is spread over all keys. With ordinary logits the two differ by 1e-6; where a
-dropped key lies far above the kept ones, the published form tends to a uniform row over all keys."""
+dropped key is far above the kept ones, the published form tends to a uniform row over all keys."""
 
 PUBLISHED_EPSILON = 1e-6
 
@@ -49,9 +49,9 @@ def masked_attention(
 ) -> Tensor:
     """``masked_softmax(scale · QKᵀ + bias, policy) @ V`` with no N×N mask.
 
-    The policy is put on the values, N×d numbers a head, and a dropped token's view of itself is added by hand.
+    The policy multiplies the values, N×d numbers a head, and a dropped token's attention to itself is added.
 
-    Shape: queries, keys (B, heads, N, d), values (B, heads, N, d'), policy (B, N), the class token's place included,
+    Shape: queries, keys (B, heads, N, d), values (B, heads, N, d'), policy (B, N), the class token included,
     bias (heads, N, N) → (B, heads, N, d').
     """
     queries = queries * scale
@@ -63,7 +63,7 @@ def masked_attention(
     weights, own_weight = _exponentials(logits, own, policy, form)
     seen = policy[:, None, :, None].to(weights.dtype)
     own_weight = own_weight.unsqueeze(-1) * (1 - seen)
-    # Mixed precision may round the values, not the sum they are divided by.
+    # Mixed precision may round the values, not the sum that divides them.
     with torch.autocast(logits.device.type, enabled=False):
         total = weights @ seen + own_weight
     mixed = weights @ (seen * values) + own_weight * values
@@ -82,6 +82,6 @@ def _exponentials(logits: Tensor, own: Tensor, policy: Tensor, form: SoftmaxForm
         return (logits - highest.unsqueeze(-1)).exp(), (own - highest).exp()
     highest = highest.masked_fill(policy[:, None, None, :] <= 0, -torch.inf).amax(-1)
     highest = torch.maximum(highest, own.detach())
-    # A dropped key may lie above the maximum of the kept ones. It counts for nothing, but infinity times zero would
-    # not be zero. The bound is not 0: the maximum itself lies there, and torch 2.15 gives a clamp's bound no gradient.
+    # A dropped key may exceed the maximum of the kept ones. Its weight is zero, but infinity times zero would not be.
+    # The bound is not 0: the maximum itself is there, and torch 2.15 gives a value at a clamp's bound no gradient.
     return (logits - highest.unsqueeze(-1)).clamp(max=1).exp(), (own - highest).exp()

@@ -9,7 +9,7 @@ from torch import Tensor
 def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     """The values of ``hard``, bit for bit, with the gradient of ``soft`` (Bengio et al., arXiv 1308.3432).
 
-    Shape: any, alike.
+    Shape: any, the same for both.
 
     >>> soft = torch.tensor([0.3, 0.6], requires_grad=True)
     >>> gate = straight_through((soft > 0.5).float(), soft)
@@ -24,7 +24,7 @@ def gumbel_gate(log_odds: Tensor, temperature: float = 1.0) -> Tensor:
     """Open each gate at random with probability sigmoid(log_odds): 1 or 0, straight-through.
 
     The hard Gumbel-softmax of two classes (Jang et al., arXiv 1611.01144). The two Gumbel draws enter only by
-    their difference, which is logistic, so one draw does. torch's global generator draws it.
+    their difference, which is logistic, so one draw suffices. torch's global generator draws it.
 
     Shape: any → the same.
     """

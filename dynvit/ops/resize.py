@@ -1,7 +1,7 @@
 """Resizing square maps of tokens by two small matrix products: linear, separable, exact.
 
-A resize is a fixed linear map along each axis. As a torch operator of its own it is counted by the rule of
-up-samplings (nothing, ``dynvit.cost``), like ``F.interpolate``, though matrix products compute it.
+A resize is a fixed linear map along each axis. It is a torch operator of its own, so that its MACs count as those of
+``F.interpolate`` do (0, ``dynvit.cost``), although matrix products compute it.
 """
 
 from __future__ import annotations

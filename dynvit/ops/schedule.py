@@ -15,10 +15,10 @@ def prune_blocks(depth: int, stages: int = 3) -> tuple[int, ...]:
     >>> prune_blocks(12), prune_blocks(6, stages=2)
     ((3, 6, 9), (2, 4))
 
-    Raises: ``InputError`` for no stage, or more than there are blocks after the first.
+    Raises: ``InputError`` for fewer than 1 stage, or more than there are blocks after the first.
     """
     if not 1 <= stages < depth:
-        raise InputError(f"stages = {stages} is out of range: a backbone of {depth} blocks takes 1 to {depth - 1}")
+        raise InputError(f"stages must be 1 to {depth - 1} on a backbone of {depth} blocks, got {stages}")
     return tuple(depth * stage // (stages + 1) for stage in range(1, stages + 1))
 
 
@@ -35,7 +35,7 @@ def kept_counts(patches: int, ratio: float, stages: int = 3) -> tuple[int, ...]:
 
 
 def kept_from_block(patches: int, ratio: float, blocks: Sequence[int]) -> dict[int, int]:
-    """Patches kept, by the block that drops the others; a stage that drops nothing is no stage.
+    """Patches kept, by the block that drops the others; stages that drop nothing are left out.
 
     >>> kept_from_block(196, 0.7, (3, 6, 9)), kept_from_block(196, 1.0, (3, 6, 9))
     ({3: 137, 6: 96, 9: 67}, {})

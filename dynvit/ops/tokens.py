@@ -1,4 +1,4 @@
-"""Choosing tokens and packing the chosen ones: patch scores in, fewer tokens out."""
+"""Selecting tokens and packing the selected ones: patch scores in, fewer tokens out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 def top_k(scores: Tensor, count: int, among: Tensor | None = None) -> Tensor:
     """The positions of the ``count`` highest scores of each image, in ascending order of position.
 
-    ``among`` leaves only some positions to choose from; at least ``count`` of each image's must be left.
+    ``among`` restricts the positions to choose from; each image must have at least ``count`` of them.
 
     Shape: scores (B, N), among (B, N), positive where a position may be chosen → (B, count), int64.
 
@@ -18,7 +18,7 @@ def top_k(scores: Tensor, count: int, among: Tensor | None = None) -> Tensor:
     """
     if among is not None:
         scores = scores.masked_fill(among <= 0, -torch.inf)
-    # Raster order costs nothing and leaves rounding, and pictures of what was kept, free of the order of scores.
+    # Raster order costs nothing, and makes rounding and pictures of kept patches independent of the order of scores.
     return scores.topk(count, dim=1, sorted=False).indices.sort(dim=1).values
 
 
@@ -50,6 +50,6 @@ def keep_patches(tokens: Tensor, positions: Tensor) -> Tensor:
 def mask_of(positions: Tensor, scores: Tensor) -> Tensor:
     """1 at ``positions``, 0 elsewhere.
 
-    Shape: positions (B, k), scores (B, N), read for their shape and type alone → (B, N).
+    Shape: positions (B, k), scores (B, N), used for their shape and type only → (B, N).
     """
     return torch.zeros_like(scores).scatter(1, positions, 1.0)

@@ -35,6 +35,18 @@ class Board(Leaderboard):
             rows.append(row)
         return pd.DataFrame.from_records(rows)
 
+    def __repr__(self) -> str:
+        setting, front = self.setting, sum(entry.on_front for entry in self.entries)
+        where = f"{setting.dataset} {setting.split}, {setting.n:,} images, {setting.backbone}"
+        return f"Board({where}: {len(self.entries)} points, {front} on the front)"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        html: str = self.to_dataframe().to_html()
+        return html
+
     def plot(self, what: str = "front") -> Figure:
         """The picture of the front, or of a measurement by its name.
 

@@ -1,7 +1,7 @@
 """DVT, the Dynamic Vision Transformer (Wang et al., NeurIPS 2021, arXiv 2105.15075).
 
 Most images are easy: a few large patches are enough. A cascade of transformers over ever finer grids of tokens
-answers as soon as it is sure, and each begins from what the one before it saw.
+exits as soon as it is confident, and each reuses features and relations of the one before.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class DVT(Method[DVTOptions]):
         return {THRESHOLD.format(k + 1): FloatDistribution(0.0, 1.0) for k in range(exits - 1)}
 
     def attach(self, backbone: nn.Module, options: DVTOptions) -> DynamicModel:
-        """A cascade on the pattern of ``backbone``, whose weights start the exits that the options name.
+        """A cascade of exits shaped as ``backbone``, whose weights initialise those that option ``start`` names.
 
-        Raises: ``InputError`` for a backbone that is no plain ViT, or a grid that its images cannot be cut into.
+        Raises: ``InputError`` for a backbone other than a plain ViT, or a grid that its images cannot be split into.
         """
         return Cascade(backbone, options)
 
@@ -58,7 +58,7 @@ class DVT(Method[DVTOptions]):
         return stages(model, recipe)
 
     def explain(self, model: DynamicModel, images: Tensor, point: OperatingPoint) -> Sequence[Explanation]:
-        """The exit at which each image leaves, and how sure each exit before it was."""
+        """The exit at which each image leaves, and the confidence of each exit before it."""
         return explain(model, images, point)
 
     def load_published(self, path: str) -> tuple[DynamicModel, OperatingPoint]:

@@ -1,4 +1,4 @@
-"""The cascade: exits run in order, and an image that is sure enough costs nothing more."""
+"""The cascade: exits run in order, and an image leaves at the first exit whose score reaches the threshold."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from .criteria import bounded, criteria, differentiable, leaves
 from .exit import Exit
 from .options import DVTOptions
 from .reuse import Handed
-from .soft import chances, mixture
+from .soft import exit_probabilities, mixture
 from .thresholds import SOLVERS, Confidences, points_for
 from .tokenizer import regrid
 
 THRESHOLD = "threshold_{}"
-SLACK = 1e-9  # a budget that is a cost written down and read again is still that cost
+SLACK = 1e-9  # a budget that is a cost written as text and read again still covers that cost
 
 
 @dataclass(frozen=True)
 class CascadePrediction(Prediction):
-    """What each exit said.
+    """The logits and scores of each exit.
 
     Shape: ``exit_logits`` (exits, B, classes) and ``scores`` (exits − 1, B); NaN where an image had left before.
     """
@@ -53,13 +53,14 @@ class ExitWork:
 
 
 class Cascade(DynamicModel):
-    """Two to four transformers over rising grids of tokens, each beginning from what the last one saw.
+    """Two to four transformers over rising grids of tokens, each reusing features and relations of the one before.
 
     The exits are ``exits``, the coarsest first; ``backbone`` is the last. A criterion without gradient (``random``,
     ``patience``) leaves the cascade without a compute proxy. Source: arXiv 2105.15075, §3.
     """
 
     supports = frozenset({"budgets", "frozen gates", "surrogate logits", "compute proxy"})
+    solves_unlabelled = True
 
     def __init__(self, template: nn.Module, options: DVTOptions) -> None:
         super().__init__()
@@ -90,16 +91,16 @@ class Cascade(DynamicModel):
         Shape: images (B, 3, H, W). Units: pixels in [0, 1].
         """
         thresholds = self.thresholds([point])
-        said: list[Tensor] = []
+        exit_logits: list[Tensor] = []
         scores: list[Tensor] = []
         handed = Handed()
         for index, exit in enumerate(self.exits):
             logits, handed = exit(images, handed)
-            said.append(logits)
+            exit_logits.append(logits)
             if index < len(self.exits) - 1:
                 with torch.no_grad():
-                    scores.append(bounded(self.criterion(torch.stack(said).detach(), images)))
-        return self._answer(torch.stack(said), torch.stack(scores), thresholds[0])
+                    scores.append(bounded(self.criterion(torch.stack(exit_logits).detach(), images)))
+        return self._answer(torch.stack(exit_logits), torch.stack(scores), thresholds[0])
 
     def forward_frozen(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> CascadePrediction:
         """``forward``, answered by the exits of an earlier prediction.
@@ -111,7 +112,7 @@ class Cascade(DynamicModel):
         return self._at(found.exit_logits, found.scores, decided.usage.exit)
 
     def surrogate_logits(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
-        """Every exit's say, weighed by how near the image is to leaving there.
+        """The exits' mean prediction, weighted by how near the image is to leaving at each.
 
         Shape: images (B, 3, H, W) → logits (B, classes).
         """
@@ -119,7 +120,7 @@ class Cascade(DynamicModel):
         return mixture(prediction.exit_logits, self._leaving(images, point, prediction.exit_logits))
 
     def compute_proxy(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
-        """The mean cost if the image left at each exit with the chance that its score gives it.
+        """The expected cost, with the probability of leaving at each exit that its score gives.
 
         Shape: images (B, 3, H, W) → (B,), float64. Units: MACs.
         """
@@ -127,41 +128,41 @@ class Cascade(DynamicModel):
         leaving = self._leaving(images, point, prediction.exit_logits)
         return (leaving * leaving.new_tensor(self.exit_macs())[:, None]).sum(0)
 
-    def _leaving(self, images: Tensor, point: OperatingPoint, said: Tensor) -> Tensor:
-        # In float64: a confidence that is 1 in float32 has no gradient there, and an attack would stand still.
-        wide = said.double()
-        scores = torch.stack([self.criterion(wide[: index + 1], images) for index in range(len(said) - 1)])
-        return chances(scores, self.thresholds([point])[0].to(wide))
+    def _leaving(self, images: Tensor, point: OperatingPoint, exit_logits: Tensor) -> Tensor:
+        # In float64: a confidence that rounds to 1 in float32 has no gradient, and an attack would not move.
+        wide = exit_logits.double()
+        scores = torch.stack([self.criterion(wide[: index + 1], images) for index in range(len(exit_logits) - 1)])
+        return exit_probabilities(scores, self.thresholds([point])[0].to(wide))
 
     @torch.no_grad()
     def predict(self, images: Tensor, point: OperatingPoint) -> CascadePrediction:
-        """The batch thins out after every exit; images that left cost nothing more.
+        """The batch shrinks after every exit; images that left cost nothing more.
 
         Shape: images (B, 3, H, W). Units: pixels in [0, 1].
         """
         return next(self.sweep(images, [point]))
 
     def sweep(self, images: Tensor, points: Sequence[OperatingPoint]) -> Iterator[CascadePrediction]:
-        """``predict`` at each point, from one pass: an exit runs on the images that some point still wants there."""
+        """``predict`` at each point, from one pass: an exit runs on the images that have not left at every point."""
         with torch.no_grad():
             thresholds = self.thresholds(points)
-            said, scores = self._pass(
+            exit_logits, scores = self._pass(
                 images, lambda index, scores: leaves(scores, thresholds[:, index, None].to(scores))
             )
             for row in thresholds:
-                yield self._answer(said, scores, row)
+                yield self._answer(exit_logits, scores, row)
 
     def confidences(self, batches: Iterable[Batch]) -> Confidences:
-        """Every exit's scores and verdicts on labelled images: all that thresholds are solved from."""
+        """Every exit's scores, and whether it is correct, on labelled images: thresholds are solved from these."""
         scores, correct, last = [], [], []
         with torch.no_grad():
             for batch in batches:
-                said, found = self._pass(
+                exit_logits, found = self._pass(
                     batch.images, lambda _, scores: torch.zeros_like(scores, dtype=torch.bool)[None]
                 )
                 scores.append(found.float().cpu())
-                last.append(bounded(self.criterion(said, batch.images)).float().cpu())
-                correct.append((said.argmax(-1) == batch.labels).cpu())
+                last.append(bounded(self.criterion(exit_logits, batch.images)).float().cpu())
+                correct.append((exit_logits.argmax(-1) == batch.labels).cpu())
         if not scores:
             raise InputError("DVT solves thresholds on calibration images, and there are none: give a larger split")
         return Confidences(
@@ -174,22 +175,25 @@ class Cascade(DynamicModel):
         return float(costs[0]), float(costs[-1])
 
     def solve(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> list[OperatingPoint]:
-        """For each budget the thresholds that are right most often within it.
+        """For each budget the thresholds of the highest accuracy on the calibration images within it.
 
-        Units: MACs per image. Raises: ``InputError`` for a budget that the cascade cannot keep, or never needs.
+        Images without labels get the released code's shares of exits, which look at scores and costs alone.
+
+        Units: MACs per image. Raises: ``InputError`` for a budget outside the feasible range.
         """
         low, high = self.feasible_range(calibration)
         for budget in budgets:
             if not low * (1 - SLACK) <= budget <= high * (1 + SLACK):
                 raise InputError(
-                    f"a budget of {budget / GIGA:.4g} GMACs is outside this cascade's range: its first exit "
-                    f"costs {low / GIGA:.4g}, all of them {high / GIGA:.4g}; choose one between"
+                    f"a budget of this cascade must be {low / GIGA:.4g} GMACs (its first exit) to {high / GIGA:.4g} "
+                    f"(all exits), got {budget / GIGA:.4g}"
                 )
         found = self.confidences(calibration)
-        return points_for(SOLVERS[self.options.solver](found, [budget * (1 + SLACK) for budget in budgets]))
+        solver = SOLVERS[self.options.solver if all(batch.labelled for batch in calibration) else "ladder"]
+        return points_for(solver(found, [budget * (1 + SLACK) for budget in budgets]))
 
     def exit_macs(self, rule: Rule = "matmul+conv") -> tuple[int, ...]:
-        """What an image costs that leaves at each exit, all exits before it included. Units: MACs."""
+        """The cost of an image that leaves at each exit, the exits before it included. Units: MACs."""
         return tuple(
             sum(_sum(part.work, rule) for parts in self._work[: index + 1] for part in parts)
             for index in range(len(self._work))
@@ -204,54 +208,54 @@ class Cascade(DynamicModel):
         for point in points:
             if set(point) != set(names):
                 raise InputError(
-                    f"a cascade of {len(self.exits)} exits takes {', '.join(names)}, each in [0, 1]; "
-                    f"the point sets {', '.join(point) or 'nothing'}"
+                    f"a point of a cascade of {len(self.exits)} exits must set {', '.join(names)}, each in [0, 1]; "
+                    f"got {', '.join(point) or 'nothing'}"
                 )
         rows = [[point.number(name) for name in names] for point in points]
         for point in points:
             for name in names:
                 if not 0 <= point.number(name) <= 1:
-                    raise InputError(f"{name} is {point.number(name)}; thresholds lie in [0, 1], 1 keeps every image")
+                    raise InputError(f"{name} must be in [0, 1], where 1 keeps every image; got {point.number(name)}")
         return torch.tensor(rows, dtype=torch.float64)
 
     def _pass(self, images: Tensor, left: Callable[[int, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-        """Run the exits on ever fewer images: until ``left(exit, scores)`` (P, b) has been true at each point."""
+        """Run the exits on ever fewer images: until ``left(exit, scores)`` (P, b) was true at each point."""
         count, exits = len(images), len(self.exits)
         alive = torch.arange(count, device=images.device)
         gone = torch.zeros(1, count, dtype=torch.bool, device=images.device)
-        said = images.new_full((exits, count, self.backbone.num_classes), torch.nan)
+        exit_logits = images.new_full((exits, count, self.backbone.num_classes), torch.nan)
         scores = images.new_full((exits - 1, count), torch.nan)
         handed, seen = Handed(), images
         for index, exit in enumerate(self.exits):
             assert isinstance(exit, Exit)
             logits, handed = exit.predict(seen, handed)
-            said[index, alive] = logits.to(said)
+            exit_logits[index, alive] = logits.to(exit_logits)
             if index == exits - 1:
                 break
-            sure = bounded(self.criterion(said[: index + 1, alive], seen)).to(scores)
-            scores[index, alive] = sure
-            gone = gone | left(index, sure)
+            score = bounded(self.criterion(exit_logits[: index + 1, alive], seen)).to(scores)
+            scores[index, alive] = score
+            gone = gone | left(index, score)
             stay = (~gone.all(0)).nonzero()[:, 0]
             if len(stay) == 0:
                 break
             if len(stay) < len(alive):
                 alive, seen, gone, handed = alive[stay], seen[stay], gone[:, stay], handed.of(stay)
-        return said, scores
+        return exit_logits, scores
 
-    def _answer(self, said: Tensor, scores: Tensor, thresholds: Tensor) -> CascadePrediction:
-        count = said.shape[1]
+    def _answer(self, exit_logits: Tensor, scores: Tensor, thresholds: Tensor) -> CascadePrediction:
+        count = exit_logits.shape[1]
         gone = leaves(scores, thresholds[:, None].to(scores))
-        return self._at(said, scores, torch.cat([gone, gone.new_ones(1, count)]).int().argmax(0))
+        return self._at(exit_logits, scores, torch.cat([gone, gone.new_ones(1, count)]).int().argmax(0))
 
-    def _at(self, said: Tensor, scores: Tensor, chosen: Tensor) -> CascadePrediction:
+    def _at(self, exit_logits: Tensor, scores: Tensor, chosen: Tensor) -> CascadePrediction:
         count = len(chosen)
-        logits = said[chosen, torch.arange(count, device=said.device)]
+        logits = exit_logits[chosen, torch.arange(count, device=exit_logits.device)]
         parts = tuple(
             ExitWork(work.name, work.work, (chosen >= index).long())
             for index, works in enumerate(self._work)
             for work in works
         )
-        return CascadePrediction(logits, Usage(count, parts, exit=chosen), said, scores)
+        return CascadePrediction(logits, Usage(count, parts, exit=chosen), exit_logits, scores)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What an exit asks before an image leaves: a score in [0, 1], held against the exit's threshold.
+"""Exit criteria: a score in [0, 1] that is compared with the exit's threshold.
 
 A criterion of your own is a function, registered by name::
 
@@ -24,7 +24,7 @@ from dynvit.registry import Registry
 
 
 class Criterion(Protocol):
-    """How sure the newest exit is."""
+    """How confident the latest exit is."""
 
     def __call__(self, logits: Tensor, images: Tensor) -> Tensor:
         """Shape: logits (exits so far, B, classes), images (B, 3, H, W) → scores (B,) in [0, 1]."""
@@ -53,18 +53,18 @@ def entropy(logits: Tensor, images: Tensor) -> Tensor:
 
 @criteria.register("random")
 def random(logits: Tensor, images: Tensor) -> Tensor:
-    """A number drawn by the image's own pixels and the exit: the control. Batch mates change nothing."""
+    """The control: a random number, seeded by the image's pixels and the exit, so independent of the batch."""
     pixels = images.detach().float().cpu().contiguous().numpy()
-    # A checksum alone will not do: another start only flips bits of it, so that the exits' draws would hang together.
+    # A checksum alone is not enough: another start value only flips bits of it, and the exits would be correlated.
     draws = [np.random.default_rng((zlib.crc32(image.tobytes()), len(logits))).random() for image in pixels]
     return torch.tensor(draws, dtype=logits.dtype, device=logits.device)
 
 
 @criteria.register("patience")
 def patience(logits: Tensor, images: Tensor) -> Tensor:
-    """The share of the exits before this one that agree with it, counted back until one does not (PABEE).
+    """The fraction of earlier exits that agree with this one, counted back to the first that does not (PABEE).
 
-    The first exit has nothing to agree with and scores 0.
+    The first exit has no earlier one and scores 0.
     """
     answers = logits.argmax(-1)
     agree = (answers[:-1] == answers[-1]).flip(0).long().cumprod(0).sum(0)
@@ -78,7 +78,7 @@ def differentiable(criterion: Criterion, classes: int) -> bool:
 
 
 def leaves(scores: Tensor, threshold: Tensor) -> Tensor:
-    """Whether each image leaves; a threshold of 1 keeps every image, whatever its score.
+    """Whether each image leaves; with a threshold of 1 none does, whatever its score.
 
     Shape: scores (B,), threshold () or (P, 1) → (B,) or (P, B).
     """
@@ -86,5 +86,5 @@ def leaves(scores: Tensor, threshold: Tensor) -> Tensor:
 
 
 def bounded(scores: Tensor) -> Tensor:
-    """Scores below 1, so that a threshold below 1 can always let the surest image leave."""
+    """Scores below 1, so that some threshold below 1 lets the most confident image leave."""
     return scores.clamp(0, 1 - torch.finfo(torch.float32).eps / 2)

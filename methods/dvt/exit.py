@@ -1,4 +1,4 @@
-"""One exit of the cascade: a whole transformer that may begin from what the exit before it saw."""
+"""One exit of the cascade: a whole transformer that may reuse features and relations of the exit before it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .options import DVTOptions
 from .reuse import FeatureReuse, Handed, RelationReuse
 
 PORTION_BYTES = 1 << 24
-"""What a tensor may hold of the images that an exit takes at a time on a CPU; glibc's heap ends at twice that."""
+"""The largest tensor of an exit's portion of a batch on a CPU; glibc allocates up to twice that on its heap."""
 
 
 class Exit(nn.Module):
-    """A transformer on its own grid, with what it reuses of the exit before it.
+    """A transformer on its own grid, with the reuse of the exit before it.
 
-    ``upstream`` is that exit's grid, 0 for the first exit; ``last`` says that nothing reads this exit's tokens
-    but its own head, so that its last block needs the class token's row alone.
+    ``upstream`` is that exit's grid, 0 for the first exit; ``last`` means that only this exit's head reads its tokens,
+    so that its last block needs the class token's row only.
     """
 
     def __init__(self, vit: VisionTransformer, upstream: int, last: bool, options: DVTOptions) -> None:
@@ -77,9 +77,9 @@ class Exit(nn.Module):
     def predict(self, images: Tensor, handed: Handed) -> tuple[Tensor, Handed]:
         """``forward`` without gradients; on a CPU a few images at a time.
 
-        What is kept of an image for all blocks at once (the small relation maps, the grown features) makes tensors
-        that the C library takes from the system and gives back, page by page, for every batch. That took a quarter of
-        the last exit's time, and more threads do not share it.
+        Tensors that hold something for all blocks at once (the small relation maps, the resized features) are so large
+        that the C library maps and unmaps their pages for every batch. That took a quarter of the last exit's time, and
+        more threads do not help.
 
         Shape: images (B, 3, H, W) → logits (B, classes).
         """
@@ -87,11 +87,11 @@ class Exit(nn.Module):
         if images.device.type != "cpu" or len(images) <= size:
             return self(images, handed)
         portions = images.split(size)
-        said = [self(*pair) for pair in zip(portions, handed.split(size, len(portions)), strict=True)]
-        return torch.cat([logits for logits, _ in said]), Handed.joined([after for _, after in said])
+        outputs = [self(*pair) for pair in zip(portions, handed.split(size, len(portions)), strict=True)]
+        return torch.cat([logits for logits, _ in outputs]), Handed.joined([after for _, after in outputs])
 
     def _portion(self, images: Tensor) -> int:
-        """Into how many images to cut a batch: equal portions, of ``PORTION_BYTES`` at most in any tensor."""
+        """Images of a portion of the batch: equal portions, with no tensor above ``PORTION_BYTES``."""
         s, n, numbers = self.adapter.shape, 1 + self.grid**2, [0]
         if self.relations is not None:
             numbers.append(s.heads * s.depth * (1 + self.relations.old**2) ** 2)
@@ -142,10 +142,10 @@ class Exit(nn.Module):
 def attend(
     block: Block, tokens: Tensor, bias: Tensor | None, record: bool, class_only: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """The attention half of a block, its logits begun from ``bias``; with ``record`` also the logits themselves.
+    """The attention half of a block, ``bias`` added to its logits; with ``record`` also the logits themselves.
 
     Shape: tokens (B, n, width), bias (B, heads, n, n) → tokens, logits (B, heads, n, n). With ``class_only`` the
-    bias and what returns have the class token's row alone.
+    bias and the results have the class token's row only.
     """
     queries, keys, values = class_inputs(block, tokens) if class_only else attention_inputs(block, tokens)
     residual = tokens[:, :1] if class_only else tokens
@@ -190,7 +190,7 @@ def reuse_mlp(block: Block, tokens: Tensor, features: Tensor | None) -> Tensor:
 
 
 def _widen(block: Block, extra: int) -> None:
-    """Let the block's MLP read ``extra`` more channels; what it already knows stays."""
+    """Let the block's MLP read ``extra`` more channels; its own weights stay."""
     norm, fc1 = block.norm2, block.mlp.fc1
     width, like = fc1.in_features, {"device": fc1.weight.device, "dtype": fc1.weight.dtype}
     kind: Any = type(norm)

@@ -1,4 +1,4 @@
-"""Where an image leaves the cascade, and how sure each exit was."""
+"""Where an image leaves the cascade, and how confident each exit was."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def _explain(
     model: Cascade, prediction: CascadePrediction, point: OperatingPoint, image: int, last: int
 ) -> Explanation:
     probabilities = prediction.exit_logits[: last + 1, image].softmax(-1)
-    sure, answers = probabilities.max(-1)
+    confidences, answers = probabilities.max(-1)
     exits, gmacs = len(model.exits), [macs / GIGA for macs in model.exit_macs()]
     limits = model.thresholds([point])[0].tolist()
     scores = prediction.scores[: last + 1, image].tolist()
-    asked = [_verdict(score, limits[k], left=k == last) for k, score in enumerate(scores)]
+    verdicts = [_verdict(score, limits[k], left=k == last) for k, score in enumerate(scores)]
     if last == exits - 1:
-        asked.append(f"{float(sure[-1]):.3f} at the last")
+        verdicts.append(f"{float(confidences[-1]):.3f} at the last")
     grid = model.exits[last].grid
     where = f"exit {last + 1} of {exits} ({grid}×{grid} tokens, {gmacs[last]:.4g} of {gmacs[-1]:.4g} GMACs)"
     return Explanation(
         answer=int(answers[-1]),
         macs=model.exit_macs()[last],
-        text=f"leaves at {where}: {model.options.criterion} {', '.join(asked)}",
-        steps={"confidence": sure.tolist(), "answer": answers.tolist(), "gmacs": gmacs[: last + 1]},
+        text=f"leaves at {where}: {model.options.criterion} {', '.join(verdicts)}",
+        steps={"confidence": confidences.tolist(), "answer": answers.tolist(), "gmacs": gmacs[: last + 1]},
     )
 
 

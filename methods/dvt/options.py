@@ -1,4 +1,4 @@
-"""What may be chosen when a cascade is made."""
+"""Options of a cascade."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULT_EXITS = 3
 class DVTOptions:
     """Options of a cascade; the defaults are the paper's model.
 
-    Equations and tables are of arXiv 2105.15075; what it leaves open is marked so.
+    Equations and tables are of arXiv 2105.15075; choices that it leaves open say so.
     """
 
     grids: tuple[int, ...] = ()
@@ -33,7 +33,7 @@ class DVTOptions:
     """Each block's MLP also reads the upstream exit's last tokens (Eq. 4, 5). Variants of Table 7: ``layerwise``
     (block l reads block l), ``class_token`` (also the class token's), ``first_block`` (only it), ``no_norm``."""
     relation_reuse: RelationVariant = "full"
-    """Each block's attention logits begin from the upstream exit's (Eq. 6 to 8). Variants of Table 8:
+    """The upstream exit's attention logits are added to each block's (Eq. 6 to 8). Variants of Table 8:
     ``layerwise``, ``final_layer`` (the last block's logits only), ``linear`` (no hidden layer), ``naive`` (the
     map of logits resized as if it were an image)."""
     feature_hidden: int = 128
@@ -43,16 +43,17 @@ class DVTOptions:
     relation_expansion: int = 3
     """Hidden channels of the relation MLP as a multiple of heads × blocks, ≥ 1 (Appendix A)."""
     resize: Resize = "released"
-    """How maps grow: as the released weights need it (nearest up, then averaged down), or bilinear."""
+    """How maps are enlarged: as the released weights need it (nearest up, averaged down), or bilinear."""
     detach: Detach = "none"
-    """What stops gradients from one exit to the one before. Left open by the paper; its code stops none."""
+    """Where gradients from one exit to the one before are stopped. Left open by the paper; its code stops none."""
     criterion: str = "confidence"
-    """What an exit asks (§3.2, Table 9): ``confidence``, ``entropy``, ``random``, ``patience``, or a registered one."""
+    """The exit criterion (§3.2, Table 9): ``confidence``, ``entropy``, ``random``, ``patience``, or registered."""
     solver: Solver = "optimal"
-    """How thresholds follow from a budget: right on most calibration images, of the greatest expected accuracy by
-    calibrated scores, or the released code's ladder of exit shares (the paper's genetic algorithm is not released)."""
+    """How thresholds follow from a budget: ``optimal`` has the highest accuracy on the calibration images, ``expected``
+    the highest expected accuracy by calibrated scores, ``ladder`` the released code's exit shares (the paper's genetic
+    algorithm is not released)."""
     start: Start = "all"
-    """Which exits begin from the backbone's weights; where a grid differs, its positions and patches are
+    """Which exits start from the backbone's weights; where a grid differs, its positions and patches are
     resampled. Left open by the paper, which trains from scratch."""
     last_block: LastBlock = "class"
     """Whether the last block of the last exit computes only the class token (the same answer, cheaper), or all
@@ -65,16 +66,16 @@ class DVTOptions:
                 raise unknown(f"value of DVT's option {name}", getattr(self, name), get_args(kind))
         for name in ("feature_hidden", "feature_width", "relation_expansion"):
             if getattr(self, name) < 1:
-                raise InputError(f"DVT's option {name} is {getattr(self, name)}; it must be 1 or more")
+                raise InputError(f"option {name} must be 1 or more, got {getattr(self, name)}")
         if self.grids and (
             not 2 <= len(self.grids) <= 4 or self.grids[0] < 1 or sorted(set(self.grids)) != list(self.grids)
         ):
-            raise InputError(f"DVT takes 2 to 4 rising grids, (7, 10, 14) for one; not {self.grids}")
+            raise InputError(f"option grids must be 2 to 4 rising numbers, such as 7,10,14; got {self.grids}")
 
     def grids_for(self, backbone_grid: int) -> tuple[int, ...]:
         """The exits' grids on a backbone that has ``backbone_grid`` × ``backbone_grid`` tokens.
 
-        Raises: ``InputError`` where there is no room for the default's three.
+        Raises: ``InputError`` where the grid is too small for the default's three.
 
         >>> DVTOptions().grids_for(14), DVTOptions().grids_for(8)
         ((7, 10, 14), (4, 6, 8))
@@ -84,7 +85,7 @@ class DVTOptions:
         rising = tuple(sorted({max(1, backbone_grid // 2), round(backbone_grid * 5 / 7), backbone_grid}))
         if len(rising) < DEFAULT_EXITS:
             raise InputError(
-                f"a grid of {backbone_grid}×{backbone_grid} tokens has no room for {DEFAULT_EXITS} exits: give DVT's "
+                f"a grid of {backbone_grid}×{backbone_grid} tokens is too small for {DEFAULT_EXITS} exits: give DVT's "
                 f"option grids, {'(1, 2) for two, ' if backbone_grid == 2 else ''}or a backbone with more tokens"
             )
         return rising

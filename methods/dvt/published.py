@@ -78,7 +78,7 @@ class Published:
 
 
 def load_published(path: str) -> Published:
-    """Read a released ``.pth.tar``; nothing that the file holds is executed.
+    """Read a released ``.pth.tar``; no code in the file is executed.
 
     Raises: ``InputError`` for a file that is missing, unsafe, or of another layout.
     """
@@ -108,7 +108,7 @@ def _numbers(values: Iterable[Any]) -> list[float]:
 
 
 def from_state(state: State, where: str) -> Cascade:
-    """The cascade that released weights belong to, read off their names and shapes.
+    """The cascade that released weights belong to, by their names and shapes.
 
     Raises: ``InputError`` where they belong to none.
     """
@@ -165,7 +165,7 @@ _FEATURES = {
 
 
 def _read(path: str) -> Mapping[str, Any]:
-    # Curves were stored as plain numpy numbers now and then; they are data, and all that is let through.
+    # Some files store curves as numpy numbers; these are data, and nothing else is allowed.
     numbers: list[Any] = [multiarray.scalar, np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType]
     try:
         with torch.serialization.safe_globals(numbers):
@@ -173,10 +173,8 @@ def _read(path: str) -> Mapping[str, Any]:
     except FileNotFoundError as error:
         raise InputError(f"no file {path}: give the path of a released DVT checkpoint (.pth.tar)") from error
     except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path} asks for code to be run, which is never done: {str(error).splitlines()[0]}"
-        ) from error
-    except Exception as error:  # what a damaged pickle fails in is whatever its bytes happen to mean
+        raise InputError(f"{path} contains code, which is never run: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # a damaged pickle may raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{path} is not a readable checkpoint: {reason}") from error
     if not isinstance(found, Mapping):

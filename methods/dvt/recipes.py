@@ -19,7 +19,7 @@ from .cascade import THRESHOLD, Cascade, CascadePrediction
 
 @dataclass(frozen=True)
 class DVTRecipe(Recipe):
-    """A recipe with DVT's own choices: ``backbone_lr_scale`` slows what the backbone brought, all but the heads."""
+    """A recipe with DVT's own choices: ``backbone_lr_scale`` is the backbone's factor on ``lr``, heads excluded."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     backbone_lr_scale: float = 1.0
@@ -93,7 +93,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def stages(model: DynamicModel, recipe: Recipe) -> list[Stage]:
-    """One stage: all exits together, none weighted over another (§3.4)."""
+    """One stage: all exits together, equally weighted (§3.4)."""
     assert isinstance(model, Cascade)
     everything = OperatingPoint(**{THRESHOLD.format(k + 1): 1.0 for k in range(len(model.exits) - 1)})
     return [
@@ -115,24 +115,24 @@ def summed_cross_entropy(model: nn.Module, batch: Batch, point: OperatingPoint) 
 
 
 def groups(model: DynamicModel, recipe: Recipe) -> Sequence[ParamGroup]:
-    """What is new (heads and reuse) and what the backbone brought, with and without weight decay.
+    """New parameters (heads and reuse) and the backbone's, each with and without weight decay.
 
     T2T's position tables are never trained.
     """
     assert isinstance(model, Cascade)
     scale = recipe.backbone_lr_scale if isinstance(recipe, DVTRecipe) else 1.0
     new: list[tuple[str, nn.Parameter]] = []
-    brought: list[tuple[str, nn.Parameter]] = []
+    pretrained: list[tuple[str, nn.Parameter]] = []
     for name, parameter in model.named_parameters():
         if not (name.endswith("pos_embed") and isinstance(model.backbone, T2TViT)):
             is_new = any(part in name for part in (".head.", ".features.", ".relations."))
-            (new if is_new else brought).append((name, parameter))
+            (new if is_new else pretrained).append((name, parameter))
     return [
         *decayed_groups(new, recipe, prefix="new ", vector=_is_vector),
-        *decayed_groups(brought, recipe, lr=scale * recipe.lr, prefix="backbone ", vector=_is_vector),
+        *decayed_groups(pretrained, recipe, lr=scale * recipe.lr, prefix="backbone ", vector=_is_vector),
     ]
 
 
 def _is_vector(name: str, parameter: nn.Parameter) -> bool:
-    """Norms and biases of all blocks or groups are stacked here, and still are vectors."""
+    """Norms and biases are stacked over blocks or groups here, and still have no weight decay."""
     return is_vector(name, parameter) or name.endswith("_bias") or "norm" in name or ".biases." in name

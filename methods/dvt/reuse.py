@@ -1,4 +1,4 @@
-"""What one exit hands to the next: features into its MLPs, relations into its attention."""
+"""Reuse between exits: features into the next exit's MLPs, relations into its attention."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from dynvit.ops.resize import axis_matrix, grid_matrix, middle_size, resample
 from .options import DVTOptions
 
 POSITIONS = 1024
-"""Positions of a map that the relation MLP takes at a time where it needs no gradient."""
+"""Positions of a map that the relation MLP processes at a time where it needs no gradient."""
 
 
 @dataclass(frozen=True)
 class Handed:
-    """What an exit leaves for the next.
+    """What an exit passes on to the next.
 
     Shape: ``features`` one tensor of (B, n, width), or one a block where reuse is layer-wise; ``relations`` one a
     block (only the last where only that is read) of (B, heads, n, n): attention logits before softmax.
@@ -45,7 +45,7 @@ class Handed:
 
     @staticmethod
     def joined(portions: Sequence[Handed]) -> Handed:
-        """What ``split`` took apart."""
+        """The inverse of ``split``."""
         features = zip(*(portion.features for portion in portions), strict=True)
         relations = zip(*(portion.relations for portion in portions), strict=True)
         return Handed(tuple(map(torch.cat, features)), tuple(map(torch.cat, relations)))
@@ -75,7 +75,7 @@ class FeatureReuse(nn.Module):
             trunc_normal_(weight, std=0.02)
 
     def forward(self, handed: Handed, blocks: int) -> Tensor:
-        """What the first ``blocks`` blocks get; the class token gets zeros.
+        """Features for the first ``blocks`` blocks; those of the class token are zeros.
 
         Shape: → (blocks, B, 1 + new², out).
         """
@@ -115,8 +115,8 @@ class FeatureReuse(nn.Module):
 class RelationReuse(nn.Module):
     """r of Eq. 6 to 8: an MLP over the upstream exit's attention logits, resized to this exit's tokens.
 
-    The MLP runs on the small maps, each position alone; channels are block-major heads. Its output stays small
-    and is grown one block at a time, where it is read.
+    The MLP runs on the small maps, position by position; channels are block-major heads. Its output stays small and is
+    resized one block at a time, where it is used.
     """
 
     def __init__(self, shape: ViTShape, old: int, new: int, options: DVTOptions) -> None:
@@ -132,7 +132,7 @@ class RelationReuse(nn.Module):
         self.weights = nn.ParameterList(torch.empty(self.groups, b, a) for a, b in pairwise(widths))
         self.biases = nn.ParameterList(torch.empty(self.groups, b, 1) for b in widths[1:])
         for weight, bias in zip(self.weights, self.biases, strict=True):
-            # torch's own start of a convolution, which the released code leaves as it is.
+            # torch's initialisation of a convolution, as in the released code.
             bound = weight.shape[2] ** -0.5
             nn.init.uniform_(weight, -bound, bound)
             nn.init.uniform_(bias, -bound, bound)
@@ -155,7 +155,7 @@ class RelationReuse(nn.Module):
     def _mix(self, maps: Tensor, group: int) -> Tensor:
         for depth, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             maps = F.gelu(maps) if depth else maps
-            # Expanded, so that autograd keeps the weights themselves, not a copy for every image.
+            # Expanded, so that autograd saves the weights themselves, not a copy for every image.
             maps = torch.baddbmm(bias[group], weight[group].expand(len(maps), -1, -1), maps)
         return maps
 
@@ -200,7 +200,7 @@ class RelationReuse(nn.Module):
 
 
 def _resize_part(name: str, old: int, new: int, maps: int, resize: str) -> Part:
-    """Growing ``maps`` square maps; the released way goes up to a middle size and averages that."""
+    """Resizing ``maps`` square maps; ``released`` goes up to a middle size and averages that."""
     if resize == "bilinear":
         return cost.Resize(name, upsampled=maps * new * new)
     middle = middle_size(old, new) ** 2

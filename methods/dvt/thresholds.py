@@ -1,4 +1,4 @@
-"""Thresholds for a budget: the released code's ladder, and the best there are on the calibration images."""
+"""Thresholds for a budget: by the released code's exit shares, and the best on the calibration images."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from dynvit.interface import OperatingPoint
 Floats = npt.NDArray[np.floating]
 NEVER, ALWAYS = 1e8, -1e8
 EXACT_UP_TO = 2048
-"""Candidates of an outer threshold that are all tried; of more, this many are, evenly over the images."""
+"""Up to this many candidates of an outer threshold are all tried; of more, this many quantiles."""
 MANY_IMAGES = 10_000
-"""Calibration images above which a quarter of them are tried: a matter of seconds, not of accuracy."""
+"""Calibration images above which a quarter as many candidates are tried: it saves seconds, and costs no accuracy."""
 
 
 @dataclass(frozen=True)
 class Confidences:
-    """What a threshold needs to know of the calibration images.
+    """What thresholds are solved from: scores and correctness on the calibration images.
 
-    ``last_scores`` are the last exit's, which decide nothing; with them equals are told apart by ``expected``.
+    ``last_scores`` are the last exit's, which decide nothing but serve to break ties by ``expected``.
 
     Shape: ``scores`` (exits − 1, n), ``correct`` (exits, n), ``last_scores`` (n,); ``costs`` (exits,), rising, in MACs.
     """
@@ -34,10 +34,10 @@ class Confidences:
     last_scores: Floats | None = None
 
     def expected(self) -> Floats:
-        """How likely each exit is right about each image, by its score: a logistic curve fitted to each exit.
+        """The probability that each exit is correct on each image, by its score: a logistic curve for each exit.
 
-        On few images it tells settings apart that are right equally often here and will not be elsewhere; a curve of
-        two numbers learns that a later exit is a little better where a count of these images shows no difference.
+        On few images it separates settings of equal accuracy here that differ elsewhere: a curve of two parameters
+        learns that a later exit is a little better where the count on these images shows no difference.
         Shape: (exits, n).
         """
         if self.last_scores is None:
@@ -64,7 +64,7 @@ def _logistic(scores: Floats, right: npt.NDArray[np.bool_]) -> Floats:
 
     inside = np.clip(scores, 1e-6, 1 - 1e-6)
     odds = np.log(inside / (1 - inside))
-    # One vote for each verdict at the middle score: no fit is surer than its images are many.
+    # One pseudo-observation of each class at the median score limits the confidence of a fit on few images.
     middle = float(np.median(odds))
     seen = np.concatenate([odds, [middle, middle]])[:, None]
     fitted = LogisticRegression(C=100.0).fit(seen, np.concatenate([right, [True, False]]))
@@ -76,22 +76,22 @@ def points_for(thresholds: Sequence[Sequence[float]]) -> list[OperatingPoint]:
     return [OperatingPoint(**{f"threshold_{k + 1}": float(t) for k, t in enumerate(row)}) for row in thresholds]
 
 
-def ladder_shares(rung: float, exits: int) -> Floats:
-    """The released code's shares of images by exit: proportional to (rung / 20)^k, k = 1, 2, …; float32.
+def ladder_shares(step: float, exits: int) -> Floats:
+    """The released code's shares of images by exit: proportional to (step / 20)^k, k = 1, 2, …; float32.
 
-    Its 59 budgets are the rungs 1 to 59.
+    Its 59 budgets are the steps 1 to 59.
 
     >>> ladder_shares(20, 3)
     array([0.33333334, 0.33333334, 0.33333334], dtype=float32)
     """
-    powers = np.exp(np.log(np.float32(rung / 20)) * np.arange(1, exits + 1, dtype=np.float32))
+    powers = np.exp(np.log(np.float32(step / 20)) * np.arange(1, exits + 1, dtype=np.float32))
     return (powers / powers.sum()).astype(np.float32)
 
 
 def ladder_thresholds(scores: Floats, shares: Floats) -> Floats:
-    """The released code's thresholds for given shares: each exit takes its share of all images, surest first.
+    """The released code's thresholds for given shares: each exit takes its share of all images by confidence.
 
-    An exit whose share rounds to no image, or finds too few left, gets 1e8; the last gets −1e8.
+    An exit whose share rounds to no image, or exceeds the images left, gets 1e8; the last gets −1e8.
 
     Shape: scores (exits or exits − 1, n), shares (exits,) → (exits,).
     """
@@ -109,16 +109,16 @@ def ladder_thresholds(scores: Floats, shares: Floats) -> Floats:
 
 
 def as_knobs(thresholds: Sequence[float] | Floats) -> tuple[float, ...]:
-    """Released thresholds in our terms: in [0, 1], none for the last exit, 1 for never."""
+    """Released thresholds as our knobs: in [0, 1], none for the last exit, 1 for never."""
     below = float(np.nextafter(np.float32(1), np.float32(0)))
     return tuple(1.0 if t > 1 else min(max(float(t), 0.0), below) for t in thresholds[:-1])
 
 
 def solve_ladder(known: Confidences, budgets: Sequence[float]) -> list[tuple[float, ...]]:
-    """The released ladder's highest rung within each budget, rungs taken as finely as needed."""
+    """The released code's exit shares at the most expensive step within each budget, over 1,200 steps."""
     exits = len(known.costs)
-    rungs = np.geomspace(1e-3, 1e5, 1200)
-    solved = [as_knobs(ladder_thresholds(known.scores, ladder_shares(rung, exits))) for rung in rungs]
+    steps = np.geomspace(1e-3, 1e5, 1200)
+    solved = [as_knobs(ladder_thresholds(known.scores, ladder_shares(step, exits))) for step in steps]
     spent = np.array([known.measure(row)[0] for row in solved])
     chosen = []
     for budget in budgets:
@@ -128,11 +128,10 @@ def solve_ladder(known: Confidences, budgets: Sequence[float]) -> list[tuple[flo
 
 
 def solve_optimal(known: Confidences, budgets: Sequence[float]) -> list[tuple[float, ...]]:
-    """The thresholds that are right on most calibration images within each budget.
+    """The thresholds of the highest accuracy on the calibration images within each budget.
 
-    Settings that are right on equally many are told apart by ``Confidences.expected``, then by cost. Up to three
-    exits and 2048 different scores the result is the optimum over all thresholds; it is never worse than a rung of
-    the released ladder.
+    ``Confidences.expected`` breaks ties, then cost. Up to three exits and 2048 different scores the result is the
+    optimum over all thresholds; it is never worse than the released code's 59 steps.
     """
     ties = known.expected() / (2 * known.scores.shape[1])  # in sum less than one image
     return _search(known, budgets, known.correct + ties)
@@ -141,7 +140,7 @@ def solve_optimal(known: Confidences, budgets: Sequence[float]) -> list[tuple[fl
 def solve_expected(known: Confidences, budgets: Sequence[float]) -> list[tuple[float, ...]]:
     """The thresholds of the greatest expected accuracy within each budget, by ``Confidences.expected``.
 
-    Counting right answers on few images chooses what was lucky there; expectations vary less from set to set.
+    The accuracy on few images favours settings that are best there by chance; expectations vary less from set to set.
     """
     return _search(known, budgets, known.expected())
 
@@ -149,17 +148,17 @@ def solve_expected(known: Confidences, budgets: Sequence[float]) -> list[tuple[f
 def _search(known: Confidences, budgets: Sequence[float], value: Floats) -> list[tuple[float, ...]]:
     """The thresholds of the greatest summed ``value`` (exits, n) within each budget, the cheapest of equals.
 
-    Given all thresholds but the innermost, that one is solved exactly by sorting: it must let enough images leave
-    to keep the budget, and among those cuts a running maximum of the value names the best. The outer ones are
-    tried: up to three exits and 2048 different scores every one, otherwise quantiles and the ladder's; then each
-    threshold in turn is solved exactly, until none improves.
+    Given all thresholds but the innermost, that one is solved exactly by sorting: enough images must leave to keep the
+    budget, and a running maximum of the value finds the best of those cuts. For the outer thresholds all candidates are
+    tried up to three exits and 2048 different scores, otherwise quantiles and the released steps; then each threshold
+    in turn is solved exactly, until none improves.
     """
     exits, search = len(known.costs), _Search(known, budgets, value)
-    rungs = [as_knobs(ladder_thresholds(known.scores, ladder_shares(rung, exits))) for rung in range(1, 60)]
+    released = [as_knobs(ladder_thresholds(known.scores, ladder_shares(step, exits))) for step in range(1, 60)]
     few = known.scores.shape[1] <= MANY_IMAGES
     limit = (EXACT_UP_TO if few else EXACT_UP_TO // 4) if exits <= 3 else 48
     tried = product(*(tuple(_candidates(known.scores[k], limit)) for k in range(exits - 2)))
-    for fixed in {*tried, *(row[:-1] for row in rungs)}:
+    for fixed in {*tried, *(row[:-1] for row in released)}:
         search.try_inner(exits - 2, (*fixed, 1.0))
     for _ in range(8):
         before = list(search.best)
@@ -189,7 +188,7 @@ class _Search:
         never = (*fixed[:k], 1.0, *fixed[k + 1 :])
         chosen = known.exits(never)
         right = self.value[chosen, np.arange(self.count)]
-        arrives = order[chosen[order] > k]  # surest first
+        arrives = order[chosen[order] > k]  # the most confident first
         scores = known.scores[k][arrives]
         gain = self.value[k][arrives] - right[arrives]
         saved = self.costs[chosen[arrives]] - self.costs[k]
@@ -210,7 +209,7 @@ class _Search:
 
 
 def _settled(known: Confidences, thresholds: Sequence[float]) -> tuple[float, ...]:
-    """The same decisions from the middle of the gaps: a score's last digit differs from one machine to another."""
+    """The same decisions with thresholds midway between scores, whose last digit differs between machines."""
     row = list(thresholds)
     waiting = np.ones(known.scores.shape[1], dtype=bool)
     for k, scores in enumerate(known.scores):
@@ -230,13 +229,13 @@ def _best_from(total: Floats) -> npt.NDArray[np.intp]:
 
 
 def _cuts(falling: Floats) -> npt.NDArray[np.intp]:
-    """How many of falling scores may leave: a cut between equal ones is none that a threshold can make."""
+    """How many of the falling scores may leave: no threshold separates equal scores."""
     between = np.flatnonzero(falling[:-1] > falling[1:]) + 1
     return np.unique(np.concatenate([[0], between, [len(falling)]]).astype(np.intp))
 
 
 def _threshold(scores: Floats, leaving: int) -> float:
-    """A threshold that lets exactly the first ``leaving`` of the falling scores leave, half way to the next."""
+    """A threshold at which exactly the first ``leaving`` of the falling scores leave, midway to the next."""
     if leaving == len(scores):
         return 0.0
     if leaving == 0:

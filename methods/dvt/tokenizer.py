@@ -1,4 +1,4 @@
-"""One exit's transformer: the backbone again, with its image cut into another grid of tokens."""
+"""One exit's transformer: a copy of the backbone whose image is split into another grid of tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dynvit.backbones.t2t import SoftSplit, T2TViT, TokensToToken, sinusoid_tabl
 from dynvit.errors import InputError
 
 RELEASED_SPLITS = {14: SoftSplit(7, 4, 2), 10: SoftSplit(11, 6, 5), 7: SoftSplit(14, 8, 3)}
-"""First cuts of the released T2T exits, at 224 pixels, by grid."""
+"""First splits of the released T2T exits, at 224 pixels, by grid."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class GridPatchEmbed(PatchEmbed):
 def patch_cut(size: int, grid: int) -> PatchCut:
     """How ``size`` pixels become ``grid`` patches: side by side, with equal padding where they do not divide.
 
-    Where padding alone would fill a patch, they overlap instead. At 224 pixels 7, 10 and 14 are as released.
+    Where a whole patch would be padding, patches overlap instead. At 224 pixels 7, 10 and 14 are as released.
 
     Raises: ``InputError`` for more patches than pixels. Units: pixels.
 
@@ -49,7 +49,7 @@ def patch_cut(size: int, grid: int) -> PatchCut:
     (PatchCut(kernel=23, stride=23, padding=3), PatchCut(kernel=3, stride=1, padding=0))
     """
     if not 1 <= grid <= size:
-        raise InputError(f"an image of {size} pixels cannot be cut into a grid of {grid}: choose one from 1 to {size}")
+        raise InputError(f"the grid of an image of {size} pixels must be 1 to {size}, got {grid}")
     stride = ceil(size / grid)
     missing = stride * grid - size
     if missing < stride:
@@ -59,7 +59,7 @@ def patch_cut(size: int, grid: int) -> PatchCut:
 
 
 def soft_split(size: int, grid: int) -> SoftSplit:
-    """The T2T tokeniser's first cut for a grid: the released one where there is one, else overlapping likewise.
+    """The T2T tokeniser's first split for a grid: the released one where there is one, else one that overlaps likewise.
 
     Raises: ``InputError`` where there is none. Units: pixels.
 
@@ -72,21 +72,21 @@ def soft_split(size: int, grid: int) -> SoftSplit:
     for split in candidates:
         if split.grids((size, size))[-1] == (grid, grid):
             return split
-    raise InputError(f"T2T's tokeniser cannot cut an image of {size} pixels into a grid of {grid}: try multiples of 7")
+    raise InputError(f"T2T's tokeniser has no split of {size} pixels into a grid of {grid}: try multiples of 7")
 
 
 def regrid(template: VisionTransformer, grid: int, keep_weights: bool) -> VisionTransformer:
     """A copy of ``template`` with ``grid`` × ``grid`` patch tokens.
 
     With ``keep_weights`` position tables and patch filters are resampled; T2T's first attention, whose input
-    has another width on another grid, is drawn anew. Without, all is drawn anew, as timm draws it.
+    has another width on another grid, is initialised anew. Without, everything is, as timm does it.
 
-    Raises: ``InputError`` for an image that is not square or cannot be cut so.
+    Raises: ``InputError`` for an image that is not square or has no such grid.
     """
     embed = template.patch_embed
     size = embed.img_size
     if size[0] != size[1]:
-        raise InputError(f"DVT cuts square grids; the backbone takes images of {size[0]}×{size[1]} pixels")
+        raise InputError(f"the backbone of DVT must take square images, got {size[0]}×{size[1]} pixels")
     model = copy.deepcopy(template)
     if tuple(embed.grid_size) != (grid, grid):
         old_grid = tuple(embed.grid_size)

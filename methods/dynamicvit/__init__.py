@@ -1,6 +1,6 @@
 """DynamicViT: efficient vision transformers with dynamic token sparsification (Rao et al., NeurIPS 2021).
 
-Prediction modules between the blocks score the patch tokens; only the best are carried on. arXiv 2106.02034,
+Prediction modules between the blocks score the patch tokens; only the best are kept. arXiv 2106.02034,
 extended in arXiv 2207.01580.
 """
 

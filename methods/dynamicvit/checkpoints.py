@@ -1,4 +1,4 @@
-"""The checkpoints that DynamicViT's authors published: which there are, and how they are laid out.
+"""The checkpoints that DynamicViT's authors published, and their layout.
 
 A file is a torch pickle with the weights under ``model`` and, in most, an ``argparse.Namespace`` under ``args``. The
 backbone's tensors have timm's names; those of stage s lie under ``score_predictor.s``, ours under ``predictors.s``.
@@ -24,7 +24,7 @@ from .model import DynamicViTModel
 from .options import DynamicViTOptions
 
 THEIRS, OURS = "score_predictor.", "predictors."
-_HEAD_DIM = 64  # of every DeiT; the tensors do not tell
+_HEAD_DIM = 64  # of every DeiT; the tensors do not show it
 _NEAREST = {192: "deit_tiny_patch16_224", 768: "deit_base_patch16_224"}
 _TSINGHUA = "https://cloud.tsinghua.edu.cn/f"
 
@@ -55,26 +55,26 @@ PUBLISHED = (
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """What a published file holds: tensors under the authors' names, and the keep ratio where it is told."""
+    """The content of a published file: tensors under the authors' names, and the keep ratio where it has one."""
 
     state: Mapping[str, Tensor]
     keep_ratio: float | None
 
 
 def read(path: str) -> PublishedFile:
-    """The file's tensors; of all that a pickle can do, only an ``argparse.Namespace`` is allowed beside them.
+    """The file's tensors; besides them the pickle may have an ``argparse.Namespace`` only.
 
-    Raises: ``InputError`` for a file that is missing, damaged, asks for code to be run, or has another layout.
+    Raises: ``InputError`` for a file that is missing, damaged, contains code, or has another layout.
     """
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
             found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"no checkpoint at {path}: dynvit ls checkpoints shows those that can be fetched") from error
-    except Exception as error:  # a damaged pickle fails in whatever its bytes happened to mean
+    except Exception as error:  # a damaged pickle may raise anything
         code = isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error)
-        reason = "its pickle asks for code to be run, which is never done" if code else "it is not a torch file"
-        raise InputError(f"checkpoint {path} cannot be read: {reason}; fetch it again from its authors") from error
+        reason = "its pickle contains code, which is never run" if code else "it is not a torch file"
+        raise InputError(f"checkpoint {path} cannot be read: {reason}; download it again from its authors") from error
     outer = found if isinstance(found, Mapping) else {}
     state = outer.get("model", outer)
     if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
@@ -113,9 +113,9 @@ def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def backbone_of(state: Mapping[str, Tensor], where: str, heads: int | None = None) -> nn.Module:
     """A DeiT of the tensors' width, depth, MLP, patches, resolution and classes; its weights are not loaded.
 
-    ``heads`` where they are not the width's share of 64, as in every published DeiT.
+    ``heads``: where they are not the width over 64, as in every published DeiT.
 
-    Raises: ``InputError`` where a tensor that tells a size is missing or has no such shape.
+    Raises: ``InputError`` where a tensor that shows a size is missing or has another rank.
     """
     try:
         classes, width = state["head.weight"].shape

@@ -1,4 +1,4 @@
-"""Which patches each block still had."""
+"""Which patches each block processed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def explain(model: DynamicModel, images: Tensor, point: OperatingPoint) -> list[
     Shape: images (B, 3, H, W). Units: step ``tokens`` patches, the class token not counted.
     """
     assert isinstance(model, DynamicViTModel)
-    # The packed form forgets where a patch came from; in eval mode the masked one drops the same.
+    # The packed form does not keep positions; in eval mode the masked one drops the same patches.
     prediction = model.eval()(images, point)
     shape, prunes = model.vit.shape, torch.tensor(model.prune_at)
     everything = torch.ones_like(prediction.kept)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def ratio_loss(masks: Sequence[Tensor], ratios: Sequence[float], over: Literal["image", "batch"] = "image") -> Tensor:
-    """Mean over stages of the squared error of the kept share (Eq. 15).
+    """Mean over stages of the squared error of the kept fraction (Eq. 15).
 
     Shape: masks, one (B, N) a stage; ratios, one a stage → scalar.
     """
@@ -27,7 +27,7 @@ def kl_loss(
     teacher_logits: Tensor,
     direction: Literal["teacher_student", "student_teacher"] = "teacher_student",
 ) -> Tensor:
-    """Divergence between the two answers, a mean over rows (Eq. 14).
+    """KL divergence between the two predictions, a mean over rows (Eq. 14).
 
     Shape: two of (rows, classes) → scalar, in nats.
     """
@@ -44,7 +44,7 @@ def token_loss(
     term: Literal["mse", "kl"] = "mse",
     channels: Literal["mean", "sum"] = "mean",
 ) -> Tensor:
-    """How far the kept tokens are from the teacher's at the same places, a mean over kept tokens (Eq. 13).
+    """Distance of the kept tokens from the teacher's at the same positions, a mean over kept tokens (Eq. 13).
 
     Zero where no image of the batch keeps any.
 

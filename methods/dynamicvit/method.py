@@ -1,4 +1,4 @@
-"""DynamicViT as the core sees it."""
+"""DynamicViT as a method."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class DynamicViT(Method[DynamicViTOptions]):
         return {"keep_ratio": self._keep}
 
     def attach(self, backbone: nn.Module, options: DynamicViTOptions) -> DynamicModel:
-        """A plain ViT with a class token and room for the stages.
+        """A plain ViT with a class token and enough blocks for the stages.
 
         Raises: ``InputError`` for another backbone, or one that is too shallow.
         """
         return DynamicViTModel(backbone, options)
 
     def stages(self, model: DynamicModel, recipe: Recipe) -> Sequence[Stage]:
-        """One stage, with a frozen copy of the backbone, as it is now, for a teacher.
+        """One stage, with a frozen copy of the backbone, as it is now, as the teacher.
 
         Raises: ``InputError`` for a recipe of another method.
         """
@@ -55,13 +55,13 @@ class DynamicViT(Method[DynamicViTOptions]):
         return [sparsify(model, recipe)]
 
     def explain(self, model: DynamicModel, images: Tensor, point: OperatingPoint) -> Sequence[Explanation]:
-        """The patches that each block still had."""
+        """The patches that each block processed."""
         return explain(model, images, point)
 
     def load_published(self, path: str) -> tuple[DynamicModel, OperatingPoint]:
         """One of the authors' DeiT checkpoints, and the keep ratio that it was trained for.
 
-        Raises: ``InputError`` for a file of another layout, or one that asks for code to be run.
+        Raises: ``InputError`` for a file of another layout, or one that contains code.
         """
         model = load(path)
         return model, model.trained_point
@@ -69,6 +69,6 @@ class DynamicViT(Method[DynamicViTOptions]):
     def options_for(self, target: float, backbone: nn.Module, options: DynamicViTOptions) -> DynamicViTOptions:
         """The highest keep ratio, in thousandths, whose whole cost is within the target.
 
-        Units: ``target`` as a fraction of the backbone's MACs. Raises: ``InputError`` for one out of reach.
+        Units: ``target`` as a fraction of the backbone's MACs. Raises: ``InputError`` for one that is not feasible.
         """
         return replace(options, keep_ratio=ratio_for(target, DynamicViTModel(backbone, options)))

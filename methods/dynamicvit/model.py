@@ -39,8 +39,8 @@ class DynamicViTPrediction(Prediction):
 class DynamicViTModel(DynamicModel):
     """A plain ViT with a prediction module before some of its blocks.
 
-    The same number of patches is kept in every image, which ones is the image's own. At ρ = 1, and at any stage that
-    has nothing to drop, no predictor runs.
+    Every image keeps the same number of patches; each has its own. At ρ = 1, and at any stage that has nothing to drop,
+    no predictor runs.
     """
 
     neutral = OperatingPoint(keep_ratio=1.0)
@@ -55,7 +55,7 @@ class DynamicViTModel(DynamicModel):
         self.prune_at = options.prune_at(self.vit.shape.depth)
         width = self.vit.shape.width
         if width % 4:
-            raise InputError(f"method dynamicvit needs a width that 4 divides, and the backbone has {width}")
+            raise InputError(f"the backbone's width must be a multiple of 4 for method dynamicvit, got {width}")
         self.predictors = nn.ModuleList(Predictor(width) for _ in self.prune_at)
 
     def forward(self, images: Tensor, point: OperatingPoint) -> DynamicViTPrediction:
@@ -90,7 +90,7 @@ class DynamicViTModel(DynamicModel):
         return self.masked(images, lambda stage, *_: None if counts[stage] is None else masks[stage].detach(), counts)
 
     def predict(self, images: Tensor, point: OperatingPoint) -> Prediction:
-        """Dropped tokens are gone.
+        """Dropped tokens are removed.
 
         Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
         """
@@ -109,15 +109,15 @@ class DynamicViTModel(DynamicModel):
     def masked(
         self, images: Tensor, decide: Decide, counts: Sequence[int | None] | None = None
     ) -> DynamicViTPrediction:
-        """The masked path under any rule of which patches stay: sampled, the best, or given from outside.
+        """The masked path under any rule of which patches are kept: sampled, the best, or given.
 
-        ``counts`` are the patches that each stage keeps, where they are known beforehand and alike in all images.
+        ``counts`` are the patches that each stage keeps, where they are known and the same for all images.
 
         Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
         """
         tokens = self.vit.embed(images)
         kept = torch.ones_like(tokens[:, 1:, 0])
-        dropping = self.options.softmax == "published"  # which spreads its ε even where all is kept
+        dropping = self.options.softmax == "published"  # which adds its ε even where everything is kept
         masks: list[Tensor | None] = []
         for index, block in enumerate(self.vit.blocks):
             if index in self.prune_at:
@@ -170,7 +170,7 @@ class DynamicViTModel(DynamicModel):
     def _counts(self, point: OperatingPoint) -> tuple[int | None, ...]:
         ratio = point.number("keep_ratio")
         if not 0 < ratio <= 1:
-            raise InputError(f"knob keep_ratio={ratio} is out of range: above 0 and at most 1")
+            raise InputError(f"knob keep_ratio must be above 0 and at most 1, got {ratio}")
         return stage_counts(self.vit.shape.patches, ratio, len(self.prune_at))
 
 

@@ -15,7 +15,7 @@ LOWEST_RATIO = 0.2
 
 @dataclass(frozen=True)
 class DynamicViTOptions:
-    """DynamicViT as it is trained. Equations are those of arXiv 2106.02034; the defaults are what its authors ran.
+    """DynamicViT as it is trained. Equations are those of arXiv 2106.02034; the defaults are its authors' settings.
 
     Raises: ``InputError`` for a value out of its range.
     """
@@ -47,14 +47,14 @@ class DynamicViTOptions:
 
     def __post_init__(self) -> None:
         if not 0 < self.keep_ratio <= 1:
-            raise InputError(f"option keep_ratio={self.keep_ratio} is out of range: above 0 and at most 1")
+            raise InputError(f"option keep_ratio must be above 0 and at most 1, got {self.keep_ratio}")
         if self.temperature <= 0:
-            raise InputError(f"option temperature={self.temperature} is out of range: above 0")
+            raise InputError(f"option temperature must be above 0, got {self.temperature}")
         if list(self.stages) != sorted(set(self.stages)) or any(block < 1 for block in self.stages):
-            raise InputError(f"option stages={self.stages}: ascending blocks from 1 on, 3,6,9 for one")
+            raise InputError(f"option stages must be ascending blocks from 1 on, such as 3,6,9; got {self.stages}")
         for name in ("cls_weight", "ratio_weight", "kl_weight", "token_weight"):
             if getattr(self, name) < 0:
-                raise InputError(f"option {name}={getattr(self, name)} is out of range: 0 or above")
+                raise InputError(f"option {name} must be 0 or above, got {getattr(self, name)}")
 
     def prune_at(self, depth: int) -> tuple[int, ...]:
         """The blocks before which tokens are dropped.
@@ -63,10 +63,10 @@ class DynamicViTOptions:
         """
         blocks = self.stages or prune_blocks(max(depth, 4))  # three stages, each with a block before it
         if blocks[-1] >= depth or len(set(blocks)) < len(blocks) or blocks[0] < 1:
-            room = "at least 4" if not self.stages else f"more than {blocks[-1]}"
+            depths = "at least 4" if not self.stages else f"more than {blocks[-1]}"
             raise InputError(
                 f"method dynamicvit drops tokens before blocks {', '.join(map(str, blocks))}, and the backbone has "
-                f"{depth}: take one of {room} blocks, or set option stages"
+                f"{depth}: take one of {depths} blocks, or set option stages"
             )
         return blocks
 
@@ -74,7 +74,7 @@ class DynamicViTOptions:
 def stage_counts(patches: int, ratio: float, stages: int) -> tuple[int | None, ...]:
     """Patches kept by each stage; None where a stage has nothing to drop.
 
-    Such a stage does not run its predictor, so that ρ = 1 is the backbone, in answer and in cost.
+    Such a stage does not run its predictor, so that ρ = 1 is the backbone, in logits and in cost.
 
     >>> stage_counts(196, 0.7, 3), stage_counts(16, 0.95, 3), stage_counts(196, 1.0, 3)
     ((137, 96, 67), (15, 14, 13), (None, None, None))

@@ -11,10 +11,10 @@ from dynvit.interface import Part
 
 
 class Predictor(nn.Module):
-    """Scores each patch token from itself and from the mean of those that are still kept (arXiv 2106.02034, §3.2).
+    """Scores each patch token by itself and by the mean of the tokens that are still kept (arXiv 2106.02034, §3.2).
 
     Half of the hidden channels stay local; the other half are averaged over the kept tokens. The paper
-    has an MLP for each half, which one linear layer of full width is.
+    has an MLP for each half, which equals one linear layer of full width.
     """
 
     def __init__(self, width: int) -> None:
@@ -36,7 +36,7 @@ class Predictor(nn.Module):
     def forward(self, patches: Tensor, kept: Tensor | None = None) -> Tensor:
         """Log-probabilities of keeping (column 0) and dropping (column 1), as the published weights have them.
 
-        The paper's text counts the columns the other way round. ``kept`` is the decision so far, None for all.
+        The paper's text has the columns in the other order. ``kept`` is the decision so far, None for all.
 
         Shape: patches (B, N, C), kept (B, N) → (B, N, 2).
         """
@@ -64,7 +64,7 @@ class Predictor(nn.Module):
 
 
 def log_odds(log_probs: Tensor) -> Tensor:
-    """log P(keep) − log P(drop): the order of P(keep), told apart even where P(keep) rounds to 1.
+    """log P(keep) − log P(drop): ordered as P(keep), but distinct even where P(keep) rounds to 1.
 
     Shape: (B, N, 2) → (B, N).
     """

@@ -12,17 +12,17 @@ from dynvit.schedules import cosine, scaled_lr
 
 @dataclass(frozen=True)
 class DynamicViTRecipe(Recipe):
-    """A recipe in which predictors are new and the backbone is not: ``lr`` is the predictors'.
+    """A recipe for new predictors on a trained backbone: ``lr`` is the predictors'.
 
-    Units: ``backbone_lr`` as a fraction of ``lr``; ``freeze_epochs`` of the stage, during which the backbone stays as
-    it is; ``drop_path`` the rate at the last block, rising from 0 at the first; ``ratio_weight`` replaces the option
+    Units: ``backbone_lr`` as a fraction of ``lr``; ``freeze_epochs`` of the stage, during which the backbone is
+    frozen; ``drop_path`` the rate at the last block, rising from 0 at the first; ``ratio_weight`` replaces the option
     of that name, None to leave it.
     """
 
     backbone_lr: float = 0.01
     freeze_epochs: float = 0.0
     backbone_law: str = "cosine"
-    """``cosine``: the backbone follows the predictors' law. ``capped``: min(backbone_lr·lr, the predictors' rate)."""
+    """``cosine``: the backbone has the predictors' schedule. ``capped``: min(backbone_lr·lr, the predictors' lr)."""
     per_epoch: bool = False
     """Whether rates change once an epoch, not at every step."""
     train_embeddings: bool = True
@@ -78,8 +78,8 @@ README_2023_BASE = replace(
     README_2023, drop_path=0.2, ratio_weight=5.0, source=README_2023.source + ", the command for DeiT-B"
 )
 
-# On few patches an image's kept share scatters, and its squared error with it; the usual weight then lets the other
-# terms keep half as many patches again. Backbones of our own are small enough to follow at the predictors' rate.
+# With few patches an image's kept fraction varies, and so does its squared error; at the usual weight the other
+# terms then keep half as many patches more. Our backbones are small enough to train at the predictors' rate.
 DIGITS = DynamicViTRecipe(
     epochs=12,
     batch_size=64,

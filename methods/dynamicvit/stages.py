@@ -37,10 +37,10 @@ def sparsify(model: DynamicViTModel, recipe: DynamicViTRecipe) -> Stage:
 def distillation(
     options: DynamicViTOptions, teacher: PlainViT, stages: int, ratio_weight: float
 ) -> Callable[[nn.Module, Batch], Losses]:
-    """The loss of Eq. 12-16: cross-entropy, kept share, and the teacher's answers and tokens."""
+    """The loss of Eq. 12-16: cross-entropy, kept fraction, and the teacher's logits and tokens."""
     point = OperatingPoint(keep_ratio=options.keep_ratio)
     ratios = [options.keep_ratio**stage for stage in range(1, stages + 1)]
-    taught = options.kl_weight > 0 or options.token_weight > 0
+    distilled = options.kl_weight > 0 or options.token_weight > 0
 
     def loss(model: nn.Module, batch: Batch) -> Losses:
         prediction: DynamicViTPrediction = model(batch.images, point)
@@ -50,7 +50,7 @@ def distillation(
             "ratio": ratio_loss(prediction.masks, ratios, options.ratio_over),
         }
         total = options.cls_weight * parts["cls"] + ratio_weight * parts["ratio"]
-        if taught:
+        if distilled:
             answers, patches = _teach(teacher, batch.images)
             parts["kl"] = kl_loss(logits, answers, options.kl_direction)
             parts["tokens"] = token_loss(
@@ -83,7 +83,7 @@ def parameter_groups(model: DynamicModel, recipe: DynamicViTRecipe) -> list[Para
 
 
 def set_drop_path(backbone: nn.Module, rate: float) -> None:
-    """Stochastic depth, rising in a straight line over the blocks; 0 leaves the backbone's own."""
+    """Stochastic depth, rising linearly over the blocks; 0 leaves the backbone's own."""
     if rate == 0:
         return
     blocks = PlainViT(backbone).blocks

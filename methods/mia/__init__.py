@@ -1,6 +1,6 @@
 """MIA-Former: blocks, heads and tokens decided for each image (Yu et al., AAAI 2022).
 
-A controller ahead of each block says whether the block runs, and on which heads and tokens. arXiv 2112.11542; its
+A controller before each block decides whether the block runs, and on which heads and tokens. arXiv 2112.11542; its
 authors published no code.
 """
 

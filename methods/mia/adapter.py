@@ -1,4 +1,4 @@
-"""What MIA-Former asks of a backbone: blocks that can run in part, masked or for real. One reading for each family."""
+"""What MIA-Former needs of a backbone: blocks that can run in part, masked or executed. One adapter a family."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .gates import Masks
 class MIAAdapter(Protocol):
     """A backbone as blocks of heads and tokens. It owns no weights.
 
-    A block here is one that a controller may skip. What must always run (a shrinking attention, say) is done by
-    ``enter`` of the block after it, so ``enter`` may change the number and width of tokens.
+    A block here is one that a controller may skip. ``enter`` of a block does what always
+    runs before it (a shrinking attention, say), so it may change the number and width of tokens.
     """
 
     @property
@@ -31,7 +31,7 @@ class MIAAdapter(Protocol):
         ...
 
     def enter(self, index: int, tokens: Tensor) -> Tensor:
-        """What always runs ahead of a block's controller. Shape: (B, n, C) → (B, n', C')."""
+        """What always runs before a block's controller. Shape: (B, n, C) → (B, n', C')."""
         ...
 
     def split(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -70,5 +70,5 @@ class MIAAdapter(Protocol):
         ...
 
     def classify_parts(self, tokens: Count) -> list[Part]:
-        """The work of ``classify`` on what is left of ``tokens`` tokens."""
+        """The work of ``classify`` on ``tokens`` tokens."""
         ...

@@ -1,4 +1,4 @@
-"""Which reading a backbone has."""
+"""The adapter of each backbone family."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .options import MIAOptions
 
 
 def adapter_for(backbone: nn.Module, options: MIAOptions) -> MIAAdapter:
-    """The reading of the backbone's family.
+    """The adapter of the backbone's family.
 
-    Raises: ``InputError`` that names a backbone that has none, and what in it is not plain.
+    Raises: ``InputError`` that names an unsupported backbone, and what in it is not plain.
     """
     return LeViTAdapter(backbone, options) if isinstance(backbone, Levit) else DeiTAdapter(backbone, options)

@@ -1,4 +1,4 @@
-"""From co-trained controllers to RL agents: what is inherited, what is drawn anew, and where the policy starts."""
+"""From co-trained controllers to RL agents: what is inherited or initialised anew, and where the policy starts."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def _become_agent(controller: Controller, actor: ActorStart, bias: float) -> Non
 def keep_share(model: MIAModel, draws: int = 256) -> float:
     """P at which independent gates of all dimensions, each kept with P, cost the target: where co-training ended.
 
-    The mean over ``draws`` images' masks, drawn from a generator of its own; no image is looked at. From 0.01 to 0.999.
+    The mean over ``draws`` images' masks, drawn from a generator of its own; no image is used. From 0.01 to 0.999.
     """
     generator, uniform = torch.Generator().manual_seed(0), list[Masks]()
     for index, gate in enumerate(model.adapter.gates):
         shapes = (draws,), (draws, gate.heads), (draws, gate.tokens)
-        decides = float(index >= model.options.static_blocks)  # the others keep all: 0 is below any P
+        decides = float(index >= model.options.static_blocks)  # the other blocks keep everything: 0 is below any P
         uniform.append(Masks(*(torch.rand(shape, generator=generator) * decides for shape in shapes)))
     dense, low, high = model.dense_macs(), LEAST, MOST
     while high - low > 1e-3:

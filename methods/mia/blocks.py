@@ -1,7 +1,7 @@
 """A plain block under masks (Eq. 4), differentiable and dense in shape. Tensors and a timm block in, tensors out.
 
 A block has C channels in H groups, one a head, and hidden units of its MLP in H groups too. Dropping a head drops its
-part of the attention and its group in the input, the middle and the output of the MLP. What is dropped passes by on the
+part of the attention and its group in the input, the middle and the output of the MLP. What is dropped stays on the
 residual stream.
 """
 
@@ -22,9 +22,10 @@ from .options import AttentionChannels, NormForm
 
 @dataclass(frozen=True)
 class BlockForm:
-    """Which reading of the paper a block computes (the options of the same names), and which masks can be other than 1.
+    """Which interpretation of the paper a block computes (options of the same names), and which masks may differ from
+    1.
 
-    A mask that is 1 everywhere need not be multiplied by.
+    Masks that are 1 everywhere are not multiplied.
     """
 
     norm: NormForm = "unmasked"
@@ -70,8 +71,8 @@ def masked_block(block: Block, tokens: Tensor, masks: Masks, form: BlockForm) ->
 def kept_heads(masks: Masks) -> Tensor:
     """The factor of each head's attention, D_b · D_h.
 
-    The block's own mask stays out of it: a head that was dropped would then learn nothing from a block that is skipped
-    for want of heads. And a block that is skipped, and would keep no head, is to depth's gradient the whole block.
+    The block's own mask is not a factor: otherwise a dropped head would get no gradient from a block that is skipped
+    because it has no heads. The depth gradient of a skipped block that keeps no head is that of the whole block.
 
     Shape: (B, H, 1, 1).
     """
@@ -85,7 +86,7 @@ def spread(heads: Tensor, width: int) -> Tensor:
 
 
 def masked_norm(norm: nn.Module, tokens: Tensor, channels: Tensor | None, form: NormForm) -> Tensor:
-    """LayerNorm of a half that reads some channels, 0 in the others; None for one that reads all.
+    """LayerNorm of a half that reads some channels, 0 in the others; ``channels`` None for one that reads all.
 
     Shape: tokens (B, n, C), channels (B, 1, C) → (B, n, C).
     """

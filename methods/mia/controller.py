@@ -1,4 +1,4 @@
-"""The MIA-Controller: ahead of a block, whether it runs, and on which heads and tokens (§3.2)."""
+"""The MIA-Controller: decides before a block whether it runs, and on which heads and tokens (§3.2)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class GridLayer(nn.Module):
         return self.act(grid if self.pointwise is None else self.pointwise(grid))
 
     def out_grid(self, grid: tuple[int, int]) -> tuple[int, int]:
-        """Rows and columns that it leaves."""
+        """Rows and columns of the output."""
         return -(-grid[0] // self.stride), -(-grid[1] // self.stride)
 
     def parts(self, name: str, images: cost.Count, positions: int) -> list[Part]:
@@ -99,7 +99,7 @@ class Summary(nn.Module):
     def _pool(self, grid: Tensor) -> Tensor:
         rows, columns = self.cells
         if grid.shape[1] % rows == 0 and grid.shape[2] % columns == 0:
-            # One dimension after the other: both at once, torch 2.15 takes fifteen times as long on a CPU.
+            # One dimension after the other: both at once take fifteen times as long on a CPU (torch 2.15).
             return grid.unflatten(2, (columns, -1)).mean(3).unflatten(1, (rows, -1)).mean(2)
         return F.adaptive_avg_pool2d(grid.permute(0, 3, 1, 2), self.cells).permute(0, 2, 3, 1)
 
@@ -118,8 +118,8 @@ class Summary(nn.Module):
 class Controller(nn.Module):
     """The three branches of a block, each a feature part, a last FC (``*_actor``) and one beside it (``*_critic``).
 
-    The critics are there from the start, so that a checkpoint has the same tensors after each stage; nothing but the
-    third stage runs or counts them. A branch that is switched off is not built.
+    The critics exist from the start, so that a checkpoint has the same tensors after each stage; only the third stage
+    runs them, and their MACs are not counted. A branch that is switched off is not built.
     """
 
     def __init__(self, shape: GateShape, options: MIAOptions) -> None:

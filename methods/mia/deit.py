@@ -1,4 +1,4 @@
-"""MIA-Former's reading of a plain ViT with a class token: DeiT, and the small ViTs."""
+"""MIA-Former's adapter of plain ViTs with a class token: DeiT, and the small ViTs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .options import MIAOptions
 class DeiTAdapter:
     """A plain ViT as blocks of heads and tokens; the class token is always kept.
 
-    Raises: ``InputError`` that names a backbone that it does not know from inside, and what in it is not plain.
+    Raises: ``InputError`` that names an unsupported backbone, and what in it is not plain.
     """
 
     def __init__(self, backbone: nn.Module, options: MIAOptions) -> None:
@@ -40,7 +40,7 @@ class DeiTAdapter:
         return self.vit.embed(images)
 
     def enter(self, index: int, tokens: Tensor) -> Tensor:
-        """Nothing stands between the blocks."""
+        """The tokens as they are: nothing runs between the blocks."""
         return tokens
 
     def split(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -91,7 +91,7 @@ class DeiTAdapter:
 
 
 def _not_grouped(vit: PlainViT) -> str:
-    """Why channels cannot be dealt out to heads, or nothing."""
+    """Why channels cannot be divided among heads, or an empty string."""
     shape = vit.shape
     if shape.width % shape.heads or shape.hidden % shape.heads:
         return f"{shape.heads} heads do not divide its width {shape.width} and its MLP's {shape.hidden}"
@@ -99,7 +99,7 @@ def _not_grouped(vit: PlainViT) -> str:
         if not isinstance(block.attn.norm, nn.Identity):
             return f"block {index} normalises all heads together"
         if not isinstance(block.norm1, nn.LayerNorm) or not isinstance(block.norm2, nn.LayerNorm):
-            return f"block {index} has a {type(block.norm1).__name__} where a LayerNorm is wanted"
+            return f"block {index} has a {type(block.norm1).__name__} where a LayerNorm is needed"
         if not isinstance(block.ls1, nn.Identity | LayerScale):
             return f"block {index} has a {type(block.ls1).__name__} for its layer scale"
     return ""

@@ -1,6 +1,6 @@
-"""A plain block in which what is masked is not computed: images of one head set share their products.
+"""A plain block in which what is masked is not computed: images of one head set share matrix products.
 
-Rows of kept tokens are read from the residual stream and written back to it; what an image dropped is not touched.
+Rows of kept tokens are read from the residual stream and written back to it; dropped tokens are unchanged.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def kept_rows(block: Block, rows: Tensor, pack: Pack, form: BlockForm) -> Tensor
 
 
 def _attend(block: Block, qkv: Tensor, pack: Pack) -> Tensor:
-    """Attention of each image among its own tokens; images of as many tokens at once. Shape: (n, 3·k·E) → (n, k·E)."""
+    """Attention of each image among its own tokens; equal token counts at once. Shape: (n, 3·k·E) → (n, k·E)."""
     attention, mixed, start = block.attn, [], 0
     for images, count in pack.buckets:
         cut = qkv[start : start + images * count].view(images, count, 3, len(pack.heads), -1)
@@ -71,7 +71,7 @@ def _attend(block: Block, qkv: Tensor, pack: Pack) -> Tensor:
 
 
 def kept_norm(norm: nn.Module, rows: Tensor, seen: Sequence[int], groups: int, form: BlockForm) -> Tensor:
-    """LayerNorm of a half that reads the channels of ``seen`` alone, by the form's adapter.
+    """LayerNorm of a half that reads the channels of ``seen`` only, in the form's way.
 
     Shape: rows (n, C) → (n, C·k/H).
     """
@@ -88,6 +88,6 @@ def kept_norm(norm: nn.Module, rows: Tensor, seen: Sequence[int], groups: int, f
 
 
 def scaled(scale: nn.Module, made: Tensor, groups: int, heads: Sequence[int]) -> Tensor:
-    """LayerScale on the channels of some groups, nothing where the block has none. Shape: (n, c) → (n, c)."""
+    """LayerScale on the channels of some groups, identity where the block has none. Shape: (n, c) → (n, c)."""
     gamma = of(getattr(scale, "gamma", None), groups, heads)
     return made if gamma is None else made * gamma

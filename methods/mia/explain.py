@@ -37,16 +37,16 @@ def _work(masks: Masks, gate: GateShape, image: int) -> BlockWork:
 def _explain(answer: int, macs: int, dense: int, blocks: list[BlockWork]) -> Explanation:
     ran = [block for block in blocks if block.ran]
     skipped = [str(index) for index, block in enumerate(blocks, 1) if not block.ran]
-    said = f"{len(ran)} of {len(blocks)} blocks"
+    text = f"{len(ran)} of {len(blocks)} blocks"
     if skipped:
-        said += f", skipping {', '.join(skipped)}"
+        text += f", skipping {', '.join(skipped)}"
     if ran:
         heads = _percent(sum(block.heads for block in ran), sum(block.all_heads for block in ran))
         tokens = _percent(sum(int(block.kept.sum()) for block in ran), sum(block.kept.numel() for block in ran))
-        said += f"; where they run {heads} of the heads and {tokens} of the tokens"
+        text += f"; where they run {heads} of the heads and {tokens} of the tokens"
     return Explanation(
         answer=answer,
-        text=f"{said}; {macs / GIGA:.4g} of {dense / GIGA:.4g} GMACs",
+        text=f"{text}; {macs / GIGA:.4g} of {dense / GIGA:.4g} GMACs",
         macs=macs,
         steps={
             "tokens": [int(block.kept.sum()) for block in blocks],

@@ -1,4 +1,4 @@
-"""What a controller says, what is decided from it, and how: noise-free, sampled, or given from outside."""
+"""Logits of a controller, masks decided from them, and how: noise-free, sampled, or given."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dynvit.ops.gates import gumbel_gate, straight_through
 
 @dataclass(frozen=True)
 class Masks:
-    """What a block keeps of each image: 1 (or True) for kept. Where ``depth`` is 0 the others mean nothing.
+    """What a block keeps of each image: 1 (or True) for kept. Where ``depth`` is 0 the others are meaningless.
 
     Shape: ``depth`` (B,), ``heads`` (B, H), ``tokens`` (B, N), the class token not among them.
     """
@@ -32,9 +32,9 @@ class Masks:
         return Masks(self.depth.detach(), self.heads.detach(), self.tokens.detach())
 
     def runs(self, class_token: bool) -> Tensor:
-        """Whether the block runs: it is to, and a head is left, and a token. Differentiable.
+        """Whether the block runs: its depth gate is open, and a head and a token are kept. Differentiable.
 
-        1 − Π(1 − D) is 1 where anything is kept; its gradient is that of the last one left, and 0 where two are.
+        1 − Π(1 − D) is 1 where anything is kept; its gradient is that of the only one kept, and 0 where two are.
         Shape: (B,).
         """
         if self.depth.dtype == torch.bool:
@@ -45,13 +45,13 @@ class Masks:
 
     @classmethod
     def keep_all(cls, batch: int, heads: int, tokens: int, like: Tensor) -> Masks:
-        """Nothing is dropped; on ``like``'s device, in its type."""
+        """Masks that drop nothing, on ``like``'s device and of its type."""
         return cls(like.new_ones(batch), like.new_ones(batch, heads), like.new_ones(batch, tokens))
 
 
 @dataclass(frozen=True)
 class Values:
-    """What the critics expect of the rest, one number an image and branch; None for a branch that did not run.
+    """The critics' values, one number an image and branch; None for a branch that did not run.
 
     Shape: (B,) each.
     """
@@ -63,10 +63,10 @@ class Values:
 
 @dataclass(frozen=True)
 class GateLogits:
-    """Log-odds of keeping; None for a dimension that is switched off, or that nothing is asked of.
+    """Log-odds of keeping; None for a dimension that is switched off, or whose branch did not run.
 
-    ``keep`` has the shapes: the masks that drop nothing. ``values`` is None unless it was asked for. In ``predict`` an
-    image whose block is skipped has no logits of heads and tokens: they are NaN.
+    ``keep`` are the masks that drop nothing, for their shapes. ``values`` is None unless the critics ran. In
+    ``predict`` an image whose block is skipped has no logits of heads and tokens: they are NaN.
 
     Shape: ``depth`` (B,), ``heads`` (B, H), ``tokens`` (B, N).
     """
@@ -87,12 +87,12 @@ class GateLogits:
 
 
 Decide = Callable[[int, GateLogits], Masks]
-"""(block, what its controller says) → what it keeps. The one way in which a decision enters the differentiable form."""
+"""(block, its controller's logits) → its masks. Every decision of the differentiable form is made by one."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """P(keep) above which a gate is open, by dimension: 0 keeps everything and asks nobody, 1 drops everything.
+    """P(keep) above which a gate is open, by dimension: 0 keeps everything and runs no controller, 1 drops everything.
 
     Units: probabilities, sigmoid of a logit.
     """
@@ -103,7 +103,8 @@ class Thresholds:
 
 
 def open_above(logits: Tensor, threshold: float) -> Tensor:
-    """Which gates are open without noise: P(keep) > threshold, compared as log-odds, which saturate later.
+    """Which gates are open without noise: P(keep) > threshold, compared as log-odds, which saturate later than
+    probabilities.
 
     Shape: any → the same, bool.
 
@@ -146,7 +147,7 @@ def sampled(temperature: float) -> Decide:
     return lambda block, logits: logits.decide(lambda found: gumbel_gate(found, temperature))
 
 
-def replayed(masks: tuple[Masks, ...]) -> Decide:
+def fixed(masks: tuple[Masks, ...]) -> Decide:
     """The given masks, whatever the controllers say."""
     return lambda block, logits: masks[block].to(logits.keep.depth.dtype)
 

@@ -1,4 +1,4 @@
-"""Which trained weights an RL agent begins with: a share of them, the rest drawn anew."""
+"""Which trained weights an RL agent starts with: a share of them, the rest initialised anew."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 def mixed(trained: Tensor, fresh: Tensor, inherit: float) -> Tensor:
     """``trained`` with all but the share ``inherit`` of its entries replaced by those of ``fresh``.
 
-    Which entries is drawn from torch's global generator, tensor by tensor: the paper (§3.3) says how many, not which,
-    and single entries are the reading that prefers no layer.
+    The entries are drawn from torch's global generator, tensor by tensor: the paper (§3.3) says how many, not which,
+    and single entries treat all layers alike.
 
-    Shape: any, twice the same → the same.
+    Shape: any, the same for both → the same.
 
     >>> made = mixed(torch.zeros(4, 5), torch.ones(4, 5), inherit=0.75)
     >>> int(made.sum()), made.shape

@@ -1,4 +1,4 @@
-"""What the paper leaves open about the training itself; lengths and learning rates are a recipe's."""
+"""What the paper leaves open about the training; epochs and learning rates are a recipe's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Measured = Literal["sampled", "decided", "executed"]
 
 @dataclass(frozen=True)
 class LearningOptions:
-    """Choices of the three stages (arXiv 2112.11542, §3.3 and §4.1). Where None, the recipe says.
+    """Choices of the three stages (arXiv 2112.11542, §3.3 and §4.1). Where None, the recipe decides.
 
     Raises: ``InputError`` for a value out of its range.
     """
@@ -32,17 +32,17 @@ class LearningOptions:
     measured: Measured = "executed"
     """FLOPs_exec as it is compared with the target: what the sampled gates cost; what gates without noise would on the
     same features (``decided``); or what the model spends without noise on every fourth image of the batch, in a short
-    pass of its own: that is what will be paid. The first two are far from it while logits are small: tokens each kept
-    with P = 0.6 cost 60 % in training and 100 % afterwards, and on CIFAR-10 0.70 ``decided`` was 0.74 executed. The
-    gradient of L_cost goes through the sampled gates, or through those without noise."""
+    pass of its own: that is the cost at inference. The first two differ from it while logits are small: tokens each
+    kept with P = 0.6 cost 60 % in training and 100 % afterwards, and on CIFAR-10 0.70 ``decided`` was 0.74 executed.
+    The gradient of L_cost goes through the sampled gates, or through those without noise."""
     reinforce: bool = True
     """Whether the third stage is run at all. Off is "Pretrain" in Table 3."""
     inherit: float = 0.75
     """The share of the controllers' other weights that the RL agents start with (§3.3; 0.5 and 1 in Table 3). Which
     ones is left open: single weights of every tensor, by seed."""
     actor: ActorStart | None = None
-    """The last FC at the start of the third stage: drawn anew (``redrawn``: everything is kept with P = 0.5, the letter
-    of "replace the last FC layer"); drawn anew with a bias at which what is sampled costs the target (``usage``); or
+    """The last FC at the start of the third stage: drawn anew (``redrawn``: everything is kept with P = 0.5, literally
+    "replace the last FC layer"); drawn anew with a bias at which what is sampled costs the target (``usage``); or
     that of co-training (``inherited``). Critics are always new. None: the recipe's, ``usage`` unless it says
     otherwise."""
     reward: RewardForm | None = None
@@ -50,7 +50,7 @@ class LearningOptions:
     what is spent. Or ``signed``: β has the sign of cost − target in each batch, as α has in Eq. 6, and the target is
     met. None: the recipe's, ``paper`` unless it says otherwise."""
     beta: float | None = None
-    """β of Eq. 8, in right answers for the whole dense cost. None: the recipe's, 1 unless it says otherwise: a model
+    """β of Eq. 8, in correct answers for the whole dense cost. None: the recipe's, 1 unless it says otherwise: a model
     that saves 15 to 45 % gives up one to three answers in a hundred, 0.1 an answer for each unit of cost, and what is
     sampled for an image scatters by some hundredths of the cost. Far below 0.1 an answer outweighs any saving; from 10
     on the saving outweighs most answers."""
@@ -60,8 +60,8 @@ class LearningOptions:
     """Of the policy's entropy, which keeps it exploring. A3C has 0.01 for one choice among a few; here an image makes
     hundreds at once, of which each matters little, and at 0.01 the bonus is all that they follow."""
     advantage: Normalization = "center"
-    """What is done to R − V in a batch and branch: nothing, its mean taken away, or divided by its deviation too. New
-    critics know nothing, and rewards of a model that is mostly right are nearly all alike."""
+    """R − V in a batch and branch: as it is, minus its mean, or divided by its standard deviation too. New critics are
+    uninformed, and rewards of a model that is mostly correct are nearly equal."""
     policy_gradient: Literal["controllers", "all"] = "controllers"
     """How far −R of Eq. 9 reaches. R has no gradient in the backbone's weights ω where the actions are fixed, so that ω
     learns from L_task; a gradient of E[R] in ω through what the controllers read exists, and ``all`` lets it pass."""
@@ -70,8 +70,8 @@ class LearningOptions:
         for name in ("noise", "cost_scale", "beta", "entropy_weight"):
             value = getattr(self, name)
             if value is not None and value < 0:
-                raise InputError(f"option {name}={value:g} is out of range: 0 or above")
+                raise InputError(f"option {name} must be 0 or above, got {value:g}")
         if not 0 <= self.inherit <= 1:
-            raise InputError(f"option inherit={self.inherit:g} is out of range: a share from 0 to 1")
+            raise InputError(f"option inherit must be a share from 0 to 1, got {self.inherit:g}")
         if self.value_weight <= 0:
-            raise InputError(f"option value_weight={self.value_weight:g} is out of range: above 0")
+            raise InputError(f"option value_weight must be above 0, got {self.value_weight:g}")

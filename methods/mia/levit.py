@@ -1,4 +1,4 @@
-"""MIA-Former's reading of LeViT, of which the paper gives results and no word on how: docs/methods/mia.md has ours."""
+"""MIA-Former's adapter of LeViT. The paper has results but no description: docs/methods/mia.md explains ours."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class LeViTAdapter:
     def __init__(self, backbone: nn.Module, options: MIAOptions) -> None:
         self.levit = LeViT(backbone, needed_by="method mia")
         shapes = self.levit.shapes
-        self.places = tuple(place for place, shape in enumerate(shapes) if not shape.shrinks)
-        self.shrinking = {i: place - 1 for i, place in enumerate(self.places) if place and shapes[place - 1].shrinks}
-        self.shapes = tuple(shapes[place] for place in self.places)
+        self.indices = tuple(index for index, shape in enumerate(shapes) if not shape.shrinks)
+        self.shrinking = {i: index - 1 for i, index in enumerate(self.indices) if index and shapes[index - 1].shrinks}
+        self.shapes = tuple(shapes[index] for index in self.indices)
         self.gates = tuple(GateShape(s.width, s.heads, s.grid, class_token=False) for s in self.shapes)
         self.norms = tuple(m for m in backbone.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d))
         self.form = BlockForm(
@@ -36,15 +36,15 @@ class LeViTAdapter:
     def embed(self, images: Tensor) -> Tensor:
         """Shape: images (B, 3, H, W) → tokens (B, N, C). Units: pixels in [0, 1].
 
-        Every forward begins here, and whatever mode the trainer has set, batch norms keep to their running statistics:
-        those of a batch would hold what the masks drop, and an image's answer would depend on its batch mates.
+        Every forward begins here, and batch norms use their running statistics in every mode: those of a batch would
+        include what the masks drop, and an image's logits would depend on the others.
         """
         for norm in self.norms:
             norm.eval()
         return self.levit.embed(images)
 
     def enter(self, index: int, tokens: Tensor) -> Tensor:
-        """The shrinking block, on the whole grid, where one stands ahead. Shape: (B, N, C) → (B, N', C')."""
+        """The shrinking block before this one, if any, on the whole grid. Shape: (B, N, C) → (B, N', C')."""
         return self.levit.blocks[self.shrinking[index]](tokens) if index in self.shrinking else tokens
 
     def split(self, tokens: Tensor) -> tuple[Tensor, None]:
@@ -58,7 +58,7 @@ class LeViTAdapter:
     def executed(self, index: int, tokens: Tensor, masks: Masks) -> Tensor:
         """Shape: (B, N, C) → the same."""
         if all(bool(mask.all()) for mask in (masks.depth, masks.heads, masks.tokens)):
-            return self.levit.blocks[self.places[index]](tokens)
+            return self.levit.blocks[self.indices[index]](tokens)
         return packed_levit_block(self._block(index), tokens, masks, self.form)
 
     def classify(self, tokens: Tensor) -> Tensor:
@@ -85,10 +85,10 @@ class LeViTAdapter:
         return self.levit.classify_parts()
 
     def _block(self, index: int) -> nn.Module:
-        return self.levit.blocks[self.places[index]].module
+        return self.levit.blocks[self.indices[index]].module
 
 
 def _shared(shape: LeViTBlockShape, width: int, heads: cost.Count) -> cost.Count:
-    """The channels of ``heads`` heads, and those that nobody owns."""
+    """The channels of ``heads`` heads, and those of no head."""
     each, rest = divmod(width, shape.heads)
     return heads * each + rest

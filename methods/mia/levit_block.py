@@ -2,8 +2,8 @@
 
 As in a plain block, dropping a head drops its part of the attention and its group in the input, the middle and the
 output of the MLP. Where the heads do not divide a width (288 by 5 in LeViT-192) each owns ⌊width / heads⌋ channels, and
-the last few, which nobody owns, are always kept. Norms are batch norms with fixed statistics behind each linear layer:
-a scale and a shift of one channel, so what is dropped elsewhere is nothing to them.
+the last few, of no head, are always kept. Norms are batch norms with fixed statistics after each linear layer:
+a scale and a shift of one channel, independent of what is dropped elsewhere.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def masked_levit_block(block: LevitBlock, tokens: Tensor, masks: Masks, form: Bl
 
     queries, keys, values = attention_inputs(attention, tokens * seen)
     mixed = masked_attention(queries, keys, values, masks.tokens, attention.scale, bias=relative_bias(attention))
-    heard = attention.proj.act(mixed) * masks.heads[:, :, None, None]
-    made = attention.proj.ln(heard.transpose(1, 2).flatten(2))
+    masked = attention.proj.act(mixed) * masks.heads[:, :, None, None]
+    made = attention.proj.ln(masked.transpose(1, 2).flatten(2))
     tokens = tokens + block.drop_path1(made) * (written * seen)
 
     hidden = mlp.drop(mlp.act(mlp.ln1(tokens * channels)))
@@ -44,7 +44,8 @@ def masked_levit_block(block: LevitBlock, tokens: Tensor, masks: Masks, form: Bl
 
 
 def packed_levit_block(block: LevitBlock, tokens: Tensor, masks: Masks, form: BlockForm) -> Tensor:
-    """The same with what is masked left out; images of one head set share their products. Writes to ``tokens``.
+    """The same block without computing what is masked; images of one head set share matrix products. Writes to
+    ``tokens``.
 
     Shape: tokens (B, N, C), masks bool → (B, N, C).
     """
@@ -66,23 +67,23 @@ def _kept_rows(block: LevitBlock, rows: Tensor, places: Tensor, pack: Pack, form
     channels, units = owned(heads, groups, width), owned(heads, groups, mlp.ln1.linear.out_features)
     seen = channels if form.channels == "kept" else torch.arange(width, device=rows.device)
 
-    three = _cut(attention.qkv, members(heads, 2 * attention.key_dim + attention.val_dim), seen, rows)
-    mixed = attention.proj.act(_attend(attention, three, places, heads, pack))
+    qkv = _cut(attention.qkv, members(heads, 2 * attention.key_dim + attention.val_dim), seen, rows)
+    mixed = attention.proj.act(_attend(attention, qkv, places, heads, pack))
     rows = _added(rows, seen, _cut(attention.proj.ln, seen, members(heads, attention.val_dim), mixed, whole=False))
     hidden = mlp.act(_cut(mlp.ln1, units, channels, rows))
     return _added(rows, channels, _cut(mlp.ln2, channels, units, hidden, whole=False))
 
 
-def _attend(attention: Attention, three: Tensor, places: Tensor, heads: Tensor, pack: Pack) -> Tensor:
-    """Attention of each image among its own tokens; images of as many tokens at once. Shape: (n, k·…) → (n, k·V)."""
+def _attend(attention: Attention, qkv: Tensor, places: Tensor, heads: Tensor, pack: Pack) -> Tensor:
+    """Attention of each image among its own tokens; equal token counts at once. Shape: (n, k·…) → (n, k·V)."""
     sizes, biases = [attention.key_dim, attention.key_dim, attention.val_dim], relative_bias(attention)[heads]
     mixed, start = list[Tensor](), 0
     for images, count in pack.buckets:
         end = start + images * count
-        cut = three[start:end].view(images, count, len(heads), -1).transpose(1, 2)
+        cut = qkv[start:end].view(images, count, len(heads), -1).transpose(1, 2)
         queries, keys, values = cut.split(sizes, dim=-1)
         at = places[start:end].view(images, count)
-        # Selecting rows, then columns, copies; an index of both looks each pair up, and takes longer than the products.
+        # Selecting rows, then columns, copies; an index of both looks each pair up, which takes longer.
         between = [biases.index_select(1, kept).index_select(2, kept) for kept in at]
         logits = queries * attention.scale @ keys.transpose(-2, -1) + torch.stack(between)
         mixed.append((logits.softmax(-1) @ values).transpose(1, 2).reshape(images * count, -1))
@@ -91,13 +92,13 @@ def _attend(attention: Attention, three: Tensor, places: Tensor, heads: Tensor, 
 
 
 def shared_out(heads: Tensor, width: int) -> Tensor:
-    """A head's mask on each channel that it owns, 1 on those that nobody owns. Shape: (B, H) → (B, 1, width)."""
+    """A head's mask on each of its channels, 1 on those of no head. Shape: (B, H) → (B, 1, width)."""
     each, rest = divmod(width, heads.shape[1])
     return F.pad(heads.repeat_interleave(each, dim=1), (0, rest), value=1.0).unsqueeze(1)
 
 
 def owned(heads: Tensor, groups: int, width: int) -> Tensor:
-    """The channels of some of ``groups`` heads, and those that nobody owns. Shape: (k,) → (c,).
+    """The channels of some of ``groups`` heads, and those of no head. Shape: (k,) → (c,).
 
     >>> owned(torch.tensor([0, 2]), 3, 8).tolist()
     [0, 1, 4, 5, 6, 7]
@@ -114,7 +115,7 @@ def members(heads: Tensor, width: int) -> Tensor:
 def _cut(layer: LinearNorm, out: Tensor, into: Tensor, values: Tensor, whole: bool = True) -> Tensor:
     """Some outputs of a linear layer and its batch norm, from some inputs; the others count as 0.
 
-    ``values`` are all of the layer's inputs, or where not ``whole`` those of ``into`` alone.
+    ``values`` are all of the layer's inputs, or with ``whole`` False those of ``into`` only.
 
     Shape: out (o,) and into (i,) ascending indices, values (n, d) or (n, i) → (n, o).
     """

@@ -28,10 +28,10 @@ def keep_loss(masks: Sequence[Tensor], reduce: Reduction = "sum") -> Tensor:
 
 
 def cost_weight(task: Tensor, cost: Tensor, executed: Tensor, target: float, scale: float = 0.1) -> Tensor:
-    """α of Eq. 6 for one batch: ``scale`` · L_task / L_cost, its sign by which side of the target the batch is on.
+    """α of Eq. 6 for one batch: ``scale`` · L_task / L_cost, its sign by the side of the target that the batch is on.
 
-    Above the target α > 0, so cost is penalised; below, α < 0, so it is sought. Exactly on it α is 0: there is nothing
-    to correct. The quotient is detached: else α · L_cost would be ± ``scale`` · L_task, which says nothing of cost.
+    Above the target α > 0, so cost is penalised; below, α < 0, so it is rewarded. Exactly on it α is 0. The quotient is
+    detached: otherwise α · L_cost would be ± ``scale`` · L_task, without gradient of the cost.
 
     Shape: scalars. Units: ``cost``, ``executed`` and ``target`` as fractions of the dense cost.
 

@@ -1,4 +1,4 @@
-"""MIA-Former as the core sees it."""
+"""MIA-Former as a method."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class MIAFormer(Method[MIAOptions]):
         return {THRESHOLDS[name]: FloatDistribution(0.0, 1.0) for name in options.dimensions}
 
     def attach(self, backbone: nn.Module, options: MIAOptions) -> DynamicModel:
-        """A backbone that we know from inside.
+        """Controllers before the blocks of a plain ViT or LeViT.
 
-        Raises: ``InputError`` that names any other, and the reason.
+        Raises: ``InputError`` that names any other backbone, and the reason.
         """
         return MIAModel(backbone, adapter_for(backbone, options), options)
 
@@ -57,19 +57,19 @@ class MIAFormer(Method[MIAOptions]):
     def options_for(self, target: float, backbone: nn.Module, options: MIAOptions) -> MIAOptions:
         """The options with ``target`` in them.
 
-        Raises: ``InputError`` for one over the dense cost, or under what runs even where everything is dropped.
+        Raises: ``InputError`` for one above the dense cost, or below what runs where everything is dropped.
         """
         if target > 1:
-            raise InputError(f"target {target:g} is over the dense cost: give a fraction of it, 1 at most")
+            raise InputError(f"target must be a fraction of the dense cost, 1 at most; got {target:g}")
         wanted = replace(options, target=target)
         self._check_target(MIAModel(backbone, adapter_for(backbone, wanted), wanted))
         return wanted
 
     def _check_target(self, model: MIAModel) -> None:
-        options, dense, (floor, controllers) = model.options, model.dense_macs(), model.floor_macs()
-        if options.target * dense <= floor:
+        options, dense, (least, controllers) = model.options, model.dense_macs(), model.least_macs()
+        if options.target * dense <= least:
             raise InputError(
-                f"target {options.target:g} is out of method mia's reach on this backbone: with all of "
-                f"{', '.join(options.dimensions)} dropped, {floor / dense:.3f} of the dense MACs still run, "
-                f"{controllers / dense:.3f} of them the controllers' own; give one above that and up to 1"
+                f"a target of method mia on this backbone must be above {least / dense:.3f} and at most 1 of the dense "
+                f"MACs, got {options.target:g}: with all of {', '.join(options.dimensions)} dropped, that share still "
+                f"runs, {controllers / dense:.3f} of it the controllers"
             )

@@ -1,4 +1,4 @@
-"""MIA-Former's model: a controller ahead of each block, the masked path and the executed one."""
+"""MIA-Former's model: a controller before each block, the masked path and the executed one."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from dynvit.interface import Batch, DynamicModel, OperatingPoint, Part, Predicti
 from dynvit.units import GIGA
 
 from .adapter import MIAAdapter
-from .budget import IMAGES, Pushed, climb
+from .budget import IMAGES, ThresholdPath, strengths_for
 from .controller import Controller, mean_value
-from .gates import Decide, GateLogits, Masks, Thresholds, Values, noise_free, open_above, replayed, sampled
+from .gates import Decide, GateLogits, Masks, Thresholds, Values, fixed, noise_free, open_above, sampled
 from .options import DIMENSIONS, THRESHOLDS, MIAOptions
 
 
 @dataclass(frozen=True)
 class MIAPrediction(Prediction):
-    """What was decided at each block, and on what grounds, in the order of the blocks.
+    """The controllers' logits and the masks of each block, in the order of the blocks.
 
     ``masks`` are what ran: straight-through and floating in the differentiable form, bool from ``predict``.
     """
@@ -34,11 +34,12 @@ class MIAPrediction(Prediction):
 class MIAModel(DynamicModel):
     """A backbone whose blocks, heads and tokens are chosen for each image, block by block.
 
-    A dimension whose threshold is 0 is not asked: nothing of it is dropped, and its branches do not run. So all at 0
-    is the backbone, in answer and in cost. ``temperature`` is what gates are sampled at; training may change it.
+    A dimension whose threshold is 0 is not decided: nothing of it is dropped, and its branches do not run. So all at 0
+    is the backbone, in logits and in cost. ``temperature`` is that of sampled gates; training may change it.
     """
 
     supports = frozenset({"budgets", "frozen gates"})
+    solves_unlabelled = True
 
     def __init__(self, backbone: nn.Module, adapter: MIAAdapter, options: MIAOptions) -> None:
         super().__init__()
@@ -46,8 +47,8 @@ class MIAModel(DynamicModel):
         self.temperature = options.temperature
         if options.static_blocks >= len(adapter.gates):
             raise InputError(
-                f"option static_blocks={options.static_blocks} leaves nothing to decide: the backbone has "
-                f"{len(adapter.gates)} blocks"
+                f"option static_blocks must be less than the backbone's {len(adapter.gates)} blocks, got "
+                f"{options.static_blocks}"
             )
         self.controllers = nn.ModuleDict(
             {
@@ -57,7 +58,7 @@ class MIAModel(DynamicModel):
             }
         )
         self.neutral = self.point(Thresholds(0.0, 0.0, 0.0))
-        # The paper's: each gate is open where keeping is likelier than not.
+        # The paper's: each gate is open where keeping is more likely than dropping.
         self.trained_point: OperatingPoint = self.point(Thresholds())
 
     def point(self, thresholds: Thresholds) -> OperatingPoint:
@@ -73,14 +74,12 @@ class MIAModel(DynamicModel):
         for name in self.options.dimensions:
             value = point.number(THRESHOLDS[name])
             if not 0 <= value <= 1:
-                raise InputError(
-                    f"knob {THRESHOLDS[name]}={value:g} is out of range: from 0 (keep all) to 1 (drop all)"
-                )
+                raise InputError(f"knob {THRESHOLDS[name]} must be from 0 (keep all) to 1 (drop all), got {value:g}")
             found[name] = float(value)
         return replace(Thresholds(0.0, 0.0, 0.0), **found)
 
     def forward(self, images: Tensor, point: OperatingPoint) -> MIAPrediction:
-        """All is computed, what is dropped is masked (Eq. 4).
+        """Everything is computed, what is dropped is masked (Eq. 4).
 
         In train mode gates are sampled from the controllers, whatever the point. In eval mode they are ``predict``'s
         at the point, and gradients pass straight through.
@@ -99,7 +98,7 @@ class MIAModel(DynamicModel):
         """
         assert isinstance(decided, MIAPrediction)
         masks = tuple(mask.detach() for mask in decided.masks)
-        return self.masked(images, replayed(masks), asked=_asked(self.thresholds(point)))
+        return self.masked(images, fixed(masks), asked=_asked(self.thresholds(point)))
 
     def masked(
         self,
@@ -112,8 +111,8 @@ class MIAModel(DynamicModel):
     ) -> MIAPrediction:
         """The differentiable form under any rule of what is kept.
 
-        ``asked`` are the dimensions whose branches run; ``values`` runs the critics beside the actors; ``apart`` lets
-        no gradient from the controllers into the backbone.
+        ``asked`` are the dimensions whose branches run; ``values`` runs the critics too; ``apart`` stops gradients from
+        the controllers into the backbone.
 
         Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
         """
@@ -153,12 +152,13 @@ class MIAModel(DynamicModel):
         )
 
     def feasible_range(self, calibration: Sequence[Batch]) -> tuple[float, float]:
-        """The least and the most that thresholds can make an image cost. Units: mean MACs per image."""
+        """The lowest and the highest cost over all thresholds. Units: mean MACs per image."""
         batches = _some(calibration)
         return self._spent(Thresholds(1.0, 1.0, 1.0), batches), self._spent(Thresholds(0.0, 0.0, 0.0), batches)
 
     def solve(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> list[OperatingPoint]:
-        """Thresholds along ``Pushed``, for each budget the dearest within it on some hundred calibration images.
+        """Thresholds on a ``ThresholdPath``, for each budget the most expensive within it on some hundred calibration
+        images.
 
         Units: budgets in MACs per image. Raises: ``InputError`` for a budget out of range, naming the range.
         """
@@ -167,17 +167,17 @@ class MIAModel(DynamicModel):
         for budget in budgets:
             if not low * (1 - 1e-9) <= budget <= high * (1 + 1e-9):
                 raise InputError(
-                    f"a budget of {budget / GIGA:.4g} GMACs is out of reach: method mia goes from {low / GIGA:.4g} to "
+                    f"a budget of {budget / GIGA:.4g} GMACs is out of range: method mia goes from {low / GIGA:.4g} to "
                     f"{high / GIGA:.4g} GMACs per image; give --budgets within that"
                 )
         self.eval()
         with torch.no_grad():
-            pushed = Pushed.of(self(batch.images, self.trained_point).gates for batch in batches)
-        chosen = climb(lambda push: self._spent(pushed.thresholds(push), batches), budgets)
-        return [self.point(pushed.thresholds(push)) for push in chosen]
+            path = ThresholdPath.of(self(batch.images, self.trained_point).gates for batch in batches)
+        chosen = strengths_for(lambda strength: self._spent(path.thresholds(strength), batches), budgets)
+        return [self.point(path.thresholds(strength)) for strength in chosen]
 
-    def floor_macs(self) -> tuple[int, int]:
-        """What one image costs where all that can be dropped is, and the controllers' share of that. Units: MACs."""
+    def least_macs(self) -> tuple[int, int]:
+        """The cost of one image where all that can be dropped is, and the controllers' share of it. Units: MACs."""
         masks = []
         for index, gate in enumerate(self.adapter.gates):
             keep = Masks.keep_all(1, gate.heads, gate.tokens, like=torch.ones(1)).to(torch.bool)
@@ -192,7 +192,7 @@ class MIAModel(DynamicModel):
         return int(macs(self.usage(masks))), int(macs(self.usage(masks)) - macs(self.usage(masks, asked=())))
 
     def dense_macs(self) -> int:
-        """What one image costs where nothing is dropped and no controller asked: the backbone. Units: MACs."""
+        """The cost of one image where nothing is dropped and no controller runs: the backbone. Units: MACs."""
         gates = self.adapter.gates
         keep = [Masks.keep_all(1, gate.heads, gate.tokens, like=torch.ones(1)).to(torch.bool) for gate in gates]
         return int(macs(self.usage(keep, asked=())))
@@ -253,7 +253,7 @@ class MIAModel(DynamicModel):
         return GateLogits(depth, heads, wanted, keep, found)
 
     def _choose(self, index: int, tokens: Tensor, thresholds: Thresholds) -> tuple[GateLogits, Masks]:
-        """Depth first; heads and tokens are asked of the images whose block is to run."""
+        """Depth first; heads and tokens are decided for the images whose depth gate is open."""
         gate, asked = self.adapter.gates[index], _asked(thresholds)
         keep = Masks.keep_all(len(tokens), gate.heads, gate.tokens, like=tokens)
         everything, controller = keep.to(torch.bool), self._controller(index)
@@ -280,7 +280,7 @@ class MIAModel(DynamicModel):
         return found, self._not_empty(index, Masks(runs, head_mask, token_mask), found)
 
     def _not_empty(self, index: int, masks: Masks, found: GateLogits) -> Masks:
-        """By option ``empty``: of a block that runs without a head (or any token) the best one is kept, or nothing."""
+        """By option ``empty``: a block that runs without a head (or any token) keeps the best one, or nothing."""
         if self.options.empty == "skip":
             return masks
         heads, tokens = masks.heads, masks.tokens
@@ -298,7 +298,7 @@ class MIAModel(DynamicModel):
         return found
 
     def _controller_parts(self, index: int, depth: Count, asked: Sequence[str]) -> list[Part]:
-        """The work of a controller; ``depth`` is 1 where the block is to run, so that the other branches are asked."""
+        """The work of a controller; ``depth`` is 1 where the depth gate is open, so that the other branches run."""
         controller, name, parts = self._controller(index), f"controllers.{index}", list[Part]()
         if controller is None:
             return parts
@@ -315,7 +315,7 @@ class MIAModel(DynamicModel):
 
 
 def _some(calibration: Sequence[Batch]) -> list[Batch]:
-    """The first batches, as many as make up enough images."""
+    """The first batches, up to enough images."""
     found, count = list[Batch](), 0
     for batch in calibration:
         found.append(batch)
@@ -326,7 +326,7 @@ def _some(calibration: Sequence[Batch]) -> list[Batch]:
 
 
 def _asked(thresholds: Thresholds) -> tuple[str, ...]:
-    """The dimensions whose controllers have a say: a threshold of 0 keeps all."""
+    """The dimensions that controllers decide: a threshold of 0 keeps all."""
     return tuple(name for name in DIMENSIONS if getattr(thresholds, name) > 0)
 
 
@@ -337,7 +337,7 @@ def _place(logits: Tensor, keep: Tensor, live: Tensor, threshold: float) -> tupl
 
 
 def _with_best(mask: Tensor, logits: Tensor, depth: Tensor) -> Tensor:
-    """The mask, and where it is empty and the block is to run, its highest logit."""
+    """The mask, with its highest logit kept where it is empty and the depth gate is open."""
     empty = ~mask.detach().bool().any(1) & depth.detach().bool()
     best = torch.zeros_like(mask).scatter(1, logits.nan_to_num(-torch.inf).argmax(1, keepdim=True), 1)
     if mask.dtype == torch.bool:

@@ -1,4 +1,4 @@
-"""Images that keep different heads and tokens, dealt out into matrices, and the parts of weights that these need.
+"""Images that keep different heads and tokens, grouped into matrices, and the parts of weights that these need.
 
 Images are sorted by head set and token count. A head set's images are one matrix of kept tokens, multiplied by the kept
 part of each weight; those of equal counts are one attention. Nothing is padded. Channels, hidden units and rows of
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 CPU_ROWS = 1024
-"""Rows that a CPU multiplies at once: what follows then finds them in its cache. 6,304 rows at once, a whole batch of
-DeiT-S, run at half the speed."""
+"""Rows that a CPU multiplies at once, so that they stay in its cache: 6,304 rows at once, a whole batch of DeiT-S, run
+at half the speed."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def packs(runs: Tensor, heads: Tensor, policy: Tensor) -> Iterator[Pack]:
 
 
 def _chunks(counts: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Neighbours together, as many as add up to ``most``."""
+    """Neighbours in chunks whose sums are at most ``most``."""
     chunk: list[int] = []
     for count in counts:
         if chunk and sum(chunk) + count > most:

@@ -16,8 +16,8 @@ class MIARecipe(Recipe):
     """A recipe of three stages; ``lr`` is the controllers' in co-training, ``epochs`` those of the last two stages.
 
     ``cotrain``, ``agents`` and ``hybrid`` are shares of ``epochs``: for co-training, for the RL agents alone, for all
-    together. The first stage comes on top: it ends when nothing is skipped, at the latest after ``keep_epochs``. What
-    an option of the same name leaves to the recipe (``noise`` to ``beta``) stands here.
+    together. The first stage comes on top: it ends when nothing is skipped, at the latest after ``keep_epochs``.
+    ``noise`` to ``beta`` apply where the option of the same name is None.
 
     Units: ``backbone_lr`` as a fraction of ``lr``; ``agents_lr`` likewise, of actors and critics in the third stage,
     where other parts have the rates of co-training times ``hybrid_lr``; ``share``, ``keep_share`` of the training
@@ -36,7 +36,7 @@ class MIARecipe(Recipe):
     share: float = 1.0
     noise: float = 1.0
     final_noise: float | None = None
-    """The noise at the end of co-training, reached in a straight line; None leaves it as it is."""
+    """The noise at the end of co-training, reached linearly; None keeps it constant."""
     cost_scale: float = 0.1
     actor: ActorStart = "usage"
     reward: RewardForm = "paper"
@@ -45,7 +45,7 @@ class MIARecipe(Recipe):
     """The third stage acts with P = sigmoid(logit / policy_noise)."""
 
     def choices(self, options: LearningOptions) -> Choices:
-        """What is trained with: the options, and the recipe where they leave it open."""
+        """The settings of the training: the options, and the recipe's where they are None."""
         return Choices(
             noise=self.noise if options.noise is None else options.noise,
             final_noise=self.final_noise if options.noise is None else None,
@@ -62,7 +62,7 @@ class MIARecipe(Recipe):
 
 @dataclass(frozen=True)
 class Choices:
-    """Options with the recipe's word where they had none; see ``LearningOptions``."""
+    """Options with the recipe's values where they are None; see ``LearningOptions``."""
 
     noise: float
     final_noise: float | None
@@ -101,10 +101,10 @@ RECIPES: Mapping[str, Recipe] = {
         augment=_DEIT,
         source=f"{_PAPER}; weight decay and clipping are LeViT's (README of facebookresearch/LeViT)",
     ),
-    # At |α| = 0.1 · L_cls / L_cost no gate shuts within a few hundred steps, and L_cls falls with them: on digits at
+    # At |α| = 0.1 · L_cls / L_cost no gate closes within a few hundred steps, and L_cls falls meanwhile: on digits at
     # target 0.7 the cost was 1.04 of the dense one after eight epochs; at ten times that it stalls at 0.86. β is such
-    # that the cost of what is sampled for an image, which scatters by some 0.05, weighs as much as right and wrong
-    # answers. Less noise at the end, and in the policy, brings what is sampled near what is decided.
+    # that the sampled cost of an image, which varies by some 0.05, weighs as much as correct and wrong answers. Less
+    # noise at the end, and in the policy, brings sampled gates near the noise-free ones.
     "digits": MIARecipe(
         epochs=20,
         batch_size=64,
@@ -127,8 +127,8 @@ RECIPES: Mapping[str, Recipe] = {
         beta=5.0,
         source="ours: seconds on two cores, from a backbone trained on 8×8 digits",
     ),
-    # No padding: what a shifted crop leaves black costs nothing, and a cost steered on such images was 3 to 8 % below
-    # the one that is paid on whole ones.
+    # No padding: the black border of a shifted crop costs nothing, and a cost that was controlled on such images was 3
+    # to 8 % below that of whole ones.
     "cifar10": MIARecipe(
         epochs=1,
         batch_size=64,

@@ -1,4 +1,4 @@
-"""The third stage's learning signal (arXiv 2112.11542, Eq. 8; A2C, arXiv 1602.01783): tensors in, tensors out.
+"""The third stage's objective (arXiv 2112.11542, Eq. 8; A2C, arXiv 1602.01783): tensors in, tensors out.
 
 An image is an episode of one step for each branch of each block, with a single reward at the end and no discount:
 every step's return is the reward.
@@ -20,9 +20,9 @@ Normalization = Literal["none", "center", "standardize"]
 
 @dataclass(frozen=True)
 class Step:
-    """What one branch of one block decided for each image, and what its critic expected.
+    """The actions of one branch of one block for each image, and its critic's value.
 
-    ``live`` is 0 for an image whose decision had no effect, because the block was skipped: it was not really made.
+    ``live`` is 0 for an image whose action had no effect because the block was skipped.
 
     Shape: ``logits`` and ``actions`` (B, n), actions 1 for keep or 0; ``value`` (B,); ``live`` (B,).
     """
@@ -45,16 +45,16 @@ class ActorCritic:
 def reward(correct: Tensor, executed: Tensor, target: float, beta: float, form: RewardForm, measured: Tensor) -> Tensor:
     """R = Y + β · (target − executed), for each image (Eq. 8).
 
-    In the paper's form the target is a constant that any baseline takes away: where the policy settles is decided by β
-    alone. In the ``signed`` form β has the sign of ``measured`` − target, a scalar of the batch, exactly as α has in
-    the stage before: over the target compute costs, under it compute pays, on it only the answer counts.
+    In the paper's form the target is a constant that any baseline removes: β alone decides where the policy converges.
+    In the ``signed`` form β has the sign of ``measured`` − target, a scalar of the batch, as α has in the stage before:
+    above the target compute is penalised, below it rewarded, on it only correctness counts.
 
     Shape: ``correct`` and ``executed`` (B,), ``measured`` scalar → (B,). Units: fractions of the dense cost.
 
-    >>> right, half = torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.5])
-    >>> reward(right, half, target=0.7, beta=1.0, form="paper", measured=half.mean())
+    >>> correct, half = torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.5])
+    >>> reward(correct, half, target=0.7, beta=1.0, form="paper", measured=half.mean())
     tensor([1.2000, 0.2000])
-    >>> reward(right, half, target=0.7, beta=1.0, form="signed", measured=half.mean())
+    >>> reward(correct, half, target=0.7, beta=1.0, form="signed", measured=half.mean())
     tensor([ 0.8000, -0.2000])
     """
     saved = beta * (target - executed)
@@ -66,7 +66,7 @@ def reward(correct: Tensor, executed: Tensor, target: float, beta: float, form: 
 def advantage(returns: Tensor, value: Tensor, live: Tensor, normalization: Normalization = "center") -> Tensor:
     """R − V without gradient, 0 where nothing was decided; centred, or also scaled, over the batch where asked.
 
-    Centring changes no expected gradient and takes away what a critic that is still new does not know.
+    Centring changes no expected gradient, and removes the error of a critic that is still new.
 
     Shape: (B,), (B,), (B,) → (B,).
     """
@@ -94,7 +94,7 @@ def actor_critic(steps: Sequence[Step], returns: Tensor, normalization: Normaliz
 
 
 def log_prob(logits: Tensor, actions: Tensor) -> Tensor:
-    """Of a row of independent Bernoulli(sigmoid(logit)) entries, jointly.
+    """Log-probability of a row of independent Bernoulli(sigmoid(logit)) actions.
 
     Shape: (B, n), (B, n) → (B,). Units: nats.
     """
@@ -102,7 +102,7 @@ def log_prob(logits: Tensor, actions: Tensor) -> Tensor:
 
 
 def bernoulli_entropy(logits: Tensor) -> Tensor:
-    """Of the same row.
+    """Entropy of a row of independent Bernoulli(sigmoid(logit)) actions.
 
     Shape: (B, n) → (B,). Units: nats.
     """

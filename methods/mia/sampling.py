@@ -1,4 +1,4 @@
-"""How decisions are drawn in training, and what is read off a pass in which they were."""
+"""How gates are sampled in training, and what is computed from a pass with sampled gates."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .reinforce import Step
 def noisy(noise: float, temperature: float) -> Decide:
     """Each gate is open with P = sigmoid(logit / noise), straight-through; at noise 0, where its logit is above 0.
 
-    At noise 1 this is the Gumbel-sigmoid. The slope of the gradient is the temperature's alone.
+    At noise 1 this is the Gumbel-sigmoid. Only the temperature decides the slope of the gradient.
     """
 
     def gate(logits: Tensor) -> Tensor:
-        wide = at_least_float32(logits)  # in half precision noise has a few hundred values, infinity among them
+        wide = at_least_float32(logits)  # in half precision the noise has a few hundred values, including infinity
         uniform = torch.rand_like(wide).clamp(min=torch.finfo(wide.dtype).tiny, max=1 - 2**-24)
         moved = wide + noise * (torch.log(uniform) - torch.log1p(-uniform))
         return straight_through((moved > 0).to(wide.dtype), torch.sigmoid(moved / temperature))
@@ -31,7 +31,7 @@ def noisy(noise: float, temperature: float) -> Decide:
 
 
 def acting(noise: float) -> Decide:
-    """The policy of the third stage: a draw with P = sigmoid(logit / noise), without gradient."""
+    """The policy of the third stage: sampled with P = sigmoid(logit / noise), without gradient."""
     return lambda block, logits: logits.decide(
         lambda found: torch.bernoulli(torch.sigmoid(at_least_float32(found.detach()) / noise))
     )
@@ -73,7 +73,7 @@ def skip_rates(model: MIAModel, prediction: MIAPrediction, masks: Sequence[Masks
 
 
 def steps(prediction: MIAPrediction, noise: float) -> list[Step]:
-    """What was decided, branch by branch; heads and tokens count where the block was to run.
+    """The actions, branch by branch; those of heads and tokens count where the depth gate was open.
 
     Raises: ``ValueError`` for a pass without critics.
     """
@@ -85,7 +85,7 @@ def steps(prediction: MIAPrediction, noise: float) -> list[Step]:
             if branch is None:
                 continue
             if logits.values is None:
-                raise ValueError("the critics were not asked: masked(..., values=True)")
+                raise ValueError("the critics did not run: call masked(..., values=True)")
             rows = at_least_float32(branch).reshape(len(runs), -1) / noise
             value: Tensor = getattr(logits.values, name)
             found.append(Step(rows, getattr(masks, name).reshape(rows.shape), at_least_float32(value), live))
@@ -93,7 +93,7 @@ def steps(prediction: MIAPrediction, noise: float) -> list[Step]:
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """The tensor, wider where it was half. Shape: any → the same."""
+    """The tensor, in float32 where it was half. Shape: any → the same."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 

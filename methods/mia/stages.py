@@ -27,7 +27,7 @@ from .reinforce import actor_critic, reward
 from .sampling import acting, at_least_float32, decided, executed, noisy, skip_rates, spent, steps
 
 EVERY = 4
-"""Of a batch, every so many images are enough to see on which side of the target it is."""
+"""Every how many images of a batch the executed cost is measured: enough for its side of the target."""
 LossOf = Callable[[MIAModel, Batch], Losses]
 
 
@@ -40,7 +40,7 @@ def stages(model: MIAModel, recipe: MIARecipe) -> list[Stage]:
 
 
 def keep_everything(model: MIAModel, recipe: MIARecipe) -> Stage:
-    """Controllers learn to skip nothing (Eq. 5); over when they skip nothing of the last batch, without noise."""
+    """Controllers learn to skip nothing (Eq. 5); ends when they skip nothing of the last batch, without noise."""
     noise, held = recipe.choices(model.options).noise, _Held()
 
     def loss(model: MIAModel, batch: Batch) -> Losses:
@@ -63,7 +63,7 @@ def keep_everything(model: MIAModel, recipe: MIARecipe) -> Stage:
 def cotraining(model: MIAModel, recipe: MIARecipe) -> Stage:
     """Controllers and backbone, by the task and the cost (Eq. 6, 7)."""
     options, choices, dense, clock = model.options, recipe.choices(model.options), model.dense_macs(), _Clock()
-    law = clock.overhear(cosine(recipe.warmup_epochs / recipe.share, recipe.min_lr / recipe.lr))
+    law = clock.track(cosine(recipe.warmup_epochs / recipe.share, recipe.min_lr / recipe.lr))
 
     def loss(model: MIAModel, batch: Batch) -> Losses:
         temperature = options.temperature * (options.final_temperature / options.temperature) ** clock.done
@@ -88,7 +88,7 @@ def cotraining(model: MIAModel, recipe: MIARecipe) -> Stage:
 
 
 def agents_alone(model: MIAModel, recipe: MIARecipe) -> Stage:
-    """Actors and critics, everything else as it is: they learn to read features that are in part new (§3.3)."""
+    """Actors and critics, everything else frozen: they learn on features that are in part new (§3.3)."""
     choices, dense = recipe.choices(model.options), model.dense_macs()
 
     def loss(model: MIAModel, batch: Batch) -> Losses:
@@ -105,7 +105,7 @@ def agents_alone(model: MIAModel, recipe: MIARecipe) -> Stage:
 
 
 def hybrid(model: MIAModel, recipe: MIARecipe) -> Stage:
-    """All of it: the controllers by A2C, the backbone by the task under what they sample (Eq. 9)."""
+    """Everything: the controllers by A2C, the backbone by the task under what they sample (Eq. 9)."""
 
     dense = model.dense_macs()
 
@@ -140,7 +140,7 @@ def reinforced(model: MIAModel, batch: Batch, recipe: MIARecipe, dense: int) -> 
     apart = options.policy_gradient == "controllers"
     prediction = model.masked(batch.images, acting(recipe.policy_noise), values=True, apart=apart)
     with torch.no_grad():
-        # Of a mixed image, the class that it shows most of.
+        # Of a mixed image, the class of the larger share.
         correct = (prediction.logits.argmax(1) == batch.targets.argmax(1)).float()
         compute = _Compute.of(model, prediction, dense)
         measured = compute.measured(options.measured, model, batch.images)
@@ -165,7 +165,7 @@ def skips_nothing(model: MIAModel, images: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class _Compute:
-    """What a pass spent, and what its gates would without noise, with the gradient of the masks.
+    """The cost of a pass, and that of its gates without noise, with the gradient of the masks.
 
     Shape: ``sampled`` and ``sure`` (B,). Units: fractions of ``dense`` MACs.
     """
@@ -209,12 +209,12 @@ class _Held:
 
 @dataclass
 class _Clock:
-    """How far a stage has come, from 0 to 1: its learning rates are asked for before each step, and tell."""
+    """Progress of a stage from 0 to 1, known from the learning rate schedule, which is called before each step."""
 
     done: float = field(default=0.0)
 
-    def overhear(self, law: Schedule) -> Schedule:
-        """The same law."""
+    def track(self, law: Schedule) -> Schedule:
+        """The same schedule, whose calls update ``done``."""
 
         def schedule(epoch: float, epochs: float) -> float:
             self.done = min(epoch / epochs, 1.0)
@@ -234,7 +234,7 @@ def _groups(
 ) -> Sequence[ParamGroup]:
     """Parts at their rates, one at 0 left out; vectors and embeddings without decay.
 
-    Without ``agents`` the actors learn as controllers do, and critics, which nobody asks, do not.
+    Without ``agents`` the actors are trained as controllers are, and critics are not.
     """
     parts: dict[str, list[tuple[str, nn.Parameter]]] = {"controllers": [], "agents": [], "critics": []}
     for name, parameter in model.controllers.named_parameters():

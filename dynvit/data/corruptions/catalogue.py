@@ -21,10 +21,10 @@ from dynvit.errors import InputError, unknown
 Group = Literal["noise", "blur", "weather", "digital"]
 Recipe = Literal["imagenet-c", "cifar-c"]
 SEVERITIES = (1, 2, 3, 4, 5)
-SMALL_EDGE = 64  # up to here an image gets CIFAR-10-C's parameters
+SMALL_EDGE = 64  # up to this edge an image gets CIFAR-10-C's parameters
 
 _Parameters = Sequence[tuple[float, ...]]
-_K = 244 / 224  # the published elastic transform reckons with an edge of 244
+_K = 244 / 224  # the published elastic transform assumes an edge of 244
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Corruption:
     """Whether the published set is made the same way, up to chance and rounding."""
 
     def parameters(self, severity: int, edge: int) -> tuple[float, ...]:
-        """The published parameters for an image of this edge. Raises: ``InputError`` for no severity of 1 to 5."""
+        """The published parameters for an image of this edge. Raises: ``InputError`` for a severity outside 1 to 5."""
         if severity not in SEVERITIES:
-            raise InputError(f"severity {severity} is none: give 1 to 5")
+            raise InputError(f"severity must be 1 to 5, got {severity}")
         return (self.small if recipe_for(edge) == "cifar-c" else self.large)[severity - 1]
 
 
@@ -177,7 +177,7 @@ GROUPS: tuple[Group, ...] = ("noise", "blur", "weather", "digital")
 
 
 def recipe_for(edge: int) -> Recipe:
-    """Whose parameters an image of this edge gets: those of the published set that is nearer in size.
+    """Which published set's parameters an image of this edge gets: those of the nearer size.
 
     >>> recipe_for(32), recipe_for(224)
     ('cifar-c', 'imagenet-c')
@@ -188,7 +188,7 @@ def recipe_for(edge: int) -> Recipe:
 def select(names: Sequence[str]) -> tuple[str, ...]:
     """Corruptions by name, by group, or ``all``; each once, in the catalogue's order.
 
-    Raises: ``InputError`` for a name that is none of them, with the nearest.
+    Raises: ``InputError`` for an unknown name, with the nearest.
 
     >>> select(["noise", "fog"])
     ('gaussian_noise', 'shot_noise', 'impulse_noise', 'fog')
@@ -201,9 +201,9 @@ def select(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def corrupt(image: NDArray[np.uint8], name: str, severity: int, sample_id: str, seed: int = 0) -> NDArray[np.uint8]:
-    """One image, corrupted: the same for the same id, corruption, severity and seed, wherever and with whomever.
+    """One image, corrupted: the same for the same id, corruption, severity and seed, in any process and batch.
 
-    Shape: uint8 (H, W, 3) → the same. Units: pixels 0..255; the nearest of them (the published sets cut off).
+    Shape: uint8 (H, W, 3) → the same. Units: pixels 0..255, rounded (the published sets truncate).
     Raises: ``InputError`` for an unknown corruption or severity, or an image of another kind.
 
     >>> grey = np.full((32, 32, 3), 128, np.uint8)
@@ -213,7 +213,7 @@ def corrupt(image: NDArray[np.uint8], name: str, severity: int, sample_id: str, 
     if name not in CORRUPTIONS:
         raise unknown("corruption", name, CORRUPTIONS)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise InputError(f"an image to corrupt is uint8 of shape (H, W, 3), not {image.dtype} of {image.shape}")
+        raise InputError(f"an image must be uint8 of shape (H, W, 3), got {image.dtype} of {image.shape}")
     corruption = CORRUPTIONS[name]
     parameters = corruption.parameters(severity, min(image.shape[:2]))
     rng = draws(seed, name, severity, sample_id)

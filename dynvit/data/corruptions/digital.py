@@ -12,7 +12,7 @@ from dynvit.data.corruptions.fields import Floats, smooth_mirrored
 
 
 def contrast(image: Floats, rng: np.random.Generator, kept: float) -> Floats:
-    """Each channel drawn towards its mean."""
+    """Each channel moved towards its mean."""
     mean = image.mean((0, 1), keepdims=True)
     return np.asarray(mean + kept * (image - mean))
 
@@ -49,7 +49,7 @@ def _stretched(
 
 
 def _sample(image: Floats, rows: Floats, columns: Floats, mode: str) -> Floats:
-    """Each channel at fractional places, linearly between pixels."""
+    """Each channel at fractional positions, interpolated linearly."""
     channels = [
         ndimage.map_coordinates(channel, (rows, columns), order=1, mode=mode) for channel in image.T.swapaxes(1, 2)
     ]
@@ -57,7 +57,7 @@ def _sample(image: Floats, rows: Floats, columns: Floats, mode: str) -> Floats:
 
 
 def pixelate(image: Floats, rng: np.random.Generator, scale: float) -> Floats:
-    """Made smaller by ``scale`` and as large as before, both by area."""
+    """Reduced by ``scale`` and enlarged again, both by area."""
     height, width = image.shape[:2]
     small = max(1, int(width * scale)), max(1, int(height * scale))
     picture = to_picture(image).resize(small, Image.Resampling.BOX).resize((width, height), Image.Resampling.BOX)
@@ -65,7 +65,7 @@ def pixelate(image: Floats, rng: np.random.Generator, scale: float) -> Floats:
 
 
 def jpeg_compression(image: Floats, rng: np.random.Generator, quality: int) -> Floats:
-    """Compressed and read again."""
+    """Compressed and decompressed."""
     stored = io.BytesIO()
     to_picture(image).save(stored, "JPEG", quality=quality)
     with Image.open(stored) as picture:
@@ -78,7 +78,7 @@ def to_floats(picture: Image.Image) -> Floats:
 
 
 def to_picture(image: Floats) -> Image.Image:
-    """The nearest image of 8 bits a channel; what lies outside of [0, 1] is clipped.
+    """The nearest image of 8 bits a channel; values outside [0, 1] are clipped.
 
     Shape: (H, W, 3) → RGB image.
     """

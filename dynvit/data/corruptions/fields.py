@@ -1,4 +1,4 @@
-"""What several corruptions are made of: smoothing, zooming, smearing, plasma. Arrays in, arrays out.
+"""Operations that several corruptions share: smoothing, zooming, motion, plasma. Arrays in, arrays out.
 
 Images are float (H, W, C) or (H, W) in [0, 1].
 """

@@ -1,4 +1,4 @@
-"""Batches of corrupted images, made from decoded ones: an image is decoded once for all corruptions."""
+"""Batches of corrupted images, made from decoded ones: each image is decoded once for all corruptions."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ class Variant(NamedTuple):
 def canvas(spec: DatasetSpec, preprocessing: Preprocessing) -> Preprocessing:
     """How an image is prepared before it is corrupted.
 
-    Small images keep their native size, as CIFAR-10-C has them; others are cut to the model's input, as ImageNet-C is.
+    Small images keep their native size, as in CIFAR-10-C; others are resized and cropped to the model's input, as in
+    ImageNet-C.
     """
     return replace(preprocessing, image_size=spec.image_size, crop_pct=1.0) if spec.small else preprocessing
 
 
 @dataclass(frozen=True)
 class Corrupting:
-    """What is done to a decoded image: corrupted, then cut for the model unless it is so already."""
+    """Corrupts a decoded image, then resizes and crops it for the model where that is not done yet."""
 
     variant: Variant
     seed: int
@@ -59,7 +60,7 @@ class Corrupting:
 
 
 class CorruptedBatches:
-    """The clean batches, corrupted; kept up to ``memory_mb``, so that the next model meets the same pixels.
+    """The clean batches, corrupted; kept up to ``memory_mb``, so that the next model gets the same pixels.
 
     ``pool`` corrupts in other processes. Units: ``memory_mb`` MiB.
     """
@@ -74,21 +75,21 @@ class CorruptedBatches:
         memory_mb: int = 2048,
     ) -> None:
         self._clean, self._corrupting, self._pool, self._ahead = clean, corrupting, pool, ahead
-        self._room = memory_mb << 20
+        self._memory_left = memory_mb << 20
         self._kept: list[PixelBatch] = []
         self.corrupted = 0
 
     def __iter__(self) -> Iterator[PixelBatch]:
         kept = len(self._kept)
         yield from self._kept
-        # Batches are kept from the first on until one finds no room: what is left to make is always the tail.
+        # Batches are kept from the first until one does not fit: what is left to make is always the tail.
         for number, batch in enumerate(self._made(kept), kept):
             self.corrupted += len(batch.ids)
-            if batch.images.nbytes <= self._room and number == len(self._kept):
-                self._room -= batch.images.nbytes
+            if batch.images.nbytes <= self._memory_left and number == len(self._kept):
+                self._memory_left -= batch.images.nbytes
                 self._kept.append(batch)
             else:
-                self._room = 0
+                self._memory_left = 0
             yield batch
 
     def _made(self, skipped: int) -> Iterator[PixelBatch]:
@@ -113,7 +114,7 @@ def _with(batch: PixelBatch, images: NDArray[np.uint8]) -> PixelBatch:
 
 @contextmanager
 def corrupting_pool(workers: int) -> Iterator[ProcessPoolExecutor | None]:
-    """Processes that corrupt, ``None`` for none: then it is done where it is asked for."""
+    """A pool of processes that corrupt images; ``None`` for 0 workers: then this process does."""
     if workers == 0:
         yield None
         return

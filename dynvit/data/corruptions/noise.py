@@ -1,4 +1,4 @@
-"""Gaussian, shot and impulse noise. Images are float (H, W, 3) in [0, 1]; what leaves it is clipped later."""
+"""Gaussian, shot and impulse noise. Images are float (H, W, 3) in [0, 1]; values outside are clipped later."""
 
 from __future__ import annotations
 

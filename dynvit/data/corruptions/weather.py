@@ -36,13 +36,13 @@ def frost(image: Floats, rng: np.random.Generator, kept: float, ice: float) -> F
     """Ice on the lens: ``kept`` of the image under ``ice`` of a drawn pattern of frost.
 
     The published sets lay photographs of frost over the image. This frost is drawn, and is therefore another
-    corruption of the same kind and strength: its numbers stand beside no published ones.
+    corruption of the same kind and strength: its numbers are not comparable to published ones.
     """
     return kept * image + ice * frost_pattern(image.shape[0], image.shape[1], rng)[..., None] * _FROST_TINT
 
 
 def frost_pattern(height: int, width: int, rng: np.random.Generator) -> Floats:
-    """Needles of ice in patches: seeds smeared along the three axes of a hexagon, thick where a cloud says so.
+    """Needles of ice in patches: seeds smeared along the three axes of a hexagon, denser where a cloud is.
 
     Shape: (height, width). Units: whiteness in [0, 1]; over images its mean is 0.64 and within one it spreads by 0.15,
     about as in the photographs of the published sets.
@@ -62,7 +62,7 @@ def frost_pattern(height: int, width: int, rng: np.random.Generator) -> Floats:
 
 
 def fog(image: Floats, rng: np.random.Generator, thickness: float, decay: float) -> Floats:
-    """Fog as clouds of plasma; the brightest stays as bright."""
+    """Fog as clouds of plasma; the brightest value stays."""
     height, width = image.shape[:2]
     clouds = plasma(max(height, width), decay, rng)[:height, :width, None]
     brightest = image.max()

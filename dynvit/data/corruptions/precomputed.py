@@ -1,4 +1,4 @@
-"""Ready sets of corrupted images on disk: ``corruption/severity/class/image``, or shards in ``corruption/severity``."""
+"""Pre-computed sets of corrupted images: ``corruption/severity/class/image``, or shards in ``corruption/severity``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class FolderSource(ManifestSource):
             ) from error
 
 
-def open_ready(
+def open_precomputed(
     folder: Path,
     spec: DatasetSpec,
     split: str,
@@ -55,7 +55,7 @@ def open_ready(
     Raises: ``InputError`` naming the corruptions, severities, classes or images that are missing.
     """
     if not folder.is_dir():
-        raise InputError(f"no folder {str(folder)!r}: --corrupted-dir takes one that holds corruption/severity/class")
+        raise InputError(f"no folder {str(folder)!r}: --corrupted-dir must be a folder of corruption/severity/class")
     places = {variant: _place(folder, variant) for variant in variants}
     missing = [f"{variant.corruption}/{variant.severity}" for variant, place in places.items() if place is None]
     if missing:
@@ -68,7 +68,7 @@ def open_ready(
     for variant, place in found.items():
         if _has_shards(place):
             source = open_split(
-                spec.name, split, data_dir=place, seed=seed, on_bad_sample=measured.on_bad_sample, quiet=True
+                spec, split, data_dir=place, seed=seed, on_bad_sample=measured.on_bad_sample, quiet=True
             )
         else:
             source = _open_classes(place, spec, split, classes, measured.on_bad_sample)
@@ -105,7 +105,7 @@ def _classes(folder: Path, places: Iterable[Path], spec: DatasetSpec) -> list[st
         if lacking := sorted(expected - names):
             raise InputError(f"{folder} lacks {len(lacking)} of {len(expected)} classes in {where}: {_some(lacking)}")
         if extra := sorted(names - expected):
-            raise InputError(f"{folder} has folders in {where} that are no class of {spec.name}: {_some(extra)}")
+            raise InputError(f"{folder} has folders in {where} that are not classes of {spec.name}: {_some(extra)}")
     if there and len(expected) != spec.num_classes:
         raise InputError(
             f"{folder} has {len(expected)} class folders, {spec.name} has {spec.num_classes} classes: "
@@ -140,11 +140,11 @@ def _samples(place: Path, classes: Sequence[str]) -> Iterator[Sample]:
 
 
 def _matched(source: ImageSource, measured: ImageSource, place: Path, limit: int, seed: int) -> ImageSource:
-    """The measured images in the set, by the last part of their names."""
+    """The measured images in the set, matched by the last part of their names."""
     wanted = [sample.key.rpartition("/")[2] for sample in measured.manifest.samples]
     there = {sample.key.rpartition("/")[2]: index for index, sample in enumerate(source.manifest.samples)}
     lacking = [name for name in wanted if name not in there]
-    if len(lacking) == len(wanted):  # other names throughout: these images cannot be told apart from others
+    if len(lacking) == len(wanted):  # other names throughout: images cannot be matched
         return source.subset(ranked([s.key for s in source.manifest.samples], seed, "limit")[:limit])
     if lacking:
         raise InputError(
@@ -158,7 +158,7 @@ def _matched(source: ImageSource, measured: ImageSource, place: Path, limit: int
                 "the classes are in another order, or it is another dataset"
             )
     matched = source.subset(there[name] for name in wanted)
-    # Under the split's own names, so that answers here and there can be paired.
+    # Under the split's names, so that per-sample results can be paired.
     pairs = zip(matched.manifest.samples, measured.manifest.samples, strict=True)
     named = Manifest(tuple(dataclasses.replace(found, key=sample.key) for found, sample in pairs))
     renamed: ImageSource = dataclasses.replace(matched, manifest=named)  # type: ignore[type-var]
