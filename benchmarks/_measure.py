@@ -1,6 +1,6 @@
 """What the benchmarks share: a table of numbers wanted and measured.
 
-Times are taken in turns, as the bench's own are (``dynvit.measurements.speed.interleaved``).
+Timing is interleaved, as the bench's own is (``dynvit.measurements.speed.interleaved``).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Row:
 
 def rounds_row(comparison: Comparison, rounds: int) -> Row:
     """Whether there are enough valid rounds."""
-    kept = len(comparison.valid)
-    return Row("valid rounds", f"{kept} of {len(comparison.rounds)}", f"≥ {rounds}", kept >= rounds)
+    valid = len(comparison.valid)
+    return Row("valid rounds", f"{valid} of {len(comparison.rounds)}", f"≥ {rounds}", valid >= rounds)
 
 
 def report(title: str, rows: Sequence[Row]) -> NoReturn:

@@ -3,7 +3,7 @@
     python benchmarks/attack_cost.py [--method dynamicvit --keep-ratio 0.7] [--steps 10]
 
 PGD of k steps against k bare passes: forward, cross-entropy, backward to the image, no parameter asking for a gradient.
-One thread of the CPU, float32, drawn weights, by processor time; the two take turns.
+One thread of the CPU, float32, drawn weights, by processor time, interleaved.
 """
 
 from __future__ import annotations

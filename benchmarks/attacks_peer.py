@@ -1,4 +1,4 @@
-"""Success of our attacks against an independent implementation's, on DeiT-Tiny and ImageNet, up the ladder of ε.
+"""Success of our attacks against an independent implementation's, on DeiT-Tiny and ImageNet, over a grid of ε.
 
     python benchmarks/attacks_peer.py --weights FILE --data-dir DIR [--images 128] [--attacks fgsm,pgd]
 
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 import typer
 from _measure import Row, report, run
+from _models import opened
 from torch import Tensor, nn
 
 from dynvit.attacks import Attack, Threat, frozen_parameters
@@ -27,17 +28,15 @@ from dynvit.attacks.apgd import APGD
 from dynvit.attacks.fgsm import FGSM
 from dynvit.attacks.pgd import PGD
 from dynvit.attacks.square import Square
-from dynvit.backbones.build import BackboneSpec, build
-from dynvit.data import open_split
 from dynvit.data.pixels import PixelBatches, to_pixels
-from dynvit.data.transforms import preprocessing_for
 from dynvit.errors import InputError, unknown
-from dynvit.interface import DynamicModel, OperatingPoint, methods
+from dynvit.interface import DynamicModel, OperatingPoint
+from dynvit.session import OpenModel, Session
 
 BACKBONE = "deit_tiny_patch16_224"
 EXACT, NEAR = 0.5, 3.0  # points
-GONE = 2.0  # percent that an undefended model may keep at the top of the ladder, by PGD
-LADDER = (0.25, 0.5, 1.0, 2.0, 4.0)  # of 255
+GONE = 2.0  # percent that an undefended model may keep at the largest ε, by PGD
+EPS_GRID = (0.25, 0.5, 1.0, 2.0, 4.0)  # of 255
 
 
 @dataclass(frozen=True)
@@ -91,16 +90,12 @@ def pairs(logits: nn.Module, classes: int, batch_size: int, steps: int, queries:
     }
 
 
-def photos(model: DynamicModel, split: str, data_dir: str | None, count: int) -> tuple[Tensor, Tensor, list[str]]:
-    """The first images of a split. Shape: (n, 3, 224, 224), (n,)."""
-    source = open_split("imagenet", split, data_dir=data_dir)
-    preprocessing = preprocessing_for(
-        vars(model.backbone)["pretrained_cfg"], source.spec, crop_pct=0.875, interpolation="bicubic"
-    )
+def photos(session: Session, model: OpenModel, count: int) -> tuple[Tensor, Tensor, list[str]]:
+    """The first images of the session's split. Shape: (n, 3, 224, 224), (n,)."""
     images: list[Tensor] = []
     labels: list[Tensor] = []
     ids: list[str] = []
-    for batch in PixelBatches(source, preprocessing, batch_size=32, workers=0, memory_mb=0):
+    for batch in PixelBatches(session.split(), model.preprocessing, batch_size=32, memory_mb=0):
         images.append(to_pixels(batch.images))
         labels.append(batch.labels)
         ids.extend(batch.ids)
@@ -112,8 +107,7 @@ def photos(model: DynamicModel, split: str, data_dir: str | None, count: int) ->
 @torch.inference_mode()
 def right(logits: nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> Tensor:
     """Which are answered right. Shape: (n,), bool."""
-    answers = torch.cat([logits(part).argmax(1) for part in images.split(batch_size)])
-    return answers == labels
+    return torch.cat([logits(part).argmax(1) for part in images.split(batch_size)]) == labels
 
 
 def main(
@@ -122,19 +116,28 @@ def main(
     split: str = "validation",
     images: int = 128,
     attacks: str = "fgsm,pgd",
-    ladder: str = ",".join(f"{step:g}" for step in LADDER),
+    eps_grid: str = ",".join(f"{step:g}" for step in EPS_GRID),
     steps: int = 10,
     queries: int = 100,
     batch_size: int = 32,
 ) -> None:
-    """Attack what is answered right; --ladder in 255ths. The data lie in --data-dir, else in $DYNVIT_DATA/imagenet."""
+    """Attack what is answered right; --eps-grid in 255ths. Data lie in --data-dir, else in $DYNVIT_DATA/imagenet."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     np.random.seed(0)
-    dense = methods.get("dense")
-    model = dense().attach(build(BackboneSpec(BACKBONE, weights=weights)), dense.Options()).eval()
+    session, dense = opened(
+        "dense",
+        dataset="imagenet",
+        data_dir=data_dir,
+        split=split,
+        backbone=BACKBONE,
+        weights=weights,
+        crop_pct=0.875,
+        interpolation="bicubic",
+    )
+    model = dense.model
     logits = Logits(model).eval()
-    pixels, labels, ids = photos(model, split, data_dir, images)
+    pixels, labels, ids = photos(session, dense, images)
     both = pairs(logits, 1000, batch_size, steps, queries)
     clean = right(logits, pixels, labels, batch_size)
     pixels, labels, ids = pixels[clean], labels[clean], [i for i, yes in zip(ids, clean.tolist(), strict=True) if yes]
@@ -157,7 +160,7 @@ def main(
         if name not in both:
             raise unknown("attack", name, both)
         pair = both[name]
-        for step in map(float, ladder.split(",")):
+        for step in map(float, eps_grid.split(",")):
             start = time.perf_counter()
             ours = left(attacked(pair.ours, Threat("linf", step / 255)))
             between = time.perf_counter()
@@ -168,7 +171,7 @@ def main(
             row = Row(f"{name} at {step:g}/255: accuracy, %", f"{ours:.2f}", wanted, near)
             print(f"{row.what} ours {row.measured}, peer {peers:.2f}; {took}", flush=True)
             rows.append(row)
-            if name in ("pgd", "apgd") and step == max(LADDER):
+            if name in ("pgd", "apgd") and step == max(EPS_GRID):
                 rows.append(Row(f"{name} at {step:g}/255: undefended", f"{ours:.2f}", f"≤ {GONE}", ours <= GONE))
     report(f"accuracy of {BACKBONE} under attack, ours and the peer's, {len(clean)} images of {split}", rows)
 

@@ -2,7 +2,7 @@
 
     python benchmarks/bench_overhead.py --data-dir DIR [--limit 256] [--method topk]
 
-A sweep runs through the bench's ``Measurer``. After each batch of each point the same forward pass runs once more on
+A sweep runs through the bench's ``Recorder``. After each batch of each point the same forward pass runs once more on
 tensors that are ready, so that a slow moment of the machine meets both.
 """
 
@@ -11,31 +11,23 @@ from __future__ import annotations
 import tempfile
 import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 from _measure import Row, report, run
-from accelerate import PartialState
+from _models import opened
 from torch import Tensor
 
-from dynvit.backbones.build import build, describe
-from dynvit.backbones.dense import dense_macs
-from dynvit.benchmark.config import BenchConfig, load_config
-from dynvit.budgets import CostRange, common_budgets, solver_for
-from dynvit.data import ImageSource, open_split
+from dynvit.budgets import common_budgets, noise_batch, solver_for
 from dynvit.data.pixels import PixelBatches, to_pixels
-from dynvit.data.transforms import preprocessing_for
-from dynvit.environment import capture
 from dynvit.errors import InputError
-from dynvit.interface import Batch, DynamicModel, OperatingPoint, methods
-from dynvit.leaderboard.store import RunStore
-from dynvit.measurements.accuracy.measure import Measurer, Target
-from dynvit.measurements.accuracy.record import Context
+from dynvit.interface import DynamicModel, OperatingPoint
+from dynvit.leaderboard.store import RUNS, RunStore
+from dynvit.measurements.accuracy.measure import Recorder, Target
+from dynvit.measurements.run import Run
+from dynvit.processes import process_state
 from dynvit.progress import Progress
-from dynvit.session.dataset import backbone_for
-from dynvit.session.open_model import OpenModel
-from dynvit.units import GIGA
+from dynvit.session import OpenModel, SessionRequest
 
 WANTED_PCT = 10.0
 
@@ -87,72 +79,47 @@ class Sweep:
         return 100 * (self.bench / self.bare - 1)
 
 
-def sweep(config: BenchConfig, folder: Path) -> Sweep:
-    """Measure the first method, with drawn weights, at ``config.points`` points; its records go to ``folder``."""
-    opened = partial(
-        open_split, config.dataset, config.split, data_dir=config.data_dir, seed=config.seed, limit=config.limit
-    )
-    source = opened()
-    arm = _arm(config, source)
-    points = _points(arm, config.points)
-    batches = PixelBatches(source, arm.preprocessing, batch_size=config.batch_size, memory_mb=0)
-    between = Alternating(arm.model, [to_pixels(batch.images) for batch in batches], len(points))
+def sweep(method: str, request: SessionRequest, folder: Path, points: int, batch_size: int, workers: int = 0) -> Sweep:
+    """Measure a method, with drawn weights, at so many points; the records go to ``folder``."""
+    session, model = opened(method, **request.model_dump(exclude_unset=True))
+    source = session.split(limit=request.limit)
+    chosen = budget_points(model, points)
+    batches = PixelBatches(source, model.preprocessing, batch_size=batch_size, memory_mb=0)
+    between = Alternating(model.model, [to_pixels(batch.images) for batch in batches], len(chosen))
     with torch.inference_mode():
-        arm.model.predict(between.ready[0], points[0])
-    with RunStore(folder / "runs.jsonl") as store:
-        between.begin(points[0])
-        source = opened()
-        context, state = _context(config, arm, source), PartialState(cpu=True)
-        measurer = Measurer(source, context, store, state, config.batch_size, config.workers, config.memory_mb)
-        measurer.load_known()
-        between.end()
-        for point in points:
-            between.begin(point)
-            measurer.measure(arm, [Target(point)], between)
-            between.end()
-        return Sweep(between.bench, between.bare, len(source), measurer.batches(arm).decoded, len(store.read()))
-
-
-def _arm(config: BenchConfig, source: ImageSource) -> OpenModel:
-    name = config.methods[0]
-    kind = methods.get(name)
-    spec = backbone_for(config.backbone_name, source.spec)
-    backbone = build(spec)
-    info, preprocessing = describe(spec, backbone), preprocessing_for(vars(backbone)["pretrained_cfg"], source.spec)
-    options = kind.Options()
-    return OpenModel(name, name, kind(), options, kind().attach(backbone, options).eval(), info, preprocessing)
-
-
-def _points(arm: OpenModel, count: int) -> list[OperatingPoint]:
-    """The rungs of the bench's own ladder."""
-    if arm.method.adaptive_cost or arm.method.budget_knob is None:
-        raise InputError(
-            f"method {arm.name!r} has no ladder that drawn weights decide: take topk, random or dynamicvit"
-        )
-    size = arm.preprocessing.image_size
-    noise = Batch(torch.rand(1, 3, size, size), torch.zeros(1, dtype=torch.int64), torch.zeros(1, 1))
-    ladder = solver_for(arm.model, arm.method.budget_knob, arm.knobs, [noise])
-    assert ladder is not None
-    reach = ladder.range()
-    return list(ladder.solve(common_budgets([CostRange(reach.low, reach.high)], count)))
-
-
-def _context(config: BenchConfig, arm: OpenModel, source: ImageSource) -> Context:
-    return Context(
-        role="report",
-        dataset=config.dataset,
-        split=config.split,
-        manifest_sha256=source.manifest.sha256,
-        n_expected=source.expected,
-        limit=config.limit,
-        rule=config.rule,
-        dense_gmacs=dense_macs(arm.model.backbone, config.rule) / GIGA,
-        data_seed=config.seed,
-        search_seed=None,
-        environment=capture(),
-        command="python benchmarks/bench_overhead.py",
-        git_sha=None,
+        model.model.predict(between.ready[0], chosen[0])
+    between.begin(chosen[0])
+    run = Run(
+        session,
+        session.split(limit=request.limit),
+        folder,
+        process_state("cpu"),
+        "python benchmarks/bench_overhead.py",
+        limit=request.limit,
+        batch_size=batch_size,
+        workers=workers,
     )
+    recorder = Recorder(run)
+    with recorder.lines.writing():
+        between.end()
+        for point in chosen:
+            between.begin(point)
+            recorder.measure(model, [Target(point)], between)
+            between.end()
+    written = RunStore(folder / RUNS).read()
+    return Sweep(between.bench, between.bare, len(source), run.batches(model.preprocessing).decoded, len(written))
+
+
+def budget_points(model: OpenModel, count: int) -> list[OperatingPoint]:
+    """The points of so many budgets, as the bench solves them."""
+    if model.method.adaptive_cost or model.method.budget_knob is None:
+        raise InputError(
+            f"method {model.name!r} has no budgets that drawn weights decide: take topk, random or dynamicvit"
+        )
+    size = model.preprocessing.image_size
+    solver = solver_for(model.model, model.method.budget_knob, model.knobs, [noise_batch((size, size))])
+    assert solver is not None
+    return list(solver.solve(common_budgets([solver.range()], count)))
 
 
 def main(
@@ -166,17 +133,15 @@ def main(
     workers: int = 0,
 ) -> None:
     """Sweep --limit images (default: the whole validation split) of imagenet, or of digits without --data-dir."""
-    given: dict[str, str | int | None] = {
-        "methods": method,
-        "dataset": dataset or ("imagenet" if data_dir else "digits"),
-        "data_dir": data_dir,
-    }
-    given |= {"backbone": backbone, "limit": limit, "points": points, "batch_size": batch_size, "workers": workers}
-    config = load_config(None, {name: value for name, value in given.items() if value is not None})
+    given = {"data_dir": data_dir, "backbone": backbone, "limit": limit}
+    request = SessionRequest(
+        dataset=dataset or ("imagenet" if data_dir else "digits"),
+        **{name: value for name, value in given.items() if value is not None},
+    )
     with tempfile.TemporaryDirectory() as folder:
-        found = sweep(config, Path(folder))
+        found = sweep(method, request, Path(folder), points, batch_size, workers)
     report(
-        f"{found.records} points of {method} on {found.images} images of {config.dataset}, {config.backbone_name}",
+        f"{found.records} points of {method} on {found.images} images of {request.dataset}",
         [
             Row("images decoded", str(found.decoded), str(found.images), found.decoded == found.images),
             Row("records written", str(found.records), str(points), found.records == points),

@@ -5,11 +5,13 @@ The sheet in the documentation: ``python benchmarks/corruption_sheet.py docs/ima
 
 from __future__ import annotations
 
-import argparse
 import io
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
+from _measure import run
 from PIL import Image
 
 from dynvit.data import ImageSource, open_split
@@ -31,19 +33,16 @@ def pixels(source: ImageSource, index: int) -> np.ndarray:
     return np.ascontiguousarray(cut(image).numpy().transpose(1, 2, 0))
 
 
-def main() -> None:
+def main(
+    picture: Annotated[Path, typer.Argument(help="The PNG to write.")],
+    dataset: str = "cifar10",
+    data_dir: str | None = None,
+    seed: Annotated[int, typer.Option(help="Which images.")] = 0,
+) -> None:
     """Draw the sheet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("picture", type=Path)
-    parser.add_argument("--dataset", default="cifar10")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--seed", type=int, default=0, help="which images")
-    options = parser.parse_args()
     import matplotlib.pyplot as plt
 
-    source = open_split(
-        options.dataset, "validation", data_dir=options.data_dir, limit=15, seed=options.seed, quiet=True
-    )
+    source = open_split(dataset, "validation", data_dir=data_dir, limit=15, seed=seed, quiet=True)
     figure, axes = plt.subplots(5, 3, figsize=(12, 4.4), layout="constrained")
     for index, (name, panel) in enumerate(zip(CORRUPTIONS, axes.T.flat, strict=True)):
         panel.imshow(strip(pixels(source, index), name, source.manifest.samples[index].key))
@@ -52,8 +51,8 @@ def main() -> None:
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=90)
     # 256 colours are enough to look at, and a third of the bytes.
-    Image.open(drawn).convert("RGB").quantize(256).save(options.picture, optimize=True)
+    Image.open(drawn).convert("RGB").quantize(256).save(picture, optimize=True)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

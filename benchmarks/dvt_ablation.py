@@ -18,18 +18,19 @@ from typing import Annotated, Any, Literal
 import torch
 import typer
 from _measure import run
+from _models import trained
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dynvit.checkpoint import load
 from dynvit.data import open_split
 from dynvit.data.pixels import PixelBatches, to_pixels
 from dynvit.errors import InputError
 from dynvit.files import write_whole
 from dynvit.interface import Batch
 from dynvit.processes import process_state
-from dynvit.training.run import RunSettings, TrainRequest, train_to
+from dynvit.training.request import RunSettings, TrainRequest
+from dynvit.training.run import train_to
 from dynvit.units import GIGA
 from dynvit.version import __version__
 from dynvit_methods.dvt.cascade import Cascade
@@ -83,12 +84,12 @@ def measure(
     name: str, checkpoint: Path, data_dir: str | None = None, limit: int | None = None, device: str = "cpu"
 ) -> AblationRow:
     """Every exit of a trained cascade on every image of the validation split."""
-    model, config = load(checkpoint)
+    session, opened = trained(checkpoint, data_dir=data_dir)
+    model = opened.model
     assert isinstance(model, Cascade)
     on = torch.device(device)
     model.to(on)
-    source = open_split(config.dataset, "validation", data_dir=data_dir, seed=config.training.seed, limit=limit)
-    batches = PixelBatches(source, config.preprocessing)
+    batches = PixelBatches(session.split(limit=limit), opened.preprocessing)
     with torch.inference_mode():
         found = model.confidences(
             Batch(to_pixels(batch.images.to(on)), batch.labels.to(on), torch.empty(0)) for batch in batches

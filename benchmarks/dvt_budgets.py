@@ -3,8 +3,8 @@
     python benchmarks/dvt_budgets.py                        # DeiT-S with drawn weights, 59 budgets
     python benchmarks/dvt_budgets.py --budgets 100 --backbone vit_cifar --images 512
 
-Budgets lie evenly over the range; the released ladder solves them on the images' own confidences, and all are swept in
-one pass. The two take turns; the solving is timed apart.
+Budgets lie evenly over the range; the released solver finds their thresholds on the images' own confidences, and all
+are swept in one pass. The two are interleaved; the solving is timed apart.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(
     backbone: Annotated[str, typer.Option(help="A timm model.")] = "deit_small_patch16_224",
     budgets: Annotated[int, typer.Option(help="As the released code has.")] = 59,
     images: Annotated[int, typer.Option(help="Drawn at random; all in one batch.")] = 64,
-    rounds: Annotated[int, typer.Option(help="Quiet rounds to count.")] = 5,
+    rounds: Annotated[int, typer.Option(help="Valid rounds to count.")] = 5,
     most: Annotated[int, typer.Option(help="Rounds to try.")] = 20,
     threads: Annotated[int, typer.Option(help="Of torch.")] = 2,
 ) -> None:

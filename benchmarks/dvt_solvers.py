@@ -1,6 +1,6 @@
-"""The released exit-share ladder against solved thresholds, on real images.
+"""The released solver of exit shares (``ladder``) against solved thresholds, on real images.
 
-    python benchmarks/dvt_solvers.py CHECKPOINT [--dataset digits] [--points 9] [--calibration N]
+    python benchmarks/dvt_solvers.py CHECKPOINT [--dataset NAME] [--points 9] [--calibration N]
 
 Both are solved on the calibration split and judged on validation: what is best on the images it was chosen on is worth
 what remains of it on others.
@@ -8,46 +8,49 @@ what remains of it on others.
 
 from __future__ import annotations
 
-import argparse
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+import typer
+from _measure import run
+from _models import trained
 
-from dynvit.checkpoint import load
-from dynvit.data import open_split
+from dynvit.data import ImageSource
 from dynvit.data.pixels import PixelBatches, to_pixels
 from dynvit.data.transforms import Preprocessing
+from dynvit.errors import InputError
 from dynvit.interface import Batch
 from dynvit_methods.dvt.cascade import Cascade
 from dynvit_methods.dvt.thresholds import SOLVERS, Confidences
 
 
-def confidences(
-    model: Cascade, preprocessing: Preprocessing, dataset: str, split: str, size: int | None
-) -> Confidences:
-    batches = PixelBatches(open_split(dataset, split, calibration=size), preprocessing)
+def confidences(model: Cascade, source: ImageSource, preprocessing: Preprocessing) -> Confidences:
+    batches = PixelBatches(source, preprocessing)
     return model.confidences(Batch(to_pixels(b.images), b.labels, torch.empty(0)) for b in batches)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint")
-    parser.add_argument("--dataset", default="digits")
-    parser.add_argument("--points", type=int, default=9)
-    parser.add_argument("--calibration", type=int, default=None)
-    chosen = parser.parse_args()
-    model, config = load(chosen.checkpoint)
-    assert isinstance(model, Cascade)
-    preprocessing = config.preprocessing
+def main(
+    checkpoint: Annotated[Path, typer.Argument(help="A folder of dynvit train.")],
+    dataset: Annotated[str | None, typer.Option(help="[default: the checkpoint's]")] = None,
+    data_dir: str | None = None,
+    points: int = 9,
+    calibration: Annotated[int | None, typer.Option(metavar="N", help="[default: what training held out]")] = None,
+) -> None:
+    """Solve --points budgets on the calibration split, and judge them on both."""
+    session, opened = trained(checkpoint, dataset=dataset, data_dir=data_dir, calibration=calibration)
+    model = opened.model
+    if not isinstance(model, Cascade):
+        raise InputError(f"checkpoint {checkpoint} is of method {opened.name!r}: give one of dvt")
     with torch.inference_mode():
         seen, unseen = (
-            confidences(model.eval(), preprocessing, chosen.dataset, split, chosen.calibration)
-            for split in ("calibration", "validation")
+            confidences(model, session.split(split), opened.preprocessing) for split in ("calibration", "validation")
         )
     costs = seen.costs
     print(f"exits alone, validation: {', '.join(f'{100 * row.mean():.2f} %' for row in unseen.correct)}")
     print(f"{seen.scores.shape[1]} calibration images, {unseen.scores.shape[1]} validation images")
-    budgets = np.linspace(costs[0], costs[-1], chosen.points).tolist()
+    budgets = np.linspace(costs[0], costs[-1], points).tolist()
     solved = {name: solver(seen, budgets) for name, solver in SOLVERS.items()}
     print(f"{'budget':>10}" + "".join(f" | {name + ': cal / val (MACs)':^34}" for name in solved))
     for index, budget in enumerate(budgets):
@@ -62,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,22 +1,19 @@
-"""DVT's speed against the dense backbone, and against what its MACs promise.
+"""DVT's speed against the dense backbone, and its share of the theoretical speed-up, of MACs.
 
     python benchmarks/dvt_speed.py                  # DeiT-S, batch 16, float32, exits 1, 1+2, 1+2+3
     python benchmarks/dvt_speed.py --mix            # batch 64, a third of the images leaving at each exit
 
-Each round times dense, the cascade, dense again; its ratio is the mean of the two dense times over the cascade's. A
-round counts only where neither was slowed by a neighbour (``dynvit.measurements.speed.interleaved``; the published
-code was measured
-so too). The median of the rounds that count is printed.
+Timing is interleaved, and the median of the valid rounds is printed (``dynvit.measurements.speed.interleaved``; the
+published code was measured so too).
 """
 
 from __future__ import annotations
 
-import argparse
 from functools import partial
 
 import timm
 import torch
-from _measure import Comparison, interleaved
+from _measure import Comparison, interleaved, run
 from timm.models import create_model
 
 import dynvit.backbones.t2t  # noqa: F401 - registers T2T-ViT
@@ -26,10 +23,10 @@ from dynvit_methods.dvt.cascade import Cascade
 from dynvit_methods.dvt.options import DVTOptions
 
 
-def show(name: str, times: Comparison, promise: float) -> None:
+def show(name: str, times: Comparison, theoretical: float) -> None:
     print(
         f"{name:36} {times}×, {len(times.valid)} valid rounds of {len(times.rounds)}   "
-        f"promised {promise:.3f}×   kept {times.speedup / promise:.2f}"
+        f"theoretical {theoretical:.3f}×   share {times.speedup / theoretical:.2f}"
     )
 
 
@@ -62,24 +59,28 @@ def mixed(name: str, batch: int, rounds: int) -> None:
         second = float(left.sort().values[len(left) // 2 - 1 : len(left) // 2 + 1].mean())
         point = OperatingPoint(threshold_1=first, threshold_2=second)
         usage = cascade.predict(images, point).usage
-        promise = cascade.exit_macs()[-1] / float(cost.macs(usage).double().mean())
+        theoretical = cascade.exit_macs()[-1] / float(cost.macs(usage).double().mean())
         assert usage.exit is not None
         print("images at each exit:", torch.bincount(usage.exit, minlength=3).tolist())
         all_exits, mix = partial(cascade.predict, images, everything), partial(cascade.predict, images, point)
         times = interleaved(all_exits, mix, rounds=rounds, most=4 * rounds)
-        show(f"{name}, a third at each", times, promise)
+        show(f"{name}, a third at each", times, theoretical)
+
+
+def main(
+    backbone: str = "deit_small_patch16_224",
+    rounds: int = 7,
+    batch: int | None = None,
+    threads: int = 2,
+    mix: bool = False,
+) -> None:
+    """Time every exit on --batch images (default: 16), or with --mix a third of them (of 64) leaving at each."""
+    torch.set_num_threads(threads)
+    if mix:
+        mixed(backbone, batch or 64, rounds)
+    else:
+        against_dense(backbone, batch or 16, rounds)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backbone", default="deit_small_patch16_224")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--batch", type=int, default=None)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--mix", action="store_true")
-    chosen = parser.parse_args()
-    torch.set_num_threads(chosen.threads)
-    if chosen.mix:
-        mixed(chosen.backbone, chosen.batch or 64, chosen.rounds)
-    else:
-        against_dense(chosen.backbone, chosen.batch or 16, chosen.rounds)
+    run(main)

@@ -14,7 +14,7 @@ from pathlib import Path
 from _measure import Row, interleaved, report, rounds_row, run
 from typer.main import get_command
 
-from dynvit.cli import app
+from dynvit.cli import command_line
 
 WANTED = 2.0
 HEAVY = ("torch", "timm", "optuna")
@@ -60,7 +60,7 @@ def main(rounds: int = 15, most: int = 60) -> None:
     call = partial(subprocess.run, check=True, capture_output=True)
     with tempfile.TemporaryDirectory() as folder:
         # The commands that the help lists, groups as one: a bare program with the sub-commands too would be slower.
-        bare = bare_program(Path(folder), len(getattr(get_command(app), "commands", ())))
+        bare = bare_program(Path(folder), len(getattr(get_command(command_line()), "commands", ())))
         times = interleaved(
             partial(call, [sys.executable, str(bare), "--help"]),
             partial(call, [sys.executable, "-m", "dynvit", "--help"]),
@@ -73,7 +73,7 @@ def main(rounds: int = 15, most: int = 60) -> None:
         [
             rounds_row(times, rounds),
             Row("heavy imports", ", ".join(heavy) or "none", "none", not heavy),
-            Row("bare program, ms at best", f"{1000 * min(turn.before for turn in times.rounds):.0f}"),
+            Row("bare program, ms at best", f"{1000 * min(each.before for each in times.rounds):.0f}"),
             Row("time / bare program's", f"{longer:.2f}", f"≤ {WANTED:g}", longer <= WANTED),
         ],
     )

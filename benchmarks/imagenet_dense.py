@@ -13,14 +13,13 @@ from typing import Annotated
 
 import typer
 from _measure import Row, report, run
+from _models import opened
 
-from dynvit.backbones.build import BackboneSpec, build
-from dynvit.data import open_split
 from dynvit.data.pixels import PixelBatches
-from dynvit.data.transforms import preprocessing_for
 from dynvit.errors import unknown
-from dynvit.interface import DynamicModel, OperatingPoint, methods
+from dynvit.interface import OperatingPoint
 from dynvit.measurements.accuracy.evaluate import SampleResults, evaluate
+from dynvit.session import OpenModel, Session
 
 BACKBONE = "deit_tiny_patch16_224"
 WITHIN = 0.2  # points of top-1: rounding differs between processors
@@ -46,16 +45,13 @@ KNOWN = {
 }
 
 
-def measure(model: DynamicModel, known: Known, data_dir: str | None, batch_size: int, workers: int) -> SampleResults:
+def measure(session: Session, dense: OpenModel, known: Known, batch_size: int, workers: int) -> SampleResults:
     """Every image of the set once."""
     parts = []
     for split in known.splits:
-        source = open_split("imagenet", split, data_dir=data_dir)
-        preprocessing = preprocessing_for(
-            vars(model.backbone)["pretrained_cfg"], source.spec, crop_pct=0.875, interpolation="bicubic"
-        )
-        batches = PixelBatches(source, preprocessing, batch_size=batch_size, workers=workers, memory_mb=0)
-        parts += evaluate(model, [OperatingPoint()], batches)
+        source = session.split(split)
+        batches = PixelBatches(source, dense.preprocessing, batch_size=batch_size, workers=workers, memory_mb=0)
+        parts += evaluate(dense.model, [OperatingPoint()], batches)
     return parts[0].merged(parts[1:])
 
 
@@ -81,12 +77,19 @@ def main(
     """Evaluate every set, or the one named by --split; the data lie in --data-dir, else in $DYNVIT_DATA/imagenet."""
     if split and split not in KNOWN:
         raise unknown("split", split, KNOWN)
-    kind = methods.get("dense")
-    model = kind().attach(build(BackboneSpec(BACKBONE, weights=weights)), kind.Options())
+    session, dense = opened(
+        "dense",
+        dataset="imagenet",
+        data_dir=data_dir,
+        backbone=BACKBONE,
+        weights=weights,
+        crop_pct=0.875,
+        interpolation="bicubic",
+    )
     told = []
     for name, known in KNOWN.items():
         if split in ("", name):
-            told += rows(name, known, measure(model, known, data_dir, batch_size, workers))
+            told += rows(name, known, measure(session, dense, known, batch_size, workers))
     report(f"dense {BACKBONE}", told)
 
 

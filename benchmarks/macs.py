@@ -54,13 +54,13 @@ def rows(only: str = "") -> Iterator[Row]:
         model = drawn(method, backbone)
         for ratio, gmacs in wanted.items():
             point = point_at(model, ratio)
-            answers: list[Prediction] = []
-            executed = cost.count_executed(lambda: answers.append(model.predict(image, point)))  # noqa: B023
-            claimed = int(cost.macs(answers[0].usage))
-            found = f"{executed / GIGA:.3f}"
-            told = found if claimed == executed else f"{found}, claimed {claimed / GIGA:.6f}"
+            found: list[Prediction] = []
+            executed = cost.count_executed(lambda: found.append(model.predict(image, point)))  # noqa: B023
+            claimed = int(cost.macs(found[0].usage))
+            counted = f"{executed / GIGA:.3f}"
+            told = counted if claimed == executed else f"{counted}, claimed {claimed / GIGA:.6f}"
             label = f"{backbone} {method}" + ("" if ratio is None else f" {ratio:g}")
-            yield Row(label, told, gmacs, found == gmacs and claimed == executed)
+            yield Row(label, told, gmacs, counted == gmacs and claimed == executed)
 
 
 def main(only: str = "") -> None:

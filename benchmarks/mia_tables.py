@@ -20,11 +20,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 from _measure import run
+from _models import trained
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dynvit.checkpoint import load
 from dynvit.data import open_split
 from dynvit.data.pixels import PixelBatches
 from dynvit.errors import InputError
@@ -32,7 +32,8 @@ from dynvit.files import write_whole
 from dynvit.interface import OperatingPoint
 from dynvit.measurements.accuracy.evaluate import evaluate
 from dynvit.processes import process_state
-from dynvit.training.run import RunSettings, TrainRequest, train_to
+from dynvit.training.request import RunSettings, TrainRequest
+from dynvit.training.run import train_to
 from dynvit.units import GIGA
 from dynvit.version import __version__
 from dynvit_methods.mia.model import MIAModel
@@ -117,12 +118,11 @@ def plan(which: Which, targets: Sequence[float], **shared: Any) -> list[Planned]
 
 def measure(planned: Planned, checkpoint: Path, data_dir: str | None, limit: int | None, device: str) -> TableRow:
     """A trained model at its trained point on the validation split."""
-    model, config = load(checkpoint)
-    model.to(device)
+    session, opened = trained(checkpoint, data_dir=data_dir)
+    model = opened.model.to(device)
     gated = isinstance(model, MIAModel)
     point = model.trained_point if isinstance(model, MIAModel) else OperatingPoint()
-    source = open_split(config.dataset, "validation", data_dir=data_dir, seed=config.training.seed, limit=limit)
-    (found,) = evaluate(model, [point], PixelBatches(source, config.preprocessing), device=device)
+    (found,) = evaluate(model, [point], PixelBatches(session.split(limit=limit), opened.preprocessing), device=device)
     wanted = planned.target * model.dense_macs() / GIGA if isinstance(model, MIAModel) and planned.target else None
     top1 = round(100 * float((found.rank == 0).mean()), 3)
     return TableRow(planned.name, planned.target if gated else None, top1, float(found.macs.mean()) / GIGA, wanted)

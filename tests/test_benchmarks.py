@@ -13,9 +13,12 @@ import typer
 from speed_helpers import FakeMachine
 
 from dynvit.benchmark.config import load_config
+from dynvit.errors import InputError
 from dynvit.interface import methods
+from dynvit.session import SessionRequest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+SCRIPTS = sorted(path.stem for path in BENCHMARKS.glob("*.py") if not path.name.startswith("_"))
 SUITES = sorted((BENCHMARKS / "suites").glob("*.yaml"))
 
 
@@ -28,7 +31,7 @@ def script() -> Iterator[Callable[[str], ModuleType]]:
 
 
 @pytest.mark.parametrize(("times", "reached"), [([3.0], True), ([float(2**n) for n in range(9)], False)])
-def test_a_run_with_too_few_quiet_rounds_reaches_nothing(script, times, reached):
+def test_a_run_with_too_few_valid_rounds_reaches_nothing(script, times, reached):
     measure, machine = script("_measure"), FakeMachine()
     base = machine.work(*times)
     found = measure.interleaved(base, machine.work(1.0), rounds=2, most=4, warmup=0, clock=machine.clock)
@@ -57,11 +60,29 @@ def test_a_table_that_is_wrong_by_a_thousandth_is_found(script, monkeypatch):
 
 
 def test_a_sweep_decodes_each_image_once(script, tmp_path):
-    overhead = script("bench_overhead")
-    config = load_config(None, {"methods": "topk", "dataset": "digits", "limit": 20, "points": 3, "batch_size": 8})
-    found = overhead.sweep(config, tmp_path)
+    request = SessionRequest(dataset="digits", limit=20)
+    found = script("bench_overhead").sweep("topk", request, tmp_path, points=3, batch_size=8)
     assert (found.images, found.decoded, found.records) == (20, 20, 3)
     assert min(found.bench, found.bare) > 0
+
+
+def test_a_method_without_budgets_is_refused(script, tmp_path):
+    with pytest.raises(InputError, match="no budgets that drawn weights decide"):
+        script("bench_overhead").sweep("dense", SessionRequest(dataset="digits", limit=8), tmp_path, 3, 8)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_says_what_it_does_and_refuses_what_it_does_not_know(script, monkeypatch, capsys, name):
+    module = script(name)
+    main = getattr(module, {"dvt_ablation": "ablate", "mia_tables": "tables"}.get(name, "main"))
+    for arguments, code in ((["--help"], 0), (["--no-such-option"], 2)):
+        monkeypatch.setattr("sys.argv", [f"{name}.py", *arguments])
+        with pytest.raises(SystemExit) as end:
+            script("_measure").run(main)
+        assert end.value.code == code
+    said = capsys.readouterr()
+    assert main.__doc__.split(",")[0].split(";")[0].split(":")[0] in " ".join(said.out.replace("│", " ").split())
+    assert "no-such-option" in said.err
 
 
 def test_the_bare_program_has_as_many_commands_as_it_is_told(script, tmp_path):
@@ -91,5 +112,5 @@ def test_a_suite_is_a_bench_of_registered_methods(suite):
 
 def test_the_readme_names_every_script_and_suite():
     text = (BENCHMARKS / "README.md").read_text()
-    scripts = [path for path in BENCHMARKS.glob("*.py") if not path.name.startswith("_")]
-    assert [path.name for path in (*scripts, *SUITES) if path.name not in text] == []
+    names = [*(f"{name}.py" for name in SCRIPTS), *(path.name for path in SUITES)]
+    assert [name for name in names if name not in text] == []
