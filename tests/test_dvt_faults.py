@@ -35,7 +35,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 FAULTS = {
-    "threshold-range": ((*EXPLAIN, "--knob", "threshold_1=1.5", "--knob", "threshold_2=0"), ["it lies in [0.0, 1.0]"]),
+    "threshold-range": (
+        (*EXPLAIN, "--knob", "threshold_1=1.5", "--knob", "threshold_2=0"),
+        ["threshold_1 must lie in [0.0, 1.0], got 1.5"],
+    ),
     "threshold-missing": ((*EXPLAIN, "--knob", "threshold_1=0.5"), ["lacks threshold_2"]),
     "threshold-too-many": (
         (*EXPLAIN, *(word for k in (1, 2, 3) for word in ("--knob", f"threshold_{k}=0.5"))),
@@ -43,13 +46,13 @@ FAULTS = {
     ),
     "budget-under": ((*EXPLAIN, "--budget", "1e-5"), ["its first exit", "all exits", "got 1e-05"]),
     "budget-over": ((*EXPLAIN, "--budget", "1"), ["its first exit", "all exits", "got 1"]),
-    "bench-budget-under": ((*BENCH, *CHECKPOINT, "--budgets", "1e-5"), ["out of reach: dvt goes from", " to "]),
-    "bench-budget-over": ((*BENCH, *CHECKPOINT, "--budgets", "1"), ["out of reach: dvt goes from", " to "]),
+    "bench-budget-under": ((*BENCH, *CHECKPOINT, "--budgets", "1e-5"), ["out of range: dvt goes from", " to "]),
+    "bench-budget-over": ((*BENCH, *CHECKPOINT, "--budgets", "1"), ["out of range: dvt goes from", " to "]),
     "grid": ((*TRAIN, "--option", "grids=2,9"), ["the grid of an image of 8 pixels must be 1 to 8", "got 9"]),
     "grids-falling": ((*TRAIN, "--option", "grids=4,2"), ["grids must be 2 to 4 rising numbers", "(4, 2)"]),
     "other-backbone": (
         (*BENCH, "--backbone", "vit_cifar", "--method-checkpoint", "dvt=MADE/dvt"),
-        ["is of vit_digits", "the bench of vit_cifar"],
+        ["was made with backbone vit_digits", "--backbone is vit_cifar"],
     ),
     "other-flags": (
         (*BENCH, "--backbone", "vit_digits", "--method-checkpoint", "dvt=MADE/flags"),
@@ -78,11 +81,11 @@ def test_wrong_input_is_one_line(fault: str, made: Path, tmp_path: Path, capsys:
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
-def test_budgets_that_fold_into_one_point_are_said(
+def test_budgets_with_the_same_point_give_a_warning(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     alike = OperatingPoint(threshold_1=0.0, threshold_2=1.0)
     monkeypatch.setattr(Cascade, "solve", lambda self, budgets, calibration: [alike for _ in budgets])
     words = [*BENCH, *CHECKPOINT, "--points", "3"]
     assert main([word.replace("MADE", str(made)).replace("OUT", str(tmp_path)) for word in words]) == 0
-    assert "dvt has 1 points for 3 budgets: it is best set alike at" in capsys.readouterr().err
+    assert "dvt has 1 points for 3 budgets: the same point is best at" in capsys.readouterr().err

@@ -144,7 +144,7 @@ def test_a_cost_has_a_gradient_in_every_mask() -> None:
 
 
 # Parts of a whole block that its heads cost, one dropped after another; in the middle stage of LeViT-192 5 heads share
-# 288 channels, 57 each and 3 that nobody owns.
+# 288 channels, 57 a head and 3 of no head.
 HEADS = {
     ("levit_192", 0): (1.0, 0.562, 0.229),
     ("levit_192", 4): (1.0, 0.717, 0.475, 0.275, 0.117),
