@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dynvit.backbones.build import build, describe
 from dynvit.backbones.dense import dense_macs
-from dynvit.bench.config import BenchConfig, load_config
+from dynvit.benchmark.config import BenchConfig, load_config
 from dynvit.budgets import CostRange, common_budgets, solver_for
 from dynvit.data import ImageSource, open_split
 from dynvit.data.pixels import PixelBatches, to_pixels
@@ -33,8 +33,8 @@ from dynvit.leaderboard.store import RunStore
 from dynvit.measurements.accuracy.measure import Measurer, Target
 from dynvit.measurements.accuracy.record import Context
 from dynvit.progress import Progress
+from dynvit.session.dataset import backbone_for
 from dynvit.session.open_model import OpenModel
-from dynvit.training.run import backbone_for
 from dynvit.units import GIGA
 
 WANTED_PCT = 10.0

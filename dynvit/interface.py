@@ -88,6 +88,8 @@ class Prediction:
 class Batch:
     """A training batch.
 
+    ``labels`` are -1 where they are unknown, which only calibration images may be.
+
     Shape: ``images`` (B, 3, H, W); ``labels`` (B,); ``targets`` (B, classes), soft under smoothing and mixup.
     Units: pixels in [0, 1].
     """
@@ -95,6 +97,11 @@ class Batch:
     images: Tensor
     labels: Tensor
     targets: Tensor
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every label is known."""
+        return bool((self.labels >= 0).all())
 
 
 class DynamicModel(nn.Module, ABC):
@@ -109,6 +116,8 @@ class DynamicModel(nn.Module, ABC):
     """The point at which the model equals its backbone; None where there is none (a cascade)."""
     trained_point: OperatingPoint | None = None
     """The point that training aims at; None where it aims at no single one, or nothing is trained."""
+    solves_unlabelled: ClassVar[bool] = False
+    """Whether ``solve`` works on calibration images without labels."""
     supports: frozenset[Capability] = frozenset()
     """What the model can do beyond the contract; its class overrides the methods of each (``CAPABILITY_METHODS``).
 

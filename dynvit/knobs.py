@@ -32,10 +32,11 @@ def point_of(knobs: Mapping[str, BaseDistribution], values: Mapping[str, KnobVal
     for name in values:
         if name not in knobs:
             raise unknown("knob", name, knobs)
-    missing = [name for name in knobs if name not in values]
+    point = OperatingPoint(**{name: _value(name, value, knobs[name]) for name, value in values.items()})
+    missing = [name for name in knobs if name not in point]
     if missing:
         raise InputError(f"--knob lacks {', '.join(missing)}: an operating point sets every knob; or give a budget")
-    return OperatingPoint(**{name: _value(name, value, knobs[name]) for name, value in values.items()})
+    return point
 
 
 def point_said(point: OperatingPoint) -> str:

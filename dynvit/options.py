@@ -48,6 +48,17 @@ def parse_options(cls: type[OptionsT], given: Iterable[str], base: OptionsT | No
     return dataclasses.replace(base if base is not None else cls(), **values)  # type: ignore[type-var]
 
 
+def option_text(name: str, value: Any) -> str:
+    """A value from Python as ``parse_options`` reads it.
+
+    >>> option_text("layers", (2, 4)), option_text("bias", True), option_text("depth", None)
+    ('layers=2,4', 'bias=true', 'depth=none')
+    """
+    if isinstance(value, list | tuple):
+        return f"{name}={','.join(map(str, value))}"
+    return f"{name}={str(value).lower() if isinstance(value, bool) or value is None else value}"
+
+
 def options_to_json(options: Any) -> Json:
     """The fields by name, tuples as lists; a field that was added with a default can be read back from older files."""
     found: Json = to_jsonable_python(options)

@@ -46,7 +46,7 @@ def find_device(name: str) -> torch.device:
         return torch.device("cpu")
     if device is None or there is None or device.type != there.type or (device.index or 0) >= _count():
         known = ["auto", "cpu"] + ([f"{there.type}:{index}" for index in range(_count())] if there else [])
-        raise InputError(f"device {name!r} is not there: {', '.join(known)} are")
+        raise InputError(f"device must be one of {', '.join(map(repr, known))}, got {name!r}")
     return device
 
 

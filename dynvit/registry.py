@@ -67,7 +67,9 @@ class Registry(Generic[T]):
         """A decorator that registers what it decorates under ``name``."""
 
         def add(thing: T) -> T:
-            module = getattr(thing, "__module__", "")
+            # An instance says only where its class is from; who registers it is the module that calls.
+            named = hasattr(thing, "__qualname__")
+            module = getattr(thing, "__module__", "") if named else sys._getframe(1).f_globals.get("__name__", "")
             target = f"{module}:{getattr(thing, '__qualname__', name)}"
             entries = self._registered.setdefault(name, [])
             # A module that is loaded again (a plug-in file named twice) replaces itself.

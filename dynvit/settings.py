@@ -133,7 +133,18 @@ def said(fault: Mapping[str, Any]) -> str:
     if fault["type"] in ("value_error", "assertion_error"):
         return f"({message})" if message.startswith("--") else message
     message = message.replace("Input should be", "must be", 1).partition(", unable to parse")[0]
-    return f"{message}, got {fault['input']!r}"
+    if fault["type"] == "too_short":
+        return "must name one or more, got none"
+    return f"{message}, got {_as_typed(fault['input'])}"
+
+
+def _as_typed(given: Any) -> str:
+    """A number as it was typed, without the quotes of a string."""
+    try:
+        float(given)
+    except (TypeError, ValueError):
+        return repr(given)
+    return str(given)
 
 
 def by_group(given: Iterable[str], flag: str, sign: str) -> dict[str, tuple[str, ...]]:

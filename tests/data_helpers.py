@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from dynvit.data.manifest import INFO, SplitInfo, info_text
+from dynvit.data.packing import pack
 
 SHARED = Path(os.environ.get("DYNVIT_DATA") or Path(__file__).parents[2] / "shared" / "data")
 needs_imagenet = pytest.mark.skipif(
@@ -61,6 +62,14 @@ def write_tree(folder: Path, splits: Iterable[str] = ("train", "test"), each: in
             for i in range(each):
                 (folder / split / name / f"{i:02d}.png").write_bytes(picture(100 * c + i + len(split)))
     return folder
+
+
+def pack_pets(place: Path) -> Path:
+    """20 training and 10 validation images of cats and dogs, from raw/ packed into data/pets; returns that."""
+    for split, each in (("train", 10), ("val", 5)):
+        write_tree(place / "raw", [split], each)
+    pack(place / "raw", place / "data" / "pets", quiet=True)
+    return place / "data" / "pets"
 
 
 def hashes(folder: Path) -> dict[str, str]:

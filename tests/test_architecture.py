@@ -20,7 +20,7 @@ LAYERS = (
     {"__main__", "__init__"},
     {"cli"},
     {"api"},
-    {"bench"},
+    {"benchmark"},
     {"training", "testing", "explain"},
     {"report"},
     {"measurements"},

@@ -8,14 +8,17 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from bench_helpers import SMALL, bench, recorded, records, run_bench
+from bench_helpers import bench, recorded, records
 
-from dynvit.bench.config import BenchConfig
+from dynvit.benchmark.config import load_config
+from dynvit.benchmark.identity import identity
 from dynvit.cli import main
 from dynvit.data.pixels import PixelBatches
 from dynvit.errors import InputError
-from dynvit.leaderboard.board import read_board
 from dynvit.registry import file_version
+from dynvit.report import read_board
+from dynvit.request import SessionRequest
+from dynvit.session import open_session
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +29,16 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_arm_has_a_record_for_every_budget(done: Path) -> None:
+def test_every_model_has_a_record_for_every_budget(done: Path) -> None:
     by_method: dict[str, list[float | None]] = {}
     for record in records(done):
         by_method.setdefault(record.method.name, []).append(record.point.target_gmacs)
     assert by_method.pop("dense") == [None]
     assert set(by_method) == {"random", "topk", "dynamicvit"}
     assert by_method["dynamicvit"].pop() is None  # the keep ratio that it was trained for
-    [ladder] = {tuple(targets) for targets in by_method.values()}
-    assert len(ladder) == 3
-    assert list(ladder) == sorted(ladder)
+    [budgets] = {tuple(targets) for targets in by_method.values()}
+    assert len(budgets) == 3
+    assert list(budgets) == sorted(budgets)
 
 
 def test_no_point_costs_more_than_its_budget_nor_an_image_is_lost(done: Path) -> None:
@@ -83,7 +86,7 @@ def test_another_configuration_is_refused_by_the_option_that_differs(done: Path,
 
 
 def test_fresh_starts_beside_and_deletes_nothing(done: Path, capsys: pytest.CaptureFixture) -> None:
-    run_bench(None, {**SMALL, "points": 5, "output": str(done)}, fresh=True, dry_run=True)
+    assert main(["bench", "--fresh", "--dry-run", "--points", "5", "-o", str(done)]) == 0
     assert f"{done.name}-2" in capsys.readouterr().out
     assert not done.with_name(f"{done.name}-2").exists()
 
@@ -150,9 +153,10 @@ def test_an_edited_plugin_is_another_configuration(tmp_path: Path, capsys: pytes
 def test_what_is_trained_again_under_the_same_name_is_another_bench(tmp_path: Path) -> None:
     file, checkpoint = tmp_path / "dense.safetensors", tmp_path / "mia"
     checkpoint.mkdir()
-    given = BenchConfig(weights=str(file), method_checkpoint={"mia": (str(checkpoint),)})
-    found = [given.identity()]
+    session = open_session(SessionRequest(dataset="digits"))
+    given = load_config(None, {"weights": str(file), "method_checkpoint": {"mia": (str(checkpoint),)}})
+    found = [identity(given, session)]
     for changed in (file, checkpoint / "model.safetensors", file):
         changed.write_bytes(bytes(len(found)))
-        found.append(given.identity())
+        found.append(identity(given, session))
     assert all(one != other for one, other in pairwise(found))

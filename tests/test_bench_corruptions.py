@@ -10,21 +10,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench_helpers import SMALL, bench, records, run_bench
+from bench_helpers import SMALL, bench, records
 from PIL import Image
 
+from dynvit.api.benching import plan_bench
 from dynvit.cli import main
 from dynvit.data import open_split
 from dynvit.data.corruptions import CORRUPTIONS, corrupt
 from dynvit.errors import InputError
-from dynvit.leaderboard.board import read_board
-from dynvit.leaderboard.build import build
-from dynvit.leaderboard.follow_up import RobustnessStore, read_run
 from dynvit.leaderboard.paired import difference_interval, mcnemar, paired
-from dynvit.leaderboard.per_sample import ANSWERS, read_per_sample
+from dynvit.leaderboard.per_sample import PER_SAMPLE, read_per_sample
 from dynvit.leaderboard.record import Record, record_id
 from dynvit.leaderboard.spread import seed_spreads
-from dynvit.measurements.corruption.summary import ALEXNET_ERROR, mean_corruption_error, summarise
+from dynvit.measurements.corruption.measurement import Corruption
+from dynvit.measurements.corruption.summary import ALEXNET_ERROR, mean_corruption_error, summary_of
+from dynvit.report import RunData, build_board, read_board, read_run
 
 CORRUPTED: dict[str, Any] = {
     **SMALL,
@@ -46,36 +46,36 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lines(folder: Path) -> list[str]:
-    return (folder / "robustness.jsonl").read_text().splitlines()
+    return (folder / "corruption.jsonl").read_text().splitlines()
 
 
 def test_every_point_is_measured_under_every_corruption_and_severity(done: Path) -> None:
-    stored = RobustnessStore(done / "robustness.jsonl").read()
-    asked = {(line.record_id, line.measured.attack, line.measured.settings["severity"]) for line in stored}
+    stored = Corruption.read(done)
+    asked = {(line.record_id, line.result.corruption, line.result.severity) for line in stored}
     assert len(asked) == len(stored) == 3 * 4 * 2
     for line in stored:
-        assert line.measured.n == 20
-        assert line.measured.accuracy_ci95_low_pct <= line.measured.accuracy_pct <= line.measured.accuracy_ci95_high_pct
-        # Neither arm adapts to its image: no corruption may change what it costs.
-        assert line.measured.gmacs_mean_under_attack == pytest.approx(line.measured.clean_gmacs_mean)
+        assert line.result.n == 20
+        assert line.result.accuracy_ci95_low_pct <= line.result.accuracy_pct <= line.result.accuracy_ci95_high_pct
+        # Neither method adapts to its image: no corruption may change what it costs.
+        assert line.result.gmacs_mean == pytest.approx(line.result.clean_gmacs_mean)
     assert main(["validate", str(done)]) == 0
 
 
 def test_the_board_says_what_corruptions_come_to(done: Path, capsys: pytest.CaptureFixture) -> None:
-    for entry in read_board(done / "leaderboard.json").entries:
-        assert entry.corruption is not None
-        assert [row.name for row in entry.corruption.corruptions] == [
-            n for n in CORRUPTIONS if "noise" in n or "jpeg" in n
-        ]
-        assert entry.corruption.mce_pct is None  # no AlexNet was measured on digits
-        assert entry.corruption.gmacs_drift_pct == pytest.approx(0, abs=1e-9)
+    board = read_board(done / "leaderboard.json")
+    found = Corruption.of(board)
+    assert found.keys() == {entry.record_id for entry in board.entries}
+    for corruption in found.values():
+        assert [row.name for row in corruption.corruptions] == [n for n in CORRUPTIONS if "noise" in n or "jpeg" in n]
+        assert corruption.mce_pct is None  # no AlexNet was measured on digits
+        assert corruption.gmacs_drift_pct == pytest.approx(0, abs=1e-9)
     assert main(["show", str(done)]) == 0
     assert "under corruptions" in capsys.readouterr().out
 
 
 def test_what_is_measured_is_not_measured_again_and_a_lost_line_is(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = lines(done)
-    (done / "robustness.jsonl").write_text("\n".join(before[:-2]) + "\n" + before[-2][:40])  # killed while writing
+    (done / "corruption.jsonl").write_text("\n".join(before[:-2]) + "\n" + before[-2][:40])  # killed while writing
     with pytest.warns(UserWarning, match="torn"):
         bench(done, **CORRUPTED)
     fleeting = ("date_utc", "wall_s", "command", "environment")
@@ -116,7 +116,7 @@ def test_other_images_are_not_compared(done: Path, tmp_path: Path, capsys: pytes
     bench(other, methods=("dense",), epochs=1, limit=30)
     assert main(["compare", str(done), str(other)]) == 2
     assert "are of other images (60 and 30)" in capsys.readouterr().err
-    (other / ANSWERS).unlink()
+    (other / PER_SAMPLE).unlink()
     assert main(["compare", str(other)]) == 2
     assert "no answers kept" in capsys.readouterr().err
 
@@ -125,8 +125,8 @@ def test_other_images_are_not_compared(done: Path, tmp_path: Path, capsys: pytes
     ("arguments", "line"),
     [
         (["--corruptions", "fogg"], "unknown corruption 'fogg': did you mean 'fog'?"),
-        (["--corruptions", "fog", "--severities", "0,6"], "a severity is a number from 1 to 5, not 0"),
-        (["--corruptions", "fog", "--severities", "a"], "--severities takes whole numbers"),
+        (["--corruptions", "fog", "--severities", "0,6"], "--severities must be 1 to 5, got 0"),
+        (["--corruptions", "fog", "--severities", "a"], "--severities must be a valid integer"),
         (["--corrupted-dir", "nowhere"], "no folder 'nowhere'"),
     ],
 )
@@ -137,7 +137,7 @@ def test_wrong_input_is_said_in_a_line(
     assert line in capsys.readouterr().err
 
 
-def ready_set(folder: Path, names: tuple[str, ...] = ("fog", "jpeg_compression"), images: int = 60) -> Path:
+def precomputed_set(folder: Path, names: tuple[str, ...] = ("fog", "jpeg_compression"), images: int = 60) -> Path:
     """The measured digits, corrupted by us and stored as ImageNet-C is."""
     source = open_split("digits", "validation", limit=images)
     for name in names:
@@ -172,27 +172,25 @@ def _mislabel(folder: Path) -> None:
         (lambda folder: (folder / "digital").rename(folder / "other"), r"lacks jpeg_compression/1, jpeg_compression/5"),
     ],
 )
-def test_a_ready_set_that_is_not_whole_is_refused_by_what_it_lacks(
+def test_a_precomputed_set_that_is_not_whole_is_refused_by_what_it_lacks(
     break_it: Callable[[Path], object], line: str, tmp_path: Path
 ) -> None:
-    folder = ready_set(tmp_path / "set")
+    folder = precomputed_set(tmp_path / "set")
     break_it(folder)
     options = {**CORRUPTED, "corruptions": ("fog", "jpeg_compression"), "corruptions_limit": 60}
     with pytest.raises(InputError, match=line):
-        run_bench(
-            None, {**options, "corrupted_dir": str(folder), "output": str(tmp_path / "o")}, fresh=False, dry_run=True
-        )
+        plan_bench(None, {**options, "corrupted_dir": str(folder), "output": str(tmp_path / "o")})
     assert not (tmp_path / "o").exists()
 
 
-def test_a_ready_set_of_our_own_corruptions_gives_our_own_numbers(tmp_path: Path) -> None:
+def test_a_precomputed_set_of_our_own_corruptions_gives_our_own_numbers(tmp_path: Path) -> None:
     options = {**CORRUPTED, "methods": ("dense",), "corruptions": ("fog", "jpeg_compression"), "corruptions_limit": 60}
     bench(tmp_path / "out", **options)
-    bench(tmp_path / "out", **options, corrupted_dir=str(ready_set(tmp_path / "set")))
+    bench(tmp_path / "out", **options, corrupted_dir=str(precomputed_set(tmp_path / "set")))
     found: dict[Any, set[Any]] = {}
-    for line in RobustnessStore(tmp_path / "out" / "robustness.jsonl").read():
-        measured = line.measured
-        found.setdefault((measured.attack, measured.settings["severity"]), set()).add((measured.right, measured.images))
+    for line in Corruption.read(tmp_path / "out"):
+        measured = line.result
+        found.setdefault((measured.corruption, measured.severity), set()).add((measured.right, measured.images))
     assert len(lines(tmp_path / "out")) == 8
     assert all(len(answers) == 1 for answers in found.values())
 
@@ -252,23 +250,22 @@ def test_several_training_seeds_are_shown_as_a_spread(done: Path) -> None:
     [spread] = seed_spreads(trainings)
     assert spread.seeds == (0, 1, 2)
     assert (spread.top1_mean_pct, spread.top1_sd_pct) == (pytest.approx(55), pytest.approx(5))
-    assert build(trainings).seeds == (spread,)
+    assert build_board(RunData(trainings)).seeds == (spread,)
     assert seed_spreads(trainings[:1]) == ()
 
 
 def test_mce_is_alexnets_share_and_leaves_out_a_frost_that_is_not_the_published_one(done: Path) -> None:
     assert mean_corruption_error(ALEXNET_ERROR) == pytest.approx(100)
-    record = next(record for record in read_run(done / "runs.jsonl") if record.robustness)
-    template = record.robustness[0]
+    run = read_run(done)
+    record = run.records[0]
+    [template, *_] = run.results["corruption"][record.record_id]
     all_of_it = [
-        template.model_copy(
-            update={"attack": name, "settings": {**template.settings, "severity": s}, "accuracy_pct": 0.0}
-        )
+        template.model_copy(update={"corruption": name, "severity": severity, "accuracy_pct": 0.0})
         for name in CORRUPTIONS
-        for s in (1, 2, 3, 4, 5)
+        for severity in (1, 2, 3, 4, 5)
     ]
     backbone = record.backbone.model_copy(update={"num_classes": 1000})
-    summary = summarise(record.model_copy(update={"backbone": backbone, "robustness": tuple(all_of_it)}))
+    summary = summary_of(record.model_copy(update={"backbone": backbone}), all_of_it)
     assert summary is not None
     assert "frost" not in summary.mce_over
     assert len(summary.mce_over) == 14

@@ -22,7 +22,7 @@ OPTIONS: dict[str, Any] = {**SMALL, "epochs": 4}
 def test_twenty_kills_end_in_the_records_of_an_undisturbed_run(tmp_path: Path) -> None:
     # A server that has torch and timm imported forks each bench at once: time goes to killing, not to importing.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["dynvit.bench.run", "dynvit_methods.dynamicvit"])
+    context.set_forkserver_preload(["dynvit.benchmark.run", "dynvit_methods.dynamicvit"])
     log = str(tmp_path / "log.txt")
 
     def start(folder: Path) -> multiprocessing.process.BaseProcess:

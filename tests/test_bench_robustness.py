@@ -16,9 +16,12 @@ import pytest
 from bench_helpers import bench, recorded, records
 
 from dynvit.cli import main
-from dynvit.leaderboard.board import read_board
-from dynvit.leaderboard.follow_up import RobustnessFollowUp, RobustnessStore, read_run
+from dynvit.leaderboard.follow_up import FollowUp
 from dynvit.leaderboard.per_sample import unpack
+from dynvit.measurements.robustness.measurement import Robustness
+from dynvit.measurements.robustness.result import RobustnessResult
+from dynvit.measurements.robustness.summary import RobustnessOverview
+from dynvit.report import read_board, read_run
 
 PLAIN: dict[str, Any] = {"methods": ("dense", "topk", "dvt"), "epochs": 1, "points": 2, "limit": 40}
 ATTACKED: dict[str, Any] = {
@@ -31,12 +34,12 @@ ATTACKED: dict[str, Any] = {
 }
 
 
-def lines(folder: Path) -> list[RobustnessFollowUp]:
-    return RobustnessStore(folder / "robustness.jsonl").read()
+def lines(folder: Path) -> list[FollowUp[RobustnessResult]]:
+    return Robustness.read(folder)
 
 
 def answers(folder: Path) -> dict[str, Any]:
-    return {line.key: (line.question, line.measured) for line in lines(folder)}
+    return {line.key: (line.config, line.result) for line in lines(folder)}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +53,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_way_of_attacking_is_attached_to_the_points_that_were_chosen(done: Path) -> None:
     names = {record.record_id: record.method.name for record in records(done)}
-    found = Counter((names[line.record_id], line.measured.goal, line.measured.variant) for line in lines(done))
+    found = Counter((names[line.record_id], line.result.criterion, line.result.variant) for line in lines(done))
     attacks, radii = 2, 2
     each = attacks * radii
     checks = 3  # five steps, queries alone, no bound
@@ -75,36 +78,39 @@ def test_every_way_of_attacking_is_attached_to_the_points_that_were_chosen(done:
 
 def test_the_board_reports_the_worst_of_them_image_by_image(done: Path) -> None:
     board = read_board(done / "leaderboard.json")
-    attacked = [entry for entry in board.entries if entry.robust]
+    summaries = Robustness.of(board)
+    attacked = [entry for entry in board.entries if entry.record_id in summaries]
     assert len(attacked) == 3
     for entry in attacked:
-        own = [line.measured for line in lines(done) if line.record_id == entry.record_id]
-        small, large = entry.robust
+        own = [line.result for line in lines(done) if line.record_id == entry.record_id]
+        small, large = summaries[entry.record_id].accuracy
         assert (small.n, large.n) == (24, 24)
         assert large.accuracy_pct <= small.accuracy_pct <= small.clean_pct
-        for robust in entry.robust:
-            tried = [a for a in own if a.goal == "misclassify" and a.eps is not None and a.eps <= robust.eps]
+        for robust in (small, large):
+            tried = [a for a in own if a.criterion == "misclassify" and a.eps is not None and a.eps <= robust.eps]
             survived = [all(bits) for bits in zip(*(unpack(a.right or "", a.n) for a in tried), strict=True)]
             assert robust.accuracy_pct == pytest.approx(100 * sum(survived) / 24)
             assert robust.accuracy_pct <= min(a.accuracy_pct for a in tried)
             assert robust.attacks == len(tried)
-    assert [(front.norm, front.n_entries) for front in board.robust_fronts] == [("linf", 3), ("linf", 3)]
-    assert {len(front.objectives) for front in board.robust_fronts} == {3}
+    overview = board.overview("robustness", RobustnessOverview)
+    assert overview is not None
+    assert [(front.norm, front.n_entries) for front in overview.fronts] == [("linf", 3), ("linf", 3)]
+    assert {len(front.objectives) for front in overview.fronts} == {3}
 
 
 def test_a_slowdown_costs_more_and_static_methods_nothing(done: Path) -> None:
     names = {record.record_id: record.method.name for record in records(done)}
     for line in lines(done):
-        if line.measured.goal != "misclassify":
-            clean = line.measured.clean_gmacs_mean
+        if line.result.criterion != "misclassify":
+            clean = line.result.clean_gmacs_mean
             assert clean is not None
-            assert line.measured.gmacs_mean_under_attack >= clean
+            assert line.result.gmacs_mean >= clean
             if names[line.record_id] != "dvt":
-                assert line.measured.gmacs_mean_under_attack == pytest.approx(clean)
-                assert line.measured.saving_taken_back_pct in (None, pytest.approx(0))
-    slowed = [line.measured for line in lines(done) if line.measured.goal == "slowdown"]
+                assert line.result.gmacs_mean == pytest.approx(clean)
+                assert line.result.saving_lost_pct in (None, pytest.approx(0))
+    slowed = [line.result for line in lines(done) if line.result.criterion == "slowdown"]
     raised = [attack for attack in slowed if attack.variant == "adaptive"]
-    assert any(a.gmacs_mean_under_attack > (a.clean_gmacs_mean or 0) for a in raised)
+    assert any(a.gmacs_mean > (a.clean_gmacs_mean or 0) for a in raised)
 
 
 def test_running_again_attacks_nothing(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,15 +137,15 @@ def test_what_was_lost_is_attacked_again_with_the_same_answers(done: Path) -> No
 
 def test_the_results_are_shown_drawn_and_valid(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", str(done)]) == 0
-    assert f"{len(lines(done))} attacks, all valid" in capsys.readouterr().out
-    for name in ("robust.png", "robust.svg", "robust.csv"):
+    assert f"{len(lines(done))} robustness measurements, all valid" in capsys.readouterr().out
+    for name in ("robustness.png", "robustness.svg", "robustness.csv"):
         (done / name).unlink()
     assert main(["show", str(done), "--render"]) == 0
     said = capsys.readouterr().out
     assert "under attack" in said
     assert "4/255" in said
-    assert (done / "robust.png").read_bytes()[:4] == b"\x89PNG"
-    assert len((done / "robust.csv").read_text().splitlines()) == 1 + 3 * 2
+    assert (done / "robustness.png").read_bytes()[:4] == b"\x89PNG"
+    assert len((done / "robustness.csv").read_text().splitlines()) == 1 + 3 * 2
 
 
 def test_a_dry_run_says_what_would_be_attacked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,8 +162,9 @@ def test_one_checkpoint_is_attacked_by_a_command_of_its_own(
     command += ["--eps", "8/255", "--limit", "16", "--no-masking-checks", "-o", str(tmp_path / "out")]
     assert main(command) == 0
     assert "fgsm slowdown-keep-label" in capsys.readouterr().out
-    [record] = read_run(tmp_path / "out" / "runs.jsonl")
-    assert {(a.goal, a.variant) for a in record.robustness} == {
+    run = read_run(tmp_path / "out")
+    [record] = run.records
+    assert {(a.criterion, a.variant) for a in run.results["robustness"][record.record_id]} == {
         ("misclassify", "adaptive"),
         ("misclassify", "soft"),
         ("misclassify", "frozen"),
@@ -175,7 +182,7 @@ def test_a_search_looks_at_three_objectives_on_calibration(tmp_path: Path) -> No
     searched = {r.record_id for r in records(tmp_path / "a") if r.role == "search"}
     attacked = [line for line in lines(tmp_path / "a") if line.record_id in searched]
     assert {line.record_id for line in attacked} == searched
-    assert {line.measured.eps for line in attacked} == {16 / 255}
+    assert {line.result.eps for line in attacked} == {16 / 255}
     other = {**options, "robustness": ("pgd",), "attack_option": {"pgd": ("steps=2",)}}
     assert main(_command(other, tmp_path / "a")) == 2  # another objective is another search
 

@@ -11,11 +11,12 @@ import pytest
 from bench_helpers import bench, recorded
 
 from dynvit.cli import main
-from dynvit.evaluation import turns
-from dynvit.leaderboard.board import read_board
-from dynvit.leaderboard.follow_up import SpeedStore
-from dynvit.measurements.speed.measure import spread
+from dynvit.leaderboard.follow_up import FollowUp
+from dynvit.measurements.speed import interleaved
+from dynvit.measurements.speed.measurement import Speed
+from dynvit.measurements.speed.result import SpeedResult
 from dynvit.measurements.speed.speed_test import SpeedTest
+from dynvit.report import read_board
 
 SPED: dict[str, Any] = {
     "methods": ("dense", "topk", "dvt"),
@@ -28,11 +29,15 @@ SPED: dict[str, Any] = {
 }
 
 
+def lines_of(folder: Path) -> list[FollowUp[SpeedResult]]:
+    return Speed.read(folder)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def any_load() -> Any:
-    """Every round counts: on a busy machine none may be quiet, and what is tested is not the machine."""
+    """Every round is valid: on a busy machine none may be, and what is tested is not the machine."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(turns, "QUIET", math.inf)
+        patch.setattr(interleaved, "VALID_WITHIN", math.inf)
         yield
 
 
@@ -47,12 +52,12 @@ def timed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_few_points_of_each_method_are_timed_beside_dense(timed: Path) -> None:
-    lines = SpeedStore(timed / "speed.jsonl").read()
-    asked = {(line.record_id, line.measured.batch_size) for line in lines}
+    lines = lines_of(timed)
+    asked = {(line.record_id, line.result.batch_size) for line in lines}
     assert len(asked) == len(lines) == (1 + 2 + 2) * 2
     assert {line.record_id for line in lines} <= recorded(timed).keys()
     for line in lines:
-        found = line.measured
+        found = line.result
         assert (found.dtype, found.execution_mode, found.dense_execution_mode) == ("float32", "predict", "dense")
         assert (found.images, found.different_images) == (32, 32)
         assert found.memory_by == "live tensors"
@@ -60,14 +65,15 @@ def test_a_few_points_of_each_method_are_timed_beside_dense(timed: Path) -> None
         assert (found.latency_p99_ms is None) == (found.batches_timed < 100)  # type: ignore[operator]
 
 
-def test_the_promise_is_of_the_very_images_that_were_timed(timed: Path) -> None:
+def test_the_theoretical_speed_up_is_of_the_very_images_that_were_timed(timed: Path) -> None:
     board = read_board(timed / "leaderboard.json")
+    summaries = Speed.of(board)
     for entry in board.entries:
-        for ladder in entry.speed:
-            [promise] = {timing.speedup_promised for timing in ladder.sizes}  # the same 32 images at either batch size
+        for curve in summaries[entry.record_id].curves if entry.record_id in summaries else ():
+            [theory] = {timing.speedup_theoretical for timing in curve.sizes}  # the same 32 images at either batch size
             if entry.method != "dvt":  # every image costs alike, so these images cost what all do
-                assert promise == pytest.approx(board.setting.dense_gmacs / entry.gmacs_mean)
-    assert sum(bool(entry.speed) for entry in board.entries) == 5
+                assert theory == pytest.approx(board.setting.dense_gmacs / entry.gmacs_mean)
+    assert len(summaries) == 5
 
 
 def test_table_and_picture_are_published_with_the_front(timed: Path, capsys: pytest.CaptureFixture) -> None:
@@ -96,21 +102,21 @@ def test_the_same_again_times_nothing_and_another_batch_only_itself(timed: Path,
     assert (timed / "speed.jsonl").read_bytes().startswith(before)
 
 
-def test_a_line_of_too_few_quiet_rounds_is_timed_again_and_the_quieter_stands(timed: Path, monkeypatch) -> None:
+def test_a_line_of_too_few_valid_rounds_is_timed_again_and_the_better_stands(timed: Path, monkeypatch) -> None:
     more = SPED | {"speed_batches": (1,)}
-    before = [line for line in SpeedStore(timed / "speed.jsonl").read() if line.measured.batch_size == 1]
+    before = [line for line in lines_of(timed) if line.result.batch_size == 1]
     bench(timed, **more | {"speed_rounds": 2})
-    after = [line for line in SpeedStore(timed / "speed.jsonl").read() if line.measured.batch_size == 1]
+    after = [line for line in lines_of(timed) if line.result.batch_size == 1]
     assert [line.key for line in after] == [line.key for line in before]
-    assert {line.measured.rounds_kept for line in after} == {2}
-    monkeypatch.setattr(turns, "QUIET", 0.0)
-    with pytest.warns(UserWarning, match="not quiet for one round"):
+    assert {line.result.rounds_valid for line in after} == {2}
+    monkeypatch.setattr(interleaved, "VALID_WITHIN", 0.0)
+    with pytest.warns(UserWarning, match="none of 12 rounds was valid"):
         bench(timed, **more | {"speed_rounds": 3})
-    assert [line for line in SpeedStore(timed / "speed.jsonl").read() if line.measured.batch_size == 1] == after
+    assert [line for line in lines_of(timed) if line.result.batch_size == 1] == after
 
 
 def test_a_run_that_ends_early_keeps_what_was_timed(timed: Path, monkeypatch) -> None:
-    before = SpeedStore(timed / "speed.jsonl").read()
+    before = lines_of(timed)
     measure = SpeedTest._measure
 
     def killed(self: SpeedTest, asked: int, size: int, settings: Any) -> Any:
@@ -121,33 +127,37 @@ def test_a_run_that_ends_early_keeps_what_was_timed(timed: Path, monkeypatch) ->
     monkeypatch.setattr(SpeedTest, "_measure", killed)
     with pytest.raises(KeyboardInterrupt):
         bench(timed, **SPED | {"speed_batches": (4, 16)})
-    after = SpeedStore(timed / "speed.jsonl").read()
-    assert [line.measured.batch_size for line in after[len(before) :]] == [4]
+    after = lines_of(timed)
+    assert [line.result.batch_size for line in after[len(before) :]] == [4]
 
 
 def test_one_method_is_timed_and_written_as_lines(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     file = tmp_path / "speed.jsonl"
     small = ["--speed-batches", "1,4", "--speed-rounds", "1", "--output", str(file)]
     assert main(["speed", "--method", "topk", "--knob", "keep_ratio=0.5", *small, "--speed-dtype", "bf16"]) == 0
-    assert "topk keep_ratio=0.5 on vit_digits" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "topk keep_ratio=0.5 on vit_digits" in said
+    assert said.count("against dense") == 1
     lines = [json.loads(line) for line in file.read_text().splitlines()]
-    assert [(line["knobs"], line["speed"]["batch_size"]) for line in lines] == [
-        ({"keep_ratio": 0.5}, 1),
-        ({"keep_ratio": 0.5}, 4),
-    ]
-    assert {line["speed"]["dtype"] for line in lines} == {"bf16"}
+    assert [line["result"]["batch_size"] for line in lines] == [1, 4]
+    assert {line["result"]["dtype"] for line in lines} == {"bf16"}
+    assert len({line["record_id"] for line in lines}) == 1
+    assert main(["validate", str(file)]) == 0
+    assert "2 speed measurements, all valid" in capsys.readouterr().out
     assert main(["speed", "--method", "topk", "--points", "2", *small]) == 0
     assert len(file.read_text().splitlines()) == 2 + 4
 
 
-def test_a_checkpoint_brings_its_dataset_and_backbone(timed: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_brings_its_dataset_and_backbone(
+    timed: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     file = tmp_path / "lines.jsonl"
     given = ["--checkpoint", str(timed / "train" / "dvt"), "--points", "1", "--speed-batches", "2"]
-    assert main(["speed", "--method", "dvt", *given, "--speed-rounds", "1", "-o", str(file)]) == 0
+    assert main(["speed", *given, "--speed-rounds", "1", "-o", str(file)]) == 0
     [line] = map(json.loads, file.read_text().splitlines())
-    assert line["backbone"] == "vit_digits"
-    assert line["checkpoint_sha256"] is not None
-    assert line["speed"]["speedup_promised"] > 0
+    assert line["result"]["speedup_theoretical"] > 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "on vit_digits · digits validation" in said
 
 
 def test_several_processes_are_refused_before_anything_is_done(tmp_path: Path, monkeypatch, capsys) -> None:
@@ -155,11 +165,3 @@ def test_several_processes_are_refused_before_anything_is_done(tmp_path: Path, m
     assert main(["bench", "--speed", "-o", str(tmp_path / "out")]) == 2
     assert "speed is measured by one process, and 2 were started" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-
-
-def test_points_are_spread_from_the_cheapest_to_the_dearest() -> None:
-    for count in range(1, 12):
-        chosen = spread(range(8), count)
-        assert len(set(chosen)) == len(chosen) == min(count, 8)
-        assert chosen == sorted(chosen)
-        assert count == 1 or (chosen[0], chosen[-1]) == (0, 7)

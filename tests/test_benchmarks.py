@@ -12,7 +12,7 @@ import pytest
 import typer
 from speed_helpers import FakeMachine
 
-from dynvit.bench.config import load_config
+from dynvit.benchmark.config import load_config
 from dynvit.interface import methods
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

@@ -19,7 +19,7 @@ from dynvit.data.transforms import preprocessing_for
 from dynvit.errors import InputError
 from dynvit.interface import DynamicModel
 from dynvit.options import options_to_json
-from dynvit.training.run import backbone_for
+from dynvit.session.dataset import backbone_for
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ FAULTS: list[tuple[Callable[[Path], object], str]] = [
     (lambda folder: (folder / "model.safetensors").write_bytes(b"other"), "another SHA-256"),
     (not_safetensors, "is not a safetensors file"),
     (drop_a_tensor, r"branch.0.bias must have shape \[5\], got \[6\]"),
-    (edit(lambda body: body.update(format_version=2)), "format version 2, this dynvit .* reads 1"),
+    (edit(lambda body: body.update(format_version=3)), "format version 3, this dynvit .* reads 1 and 2"),
     (edit(lambda body: body.update(surprise=1)), "surprise"),
     (edit(lambda body: body["method"].update(name="gone", distribution="acme")), "method 'gone' of acme"),  # type: ignore[attr-defined]
     (edit(lambda body: body["method"]["options"].update(hiden=4)), "did you mean 'hidden'"),  # type: ignore[index]

@@ -98,6 +98,13 @@ def test_shards_without_info_are_sorted_into_splits_by_name(demo: Path) -> None:
     assert len(keys("train", data_dir=demo)) == 36
 
 
+def test_test_beside_validation_is_a_split_of_its_own(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path, {"val": 6, "test": 4})
+    (folder / "_info.json").unlink()
+    assert split_names("cifar10", folder) == ["test", "validation"]
+    assert [len(keys(split, data_dir=folder)) for split in ("validation", "test")] == [6, 4]
+
+
 def test_the_manifest_is_of_the_images_not_of_the_shards(tmp_path: Path) -> None:
     one, four = (write_dataset(tmp_path / str(n), {"validation": 12}, shards=n) for n in (1, 4))
     first, second = (open_split("cifar10", "validation", data_dir=d).manifest for d in (one, four))

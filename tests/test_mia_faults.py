@@ -15,7 +15,7 @@ DIGITS = (*TRAIN, "vit_digits")
 BENCH = ("bench", "--methods", "mia", "--no-train", "--weights", "DENSE", "-o", "OUT")
 
 FAULTS = {
-    "target-over-dense": ((*DIGITS, "--target", "1.5"), ["--target must be less than or equal to 1, got", "1.5"]),
+    "target-over-dense": ((*DIGITS, "--target", "1.5"), ["--target must be less than or equal to 1", "got 1.5"]),
     "target-option-under-controllers": ((*DIGITS, "--option", "target=0.01"), ["got 0.01", "above", "at most 1"]),
     "target-under-controllers": (
         (*DIGITS, "--target", "0.01"),

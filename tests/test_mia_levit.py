@@ -115,7 +115,7 @@ def test_what_is_dropped_passes_and_is_seen_by_nobody() -> None:
     assert not torch.equal(one[~gone], tokens[~gone])
 
 
-def test_in_training_statistics_stay_and_batch_mates_do_not_matter() -> None:
+def test_in_training_statistics_stay_and_results_do_not_depend_on_the_batch() -> None:
     """In the statistics of a batch the tokens of one image would change the answer to another."""
     model, adapter, images = made()
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}

@@ -153,7 +153,7 @@ def test_the_policys_gradient_stays_in_the_controllers_unless_asked() -> None:
     assert {name for name in found["all"] if name.startswith("controllers")} == found["controllers"]
 
 
-def test_critics_are_needed_where_actions_are_judged() -> None:
+def test_critics_are_needed_where_actions_are_evaluated() -> None:
     model = tiny()
     with pytest.raises(ValueError, match="critics"):
         steps(model.masked(batch().images, acting(1.0)), 1.0)

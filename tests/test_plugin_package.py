@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from package_helpers import dynvit, install
 
 from dynvit.leaderboard.store import RunStore
 
@@ -18,23 +15,8 @@ DISTRIBUTION, VERSION = "dynvit-pairs", "0.3.1"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that pip installed the package into. It is built from a copy: building leaves files behind."""
-    folder = tmp_path_factory.mktemp("site")
-    source = Path(shutil.copytree(PACKAGE, folder / "source"))
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    done = subprocess.run([*install, "--target", str(folder / "site"), str(source)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    shutil.rmtree(source)
-    return folder / "site"
-
-
-def dynvit(site: Path, *arguments: str, **environment: str) -> str:
-    """What the command line prints where the package is installed."""
-    paths = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
-    env = os.environ | {"PYTHONPATH": paths} | environment
-    done = subprocess.run([sys.executable, "-m", "dynvit", *arguments], capture_output=True, text=True, env=env)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """Where pip installed the package."""
+    return install(PACKAGE, tmp_path_factory.mktemp("site"))
 
 
 def row(table: str, name: str) -> str | None:

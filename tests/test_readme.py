@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from dynvit.leaderboard.board import Entry, read_board
+from dynvit.leaderboard.board import Entry
 from dynvit.leaderboard.naming import point_names
+from dynvit.measurements.corruption.measurement import Corruption
+from dynvit.measurements.robustness.measurement import Robustness
 from dynvit.measurements.robustness.table import saving_lost
+from dynvit.measurements.speed.measurement import Speed
 from dynvit.measurements.speed.summary import shown, timing_at
+from dynvit.report import read_board
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -37,16 +41,20 @@ def test_the_readme_is_one_that_is_read_to_its_end() -> None:
 
 
 def _cells(entry: Entry) -> list[str]:
-    robust = [f"{ball.accuracy_pct:.1f}" for ball in entry.robust if ball.eps == pytest.approx(EPS)]
-    timed = shown(BOARD)
-    timing = timing_at(entry, *timed) if timed else None
+    attacked, corrupted = (kind.of(BOARD).get(entry.record_id) for kind in (Robustness, Corruption))
+    robust = [
+        f"{ball.accuracy_pct:.1f}" for ball in (attacked.accuracy if attacked else ()) if ball.eps == pytest.approx(EPS)
+    ]
+    timings = Speed.of(BOARD)
+    timed = shown(timings)
+    timing = timing_at(timings[entry.record_id], *timed) if timed and entry.record_id in timings else None
     return [
         f"{entry.gmacs_mean:.4f}",
         f"{entry.saving_pct:.1f}",
         f"{entry.top1_pct:.2f} [{entry.top1_ci95_low_pct:.1f}, {entry.top1_ci95_high_pct:.1f}]",
         robust[0] if robust else "–",
-        saving_lost(entry.slowdown, keep_label=False),
-        f"{entry.corruption.accuracy_pct:.1f}" if entry.corruption else "–",
+        saving_lost(attacked.slowdown if attacked else (), keep_label=False),
+        f"{corrupted.accuracy_pct:.1f}" if corrupted else "–",
         f"{timing.speedup:.2f}, {100 * timing.speedup_share:.0f} %"
         if timing and timing.speedup and timing.speedup_share
         else "–",

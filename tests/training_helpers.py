@@ -29,7 +29,7 @@ from dynvit.interface import (
     register_method,
 )
 from dynvit.schedules import cosine
-from dynvit.training.run import TrainRequest
+from dynvit.training.request import TrainRequest
 
 torch.set_num_threads(1)  # tests run beside each other; threads that wait for a core cost more than they give
 POINT = OperatingPoint()

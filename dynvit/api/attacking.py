@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from dynvit.api.benching import command_line
 from dynvit.api.one_model import as_bench
-from dynvit.bench.config import BenchConfig, load_config
-from dynvit.bench.run import Bench
+from dynvit.benchmark.config import BenchConfig, load_config
+from dynvit.benchmark.run import Bench
 from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint
 from dynvit.knobs import parse_point

@@ -8,25 +8,33 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dynvit.bench.config import load_config
-from dynvit.bench.folder import fresh_folder
-from dynvit.bench.identity import folder_of
-from dynvit.bench.run import Bench
+from dynvit.benchmark.config import load_config
+from dynvit.benchmark.folder import fresh_folder
+from dynvit.benchmark.identity import folder_of
+from dynvit.benchmark.run import Bench
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.processes import fit_threads
 from dynvit.report import Board
 from dynvit.session import open_session
 
 
-def plan_bench(suite: str | None, given: Mapping[str, Any], *, fresh: bool = False) -> Bench:
-    """Check everything; nothing is written. ``given`` are a bench's options, which win over those of the suite.
+def plan_bench(
+    suite: str | None, given: Mapping[str, Any], *, fresh: bool = False, command: str | None = None
+) -> Bench:
+    """Check everything; nothing is written.
 
-    ``fresh``: into a new folder beside the old one. Raises: ``InputError`` for whatever is wrong.
+    Args:
+        suite: a YAML file of options.
+        given: a bench's options, which win over those of the suite.
+        fresh: into a new folder beside the old one.
+        command: what the records say made them; default: the command line.
+
+    Raises: ``InputError`` for whatever is wrong.
     """
     config = load_config(suite, given)
     if fresh:
         config = config.model_copy(update={"output": str(fresh_folder(folder_of(config, open_session(config))))})
-    return Bench.plan(config, command_line())
+    return Bench.plan(config, command or command_line())
 
 
 def run_bench(bench: Bench) -> Board | None:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dynvit.benchmark.config import BenchConfig
 from dynvit.errors import InputError
 from dynvit.interface import methods
 from dynvit.registry import load_plugin
-from dynvit.session import checkpoint_facts
+from dynvit.session import OpenModel, Session, Wanted, checkpoint_facts
 
 
 def as_bench(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,3 +43,19 @@ def _method_of(checkpoint: str | None) -> str:
         if checkpoint in [published.name for published in method.published]:
             return name
     raise InputError(f"--checkpoint {checkpoint} does not tell its method: add --method NAME")
+
+
+def open_only(config: BenchConfig, session: Session) -> OpenModel:
+    """The only model of a bench. Raises: ``InputError`` for one whose costs mean nothing before it is trained."""
+    [name] = config.methods
+    [checkpoint] = config.method_checkpoint.get(name, (None,))
+    wanted = Wanted.of(name, config.options.get(name, ()), checkpoint)
+    kind = type(wanted.method)
+    if checkpoint is None and kind.adaptive_cost and (kind.needs_training or config.weights is None):
+        raise InputError(
+            f"method {name!r} decides by what it has learned how much an image costs: give --checkpoint, or "
+            "--weights where it needs no training"
+        )
+    if checkpoint is not None:
+        session.check(wanted)
+    return session.open(wanted)

@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from dynvit.api.benching import command_line
-from dynvit.api.one_model import as_bench
-from dynvit.bench.config import BenchConfig, load_config
-from dynvit.bench.points import Budgets
+from dynvit.api.one_model import as_bench, open_only
+from dynvit.benchmark.config import BenchConfig, load_config
+from dynvit.benchmark.points import Budgets
 from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint
 from dynvit.knobs import parse_point, point_said
 from dynvit.measurements.accuracy.record import name_of
-from dynvit.measurements.base import MeasuredPoint, measurements
+from dynvit.measurements.base import MeasuredPoint
 from dynvit.measurements.run import Run
 from dynvit.measurements.runner import Runner
+from dynvit.measurements.speed.measurement import Speed
 from dynvit.measurements.speed.result import SpeedResult
 from dynvit.measurements.speed.summary import break_even, conditions
 from dynvit.measurements.speed.table import curve_table
-from dynvit.processes import fit_threads, process_state
-from dynvit.session import OpenModel, Session, Wanted, open_session
+from dynvit.processes import fit_threads
+from dynvit.session import OpenModel, Session, open_session
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,13 +42,14 @@ def timing_tables(given: Mapping[str, Any]) -> Iterator[tuple[Table, str]]:
         raise InputError("--knob and --budgets both name operating points: give one of the two")
     config = load_config(None, {"points": 3, **values, "speed": True})
     session = open_session(config)
-    opened = _open(config, session)
+    opened = open_only(config, session)
     if threads is None:
         fit_threads(session.dense_macs)
     else:
         torch.set_num_threads(threads)
-    run = Run(session, session.split(), Path(), process_state(config.device), command_line())
-    measurement = measurements.get("speed")(config.measurements["speed"])
+    run = Run.of(session, session.split(), Path(), command_line())
+    settings: Any = config.measurements["speed"]
+    measurement = Speed(settings)
     measurement.check(session, run.source)
     opened.model.eval().to(run.device)
     runner = Runner(measurement, run, measurement.store(output))
@@ -58,21 +60,6 @@ def timing_tables(given: Mapping[str, Any]) -> Iterator[tuple[Table, str]]:
         found: list[SpeedResult] = runner.results(tasks)
         if found:
             yield curve_table(_title(opened, point, run, found[0]), found), _said(found)
-
-
-def _open(config: BenchConfig, session: Session) -> OpenModel:
-    [name] = config.methods
-    [checkpoint] = config.method_checkpoint.get(name, (None,))
-    wanted = Wanted.of(name, config.options.get(name, ()), checkpoint)
-    kind = type(wanted.method)
-    if checkpoint is None and kind.adaptive_cost and (kind.needs_training or config.weights is None):
-        raise InputError(
-            f"method {name!r} decides by what it has learned how much an image costs: give --checkpoint, or "
-            "--weights where it needs no training"
-        )
-    if checkpoint is not None:
-        session.check(wanted)
-    return session.open(wanted)
 
 
 def _points(config: BenchConfig, session: Session, opened: OpenModel, knobs: Sequence[str]) -> list[OperatingPoint]:

@@ -81,10 +81,7 @@ def fit(state: State, model: nn.Module, *, new_head: bool, where: str) -> State:
     Raises: ``InputError`` that names the first tensor that does not fit.
     """
     wanted: Mapping[str, Tensor] = model.state_dict()
-    try:
-        fitted = _timm_filter(model)(state, model)
-    except Exception as error:  # a filter may raise anything on foreign tensors
-        raise InputError(f"weights {where} are of another architecture than {_name(model)}: {error}") from error
+    fitted = _as_named_now(state, model, where)
     classes: tuple[int, int] | None = None
     for head in _head_names(model):
         there, want = fitted.get(f"{head}.weight"), wanted[f"{head}.weight"]
@@ -98,6 +95,18 @@ def fit(state: State, model: nn.Module, *, new_head: bool, where: str) -> State:
             "give weights for these classes, or train on them first: dynvit train, or bench --train"
         )
     return fitted
+
+
+def classes_of(state: State, model: nn.Module, *, where: str) -> int:
+    """How many classes the head has that weights of ``model``'s architecture bring.
+
+    Raises: ``InputError`` where they bring none.
+    """
+    fitted = _as_named_now(state, model, where)
+    heads = [fitted[f"{head}.weight"] for head in _head_names(model) if f"{head}.weight" in fitted]
+    if not heads:
+        raise InputError(f"weights {where} have no head of {_name(model)}: give weights that classify")
+    return len(heads[0])
 
 
 def compare(there: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str, who: str) -> None:
@@ -139,6 +148,13 @@ def _head_names(model: nn.Module) -> tuple[str, ...]:
         for path in modules
         if isinstance(modules[path], nn.Linear) and any(path == name or path.startswith(f"{name}.") for name in found)
     )
+
+
+def _as_named_now(state: State, model: nn.Module, where: str) -> State:
+    try:
+        return _timm_filter(model)(state, model)
+    except Exception as error:  # a filter meets whatever the file held
+        raise InputError(f"weights {where} are of another architecture than {_name(model)}: {error}") from error
 
 
 def _timm_filter(model: nn.Module) -> Callable[[State, nn.Module], State]:

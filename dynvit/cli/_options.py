@@ -13,7 +13,9 @@ from dynvit.settings import Flag
 Values = dict[str, Any]
 
 
-def made(function: Callable[[Values], None], flags: Iterable[Flag], own: Mapping[str, Any]) -> Callable[..., None]:
+def made(
+    function: Callable[[Values], None], flags: Iterable[Flag], own: Mapping[str, Any], *, own_last: bool = False
+) -> Callable[..., None]:
     """A function whose parameters are the command's ``own``, then one for each flag; typer makes a command of it.
 
     ``own`` are annotations as typer takes them, with their default. What is not given on the command line is left out
@@ -23,13 +25,15 @@ def made(function: Callable[[Values], None], flags: Iterable[Flag], own: Mapping
     def command(**values: Any) -> None:
         function({name: value for name, value in values.items() if value is not None})
 
-    parameters = [_parameter(name, annotation, default) for name, (annotation, default) in own.items()]
+    mine = [_parameter(name, annotation, default) for name, (annotation, default) in own.items()]
     declared = {flag.name: flag for flag in reversed(list(flags)) if flag.name not in own}
-    parameters += [_parameter(flag.name, _annotation(flag), None) for flag in reversed(declared.values())]
-    # Arguments come before options that have a default, whatever their order.
+    theirs = [_parameter(flag.name, _annotation(flag), None) for flag in reversed(declared.values())]
+    parameters = [*theirs, *mine] if own_last else [*mine, *theirs]
     vars(command)["__signature__"] = inspect.Signature(parameters)
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    command.__doc__, command.__name__ = function.__doc__, function.__name__
+    command.__name__ = function.__name__
+    paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+    command.__doc__ = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
     return command
 
 

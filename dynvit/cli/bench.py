@@ -11,6 +11,8 @@ import typer
 
 from dynvit.cli._options import Values, made
 
+PANELS = ("Data", "Model", "Training", "Budgets", "", "Output")  # what is measured stands before the output
+
 OWN: dict[str, Any] = {
     "suite": (
         Annotated[
@@ -62,13 +64,18 @@ def command(arguments: Sequence[str] | None) -> Callable[..., None]:
     """
     if arguments is None:
         return made(bench, (), OWN)
-    from dynvit.bench.config import bench_flags
+    from dynvit.benchmark.config import OUTPUT, bench_flags
     from dynvit.measurements.asked import all_flags
 
     load_plugins(arguments)
-    panels = {name: name.capitalize() for name in all_flags()}
-    further = [replace(flag, panel=panels[name]) for name, own in all_flags().items() for flag in own]
-    return made(bench, [*bench_flags(), *further], OWN)
+    further = [replace(flag, panel=name.capitalize()) for name, own in all_flags().items() for flag in own]
+    own_panels = [flag for flag in bench_flags() if flag.panel != OUTPUT]
+    output = [flag for flag in bench_flags() if flag.panel == OUTPUT]
+    first = sorted(own_panels, key=lambda flag: flag.name != "methods")
+    ordered = sorted(
+        [*first, *further, *output], key=lambda flag: PANELS.index(flag.panel) if flag.panel in PANELS else 4
+    )
+    return made(bench, ordered, OWN, own_last=True)
 
 
 def load_plugins(arguments: Sequence[str]) -> None:

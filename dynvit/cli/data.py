@@ -21,12 +21,14 @@ def pack(
     ] = "validation",
 ) -> None:
     """Write WebDataset shards, _info.json and manifests; a second run writes the same bytes."""
+    from dynvit.data.hints import flags_for
     from dynvit.data.packing import pack as pack_images
 
     packed = pack_images(source, destination, name=name, shard_size=shard_size, flat_split=split)
     counts = ", ".join(f"{split} {count:,}" for split, count in packed.samples.items())
     state = "holds the same bytes already" if packed.unchanged else "packed"
     typer.echo(f"{destination}: {state}: {counts} samples of {packed.classes} classes")
+    typer.echo(f"to use it: {flags_for(destination)}")
 
 
 @app.command()

@@ -71,7 +71,7 @@ def command(arguments: Sequence[str] | None) -> Callable[..., None]:
     """The command with every flag; without ``arguments`` its help's first line only."""
     if arguments is None:
         return made(explain, (), OWN)
-    from dynvit.bench.config import bench_flags
+    from dynvit.benchmark.config import bench_flags
 
     load_plugins(arguments)
     return made(explain, given_flags(bench_flags(), TAKEN), OWN)

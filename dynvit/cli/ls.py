@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from dynvit.registry import Registry
 
 app = typer.Typer(no_args_is_help=True, help="What there is, and where it came from.")
@@ -28,27 +31,47 @@ def list_methods(plugin: Plugin = None) -> None:
 @app.command("backbones")
 def list_backbones(
     pattern: Annotated[str, typer.Argument(help="Like deit*; ours, plain ViTs and LeViTs where left out.")] = "",
+    plugin: Plugin = None,
 ) -> None:
-    """Backbones: timm's, and those that we register with timm."""
-    import timm
+    """Backbones: timm's, and those that we or plug-ins register with timm."""
+    from dynvit.api import listing
 
-    import dynvit.backbones.build  # noqa: F401 - registers ours
-
-    default = ["vit_digits*", "vit_cifar*", "levit_cifar*", "levit_[123]??", "deit*_patch16_*", "vit_*_patch16_224"]
-    found = timm.list_models(pattern or default)
+    found = listing.list_backbones(pattern or listing.SHOWN_BACKBONES, plugin=plugin or ())
     _show(("backbone", "from"), [(name, _module(name)) for name in found])
 
 
 @app.command("datasets")
-def list_datasets() -> None:
-    """Datasets, their classes and native size."""
+def list_datasets(plugin: Plugin = None) -> None:
+    """Data sets, their classes and native size: registered ones, and packed folders in $DYNVIT_DATA."""
     from dynvit.data import datasets
+    from dynvit.data.folder_dataset import folder_datasets
 
+    _load(plugin)
+    found = [(spec, _origin(datasets, name)) for name, spec in datasets.load_all().items()]
+    found += [(spec, f"folder {spec.folder}") for spec in folder_datasets()]
     rows = [
-        (name, str(spec.num_classes), f"{spec.image_size}", spec.description, _origin(datasets, name))
-        for name, spec in datasets.load_all().items()
+        (spec.name, str(spec.num_classes), str(spec.image_size), spec.description, origin) for spec, origin in found
     ]
     _show(("dataset", "classes", "pixels", "what it is", "from"), rows)
+
+
+@app.command("measurements")
+def list_measurements(plugin: Plugin = None) -> None:
+    """Measurements that a bench can add to accuracy and compute, and the flag that asks for each."""
+    from dynvit.measurements.asked import flags_for
+    from dynvit.measurements.base import measurements
+
+    _load(plugin)
+    rows = [
+        (
+            name,
+            kind.summary,
+            " ".join(flag.flag for flag in flags_for(kind) if flag.switch),
+            _origin(measurements, name),
+        )
+        for name, kind in measurements.load_all().items()
+    ]
+    _show(("measurement", "what it does", "asked for by", "from"), rows)
 
 
 @app.command("attacks")
@@ -63,7 +86,7 @@ def list_attacks(plugin: Plugin = None) -> None:
 
 @app.command("checkpoints")
 def list_checkpoints(plugin: Plugin = None) -> None:
-    """Published checkpoints that can be fetched by name."""
+    """Published checkpoints that can be fetched by name, with the accuracy that their authors state."""
     from dynvit.interface import methods
 
     _load(plugin)
@@ -72,7 +95,7 @@ def list_checkpoints(plugin: Plugin = None) -> None:
         for name, method in methods.load_all().items()
         for published in method.published
     ]
-    _show(("checkpoint", "method", "backbone", "top-1 % (published)", "address"), rows)
+    _show(("checkpoint", "method", "backbone", "top-1 %", "address"), rows)
 
 
 def _load(plugin: list[str] | None) -> None:
@@ -83,7 +106,9 @@ def _load(plugin: list[str] | None) -> None:
 
 
 def _origin(registry: Registry[Any], name: str) -> str:
-    return str(registry.origins(name)[0])
+    """On a terminal the package is enough; a program that reads the row gets the module too."""
+    origin = registry.origins(name)[0]
+    return f"{origin.distribution} {origin.version}".strip() if _console().is_terminal else str(origin)
 
 
 def _module(name: str) -> str:
@@ -92,20 +117,36 @@ def _module(name: str) -> str:
     return timm.model_entrypoint(name).__module__.partition(".")[0]
 
 
-def _show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich import box
+def _console() -> Console:
     from rich.console import Console
-    from rich.table import Table
 
+    console = Console(highlight=False)
+    # A pipe has no width; a program that reads it wants a row a line.
+    return console if console.is_terminal else Console(highlight=False, width=10_000)
+
+
+def _show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     if not rows:
         typer.echo(f"no {columns[0]} yet: an installed package or a plug-in may bring one")
         return
+    console = _console()
+    apart = columns[-1] == "address" and console.is_terminal and console.width < 160
+    console.print(_table(columns[:-1], [row[:-1] for row in rows]) if apart else _table(columns, rows))
+    if apart:  # a folded address cannot be copied
+        for row in rows:
+            console.print(f"{row[0]}  {row[-1]}", soft_wrap=True, markup=False)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=box.SIMPLE_HEAD)
     for number, column in enumerate(columns):
-        # A name or an address is there to be copied: it is folded rather than cut.
-        table.add_column(column, no_wrap=number == 0, overflow="fold")
+        # Names are there to be copied: they stay whole, and what is too long is folded rather than cut.
+        name = all(" " not in row[number] and len(row[number]) < 32 for row in rows)
+        table.add_column(column, no_wrap=number == 0 or name, overflow="fold")
     for row in rows:
-        table.add_row(*row)
-    console = Console(highlight=False)
-    # A pipe has no width; a program that reads it wants a row a line.
-    (console if console.is_terminal else Console(highlight=False, width=200)).print(table)
+        table.add_row(*map(Text, row))  # a path may hold brackets, which are no markup
+    return table

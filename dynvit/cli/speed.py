@@ -77,7 +77,7 @@ def command(arguments: Sequence[str] | None) -> Callable[..., None]:
     """The command with every flag; without ``arguments`` its help's first line only."""
     if arguments is None:
         return made(speed, (), OWN)
-    from dynvit.bench.config import bench_flags
+    from dynvit.benchmark.config import bench_flags
     from dynvit.measurements.asked import flags_for
     from dynvit.measurements.base import measurements
 

@@ -47,7 +47,7 @@ def command(arguments: Sequence[str] | None) -> Callable[..., None]:
     """The command with every flag; without ``arguments`` its help's first line only."""
     if arguments is None:
         return made(train, (), OWN)
-    from dynvit.bench.config import bench_flags
+    from dynvit.benchmark.config import bench_flags
     from dynvit.settings import flags_of
     from dynvit.training.request import RunSettings, TrainRequest
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dynvit.data.datasets import DatasetSpec, datasets
+from dynvit.data.folder_dataset import find_dataset
 from dynvit.data.manifest import Manifest, Sample
 from dynvit.data.opening import open_split, split_names
 from dynvit.data.source import BadSampleError, Example, ImageSource, OnBadSample
@@ -20,6 +21,7 @@ __all__ = [
     "OnBadSample",
     "Sample",
     "datasets",
+    "find_dataset",
     "open_split",
     "split_names",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dynvit.data.datasets import DatasetSpec
 from dynvit.data.locate import Location, locate
-from dynvit.data.manifest import Manifest, Sample
+from dynvit.data.manifest import CLASS_NAMES, Manifest, Sample, read_class_names
 from dynvit.data.scan import scan_shard
 from dynvit.data.source import ShardSource
 from dynvit.errors import InputError
@@ -107,8 +107,8 @@ def _tasks(location: Location) -> list[_Task]:
     folder = location.folder
     if folder is None:
         raise InputError(f"{location.base} is remote: check a folder")
-    names = folder / "classnames.txt"
-    num_classes = len(names.read_text().splitlines()) if names.is_file() else None
+    names = folder / CLASS_NAMES
+    num_classes = len(read_class_names(names)) if names.is_file() else None
     tasks = []
     for split in location.splits.values():
         manifest = folder / f"manifest-{split.name}.jsonl"

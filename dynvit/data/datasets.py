@@ -23,7 +23,8 @@ class DatasetSpec:
     ``mean`` and ``std`` are per channel, of pixels in [0, 1]; ``None`` leaves them to the backbone's config.
     ``flip`` says whether a mirrored image keeps its class: a mirrored digit does not.
     ``embedded`` loads a set that comes with an installed package as images (N, H, W, 3) and labels (N,);
-    without it the set is WebDataset shards. A plug-in registers its own in the entry-point group
+    without it the set is WebDataset shards. ``folder`` is the folder or URL of a set that is not registered: its
+    shards are read from there by whoever opens it. A plug-in registers its own in the entry-point group
     ``dynvit.datasets``.
 
     >>> datasets.get("cifar10").class_names[:3], datasets.get("digits").flip
@@ -39,6 +40,7 @@ class DatasetSpec:
     std: tuple[float, float, float] | None = None
     flip: bool = True
     embedded: Embedded | None = None
+    folder: str | None = None
 
     @property
     def small(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -19,7 +20,6 @@ _SHARD = re.compile(
     r"(?P<file>[^/\s]+-(?P<split>(?:train|validation|valid|val|test|calibration)(?:-[a-z]\w*)*)-\d+\.tar)(?=$|[\s?'\"])"
 )
 _REMOTE = re.compile(r"^(https?|pipe|hf|gs|s3|ais|sftp|ftps|scp):")
-_ALIASES = {"val": "validation", "valid": "validation", "test": "validation"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Location:
     @property
     def folder(self) -> Path | None:
         """The local folder, or ``None`` where the shards are remote."""
-        return None if self.urls or _REMOTE.match(self.base) else Path(self.base)
+        return None if self.urls or is_remote(self.base) else Path(self.base)
 
 
 _WAYS = (
@@ -62,20 +62,49 @@ def locate(name: str, data_dir: str | os.PathLike[str] | None = None) -> Locatio
 
     Raises: ``InputError`` where there are no shards, with the ways to get them.
     """
-    if data_dir is not None and _REMOTE.match(str(data_dir)):
+    if data_dir is not None and is_remote(data_dir):
         return _remote(str(data_dir))
     root = data_dir if data_dir is not None else os.environ.get("DYNVIT_DATA")
-    if root and _REMOTE.match(str(root)):
+    if root and is_remote(root):
         return _remote(f"{str(root).rstrip('/')}/{name}")
     if not root:
         raise InputError(f"no place to read {name} from: give --data-dir or set DYNVIT_DATA; or {_WAYS}")
     for folder in (Path(root), Path(root) / name) if data_dir is not None else (Path(root) / name,):
-        if (folder / INFO).is_file():
-            splits = read_info((folder / INFO).read_text(), str(folder / INFO))
-            return Location(str(folder), splits, {})
-        if folder.is_dir() and (shards := sorted(p.name for p in folder.glob("*.tar"))):
-            return Location(str(folder), _infer(shards, str(folder)), {})
+        if found := shards_in(folder):
+            return found
     raise InputError(f"no shards of {name} in {root} (no {INFO}, no .tar): {_WAYS}")
+
+
+def shards_in(folder: Path) -> Location | None:
+    """The shards in a folder, by its ``_info.json`` or by their names; None where it has neither.
+
+    Raises: ``InputError`` where the one is broken or the others do not tell their split.
+    """
+    if (folder / INFO).is_file():
+        return Location(str(folder), read_info((folder / INFO).read_bytes(), str(folder / INFO)), {})
+    if folder.is_dir() and (shards := sorted(path.name for path in folder.glob("*.tar"))):
+        return Location(str(folder), _infer(shards, str(folder)), {})
+    return None
+
+
+def packed_folders(root: Path) -> list[Path]:
+    """The folders in ``root`` that hold shards whose splits can be told, by name. Hidden ones are left out."""
+    found = []
+    for name in sorted(next(os.walk(root), ("", [], []))[1]):
+        with contextlib.suppress(InputError):
+            if not name.startswith(".") and shards_in(root / name):
+                found.append(root / name)
+    return found
+
+
+def is_shard(name: str) -> bool:
+    """Whether a file is called as a shard is: it tells its split."""
+    return bool(_SHARD.fullmatch(name))
+
+
+def is_remote(place: str | os.PathLike[str]) -> bool:
+    """Whether a place is a URL."""
+    return bool(_REMOTE.match(str(place)))
 
 
 def _remote(pattern: str) -> Location:
@@ -83,7 +112,7 @@ def _remote(pattern: str) -> Location:
         base = pattern.rstrip("/")
         if base.startswith("pipe:"):
             raise InputError(f"{pattern!r} names no shard: a pipe: URL is a command with a pattern of .tar names")
-        splits = read_info(fetch(f"{base}/{INFO}").read_text(), f"{base}/{INFO}")
+        splits = read_info(fetch(f"{base}/{INFO}").read_bytes(), f"{base}/{INFO}")
         names = [file for split in splits.values() for file in split.filenames]
         return Location(base, splits, {file: f"{base}/{file}" for file in names})
     from webdataset.shardlists import expand_urls
@@ -98,11 +127,14 @@ def _name(url: str) -> str:
 
 
 def _infer(names: list[str], where: str) -> dict[str, SplitInfo]:
+    matches = [match for name in names if (match := _SHARD.search(name))]
+    # As in packing: test is what is reported only where there is no validation beside it.
+    aliases = {"val": "validation", "valid": "validation"}
+    if not any(aliases.get(match["split"], match["split"]) == "validation" for match in matches):
+        aliases["test"] = "validation"
     splits: dict[str, list[str]] = {}
-    for name in names:
-        if match := _SHARD.search(name):
-            split = match["split"]
-            splits.setdefault(_ALIASES.get(split, split), []).append(name)
+    for match in matches:
+        splits.setdefault(aliases.get(match["split"], match["split"]), []).append(match.string)
     if not splits:
         raise InputError(
             f"cannot tell the splits of {where}: shards are called NAME-SPLIT-00000.tar, or an {INFO} lists them"

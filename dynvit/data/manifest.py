@@ -13,7 +13,7 @@ from typing import Any
 from dynvit.errors import InputError
 from dynvit.files import atomic
 
-INFO = "_info.json"
+INFO, CLASS_NAMES = "_info.json", "classnames.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class SplitInfo:
         return sum(self.shard_lengths) if self.shard_lengths else None
 
 
-def read_info(text: str, where: str) -> dict[str, SplitInfo]:
+def read_info(text: str | bytes, where: str) -> dict[str, SplitInfo]:
     """The splits by name from the text of an ``_info.json`` in the convention of ``timm/imagenet-1k-wds``.
 
     Raises: ``InputError`` where it is not one.
@@ -138,3 +138,23 @@ def info_text(splits: Iterable[SplitInfo]) -> str:
         for split in splits
     }
     return json.dumps({"splits": body}, indent=1) + "\n"
+
+
+def class_names_text(names: Iterable[str]) -> str:
+    """The text of ``classnames.txt``: a name a line, in the order of the labels."""
+    return "".join(f"{name}\n" for name in names)
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """The names in a ``classnames.txt``, by label. Two classes may have one name: a crane is a bird and a machine.
+
+    Raises: ``InputError`` where it holds none, or not text with a name in each line.
+    """
+    try:
+        names = path.read_bytes().decode("utf-8-sig").rstrip().split("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} must be UTF-8, a class name a line ({error})") from error
+    names = [name.strip() for name in names]
+    if "" in names:
+        raise InputError(f"{path} must hold a class name in each line: line {names.index('') + 1} is empty")
+    return tuple(names)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynvit.data.datasets import DatasetSpec, datasets
+from dynvit.data.datasets import DatasetSpec
+from dynvit.data.folder_dataset import find_dataset
 from dynvit.data.locate import Location, locate
 from dynvit.data.manifest import Manifest, Sample, SplitInfo
 from dynvit.data.scan import scan_shard
@@ -32,7 +33,7 @@ def open_split(
     limit: int | None = None,
     quiet: bool = False,
 ) -> ImageSource:
-    """Open ``split`` of a data set, by its registered name or as it was found.
+    """Open ``split`` of a data set: by its registered name, by the folder that it was packed into, or as it was found.
 
     ``train``, ``validation`` and any other split that ``_info.json`` names; ``calibration`` is held out of train:
     ``calibration`` samples (a tenth of train, at most 5,000, where not given), drawn by ``seed``, and ``train`` is
@@ -43,11 +44,11 @@ def open_split(
     Raises: ``InputError`` for an unknown name or split, missing or truncated shards, a count that differs
     from ``_info.json``, labels out of range.
     """
-    spec = dataset if isinstance(dataset, DatasetSpec) else datasets.get(dataset)
+    spec = dataset if isinstance(dataset, DatasetSpec) else find_dataset(dataset, data_dir)
     if spec.embedded is not None:
         source = _open_embedded(spec, split, seed, calibration)
     else:
-        read = _Reader(spec, locate(spec.name, data_dir), on_bad_sample, quiet)
+        read = _Reader(spec, _location(spec, data_dir), on_bad_sample, quiet)
         source = _open_shards(spec, split, read, seed, calibration)
     return source if limit is None else drawn(source, limit, seed)
 
@@ -63,12 +64,18 @@ def drawn(source: ImageSource, limit: int, seed: int) -> ImageSource:
     return source if limit >= len(source) else source.subset(ranked(keys, seed, "limit")[:limit])
 
 
-def split_names(name: str, data_dir: str | os.PathLike[str] | None = None) -> list[str]:
+def split_names(dataset: str | DatasetSpec, data_dir: str | os.PathLike[str] | None = None) -> list[str]:
     """The splits that can be opened. Raises: ``InputError`` where the shards are missing."""
-    if datasets.get(name).embedded is not None:
+    spec = dataset if isinstance(dataset, DatasetSpec) else find_dataset(dataset, data_dir)
+    if spec.embedded is not None:
         return ["train", "validation", "calibration"]
-    found = list(locate(name, data_dir).splits)
+    found = list(_location(spec, data_dir).splits)
     return [*found, "calibration"] if "train" in found and "calibration" not in found else found
+
+
+def _location(spec: DatasetSpec, data_dir: str | os.PathLike[str] | None) -> Location:
+    """A set that is a folder is where it was found, unless another place is named."""
+    return locate(spec.name, spec.folder if data_dir is None else data_dir)
 
 
 def _open_embedded(spec: DatasetSpec, split: str, seed: int, calibration: int | None) -> ImageSource:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile
 
 from dynvit.data.archives import BROKEN, broken, open_tree
-from dynvit.data.manifest import INFO, Manifest, Sample, SplitInfo, info_text
+from dynvit.data.manifest import CLASS_NAMES, INFO, Manifest, Sample, SplitInfo, class_names_text, info_text
 from dynvit.data.pack_readers import Picture, read_collection
 from dynvit.data.splits import ranked
 from dynvit.errors import InputError
@@ -71,7 +71,7 @@ def pack(
                         f"cannot write {destination}: {error.strerror}; nothing was left behind"
                     ) from error
                 raise broken(source, error) from error
-            (work / "classnames.txt").write_text("".join(f"{c}\n" for c in collection.class_names))
+            (work / CLASS_NAMES).write_text(class_names_text(collection.class_names), "utf-8")
             unchanged = _publish(work, destination)
     return Packed(counts, len(collection.class_names), unchanged)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dynvit.explain.canvas import bare, canvas, title_of
 from dynvit.interface import BlockWork, Explanation
-from dynvit.leaderboard.figure import FAINT
+from dynvit.leaderboard.palette import FAINT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

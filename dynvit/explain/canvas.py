@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dynvit.files import write_whole
-from dynvit.leaderboard.figure import STYLE
+from dynvit.leaderboard.drawing import STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from dynvit.data import ImageSource
-from dynvit.data.pixels import to_pixels
-from dynvit.data.transforms import evaluation_transform
 from dynvit.errors import InputError
 from dynvit.explain.block_pictures import draw_kept, draw_skip_ratios
 from dynvit.explain.blocks import Policies, policies
 from dynvit.explain.canvas import write_csv, write_png
+from dynvit.explain.decides import decides
 from dynvit.explain.exit_pictures import draw_shares, draw_sheet
 from dynvit.explain.exits import Departures, departures, easy_and_hard
 from dynvit.explain.images import as_seen, explain_images
@@ -24,7 +22,6 @@ from dynvit.explain.request import ExplainRequest
 from dynvit.explain.trained import Trained, solve
 from dynvit.interface import OperatingPoint
 from dynvit.knobs import parse_point, point_said
-from dynvit.search import draw
 from dynvit.units import GIGA
 
 MOST_CLASSES = 20  # rows of a sheet that people still look at
@@ -51,7 +48,7 @@ class _Split:
         return f"{len(self.source):,} images".replace(",", "\u202f")
 
     def explained(self) -> Iterator[str]:
-        exits, blocks = self._decides()
+        exits, blocks = decides(self.trained, self.source)
         if not exits and not blocks:
             raise InputError(
                 f"method {self.trained.opened.name!r} decides neither exits nor blocks: give it images, not --dataset"
@@ -60,15 +57,6 @@ class _Split:
             yield from self._exits()
         if blocks:
             yield from self._blocks()
-
-    def _decides(self) -> tuple[bool, bool]:
-        """Whether the model decides on exits and on blocks: one image tells, at any point."""
-        trained, image = self.trained, self.source.read(0).image
-        point = draw(trained.opened.knobs, seed=0, count=1)[0]
-        pixels = to_pixels(evaluation_transform(trained.opened.preprocessing)(image)[None].to(trained.device))
-        with torch.inference_mode():
-            exits = trained.opened.model.predict(pixels, point).usage.exit is not None
-        return exits, bool(explain_images(trained, [image], point)[0].blocks)
 
     def _exits(self) -> Iterator[str]:
         request, trained = self.request, self.trained

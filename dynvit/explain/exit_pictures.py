@@ -12,7 +12,7 @@ from PIL import Image
 from dynvit.explain.canvas import bare, canvas, colours, title_of
 from dynvit.explain.exits import Departures, EasyHard
 from dynvit.interface import Explanation
-from dynvit.leaderboard.figure import FAINT
+from dynvit.leaderboard.palette import FAINT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

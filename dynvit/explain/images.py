@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
+from dynvit.data.images import read_image as read_image
 from dynvit.data.pixels import to_pixels
 from dynvit.data.transforms import evaluation_transform
-from dynvit.errors import InputError
 from dynvit.explain.trained import Trained
 from dynvit.interface import Explanation, OperatingPoint
 
 BATCH = 64
-
-
-def read_image(path: Path) -> Image.Image:
-    """The image as RGB. Raises: ``InputError`` for a file that is missing or no image."""
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith("I;16"):  # convert() would cut it off at 255
-                return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).convert("RGB")
-            return image.convert("RGB")
-    except FileNotFoundError:
-        raise InputError(f"no image {str(path)!r}: give files that exist") from None
-    except UnidentifiedImageError:
-        raise InputError(f"{str(path)!r} is not an image that Pillow reads: give PNG, JPEG, WebP or the like") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"image {str(path)!r} cannot be read: {error}") from error
 
 
 def explain_images(trained: Trained, images: Sequence[Image.Image], point: OperatingPoint) -> list[Explanation]:

@@ -9,27 +9,30 @@ from typing import TYPE_CHECKING, Any
 
 from dynvit.files import write_whole
 from dynvit.leaderboard.board import Entry, Leaderboard
+from dynvit.leaderboard.drawing import (
+    STYLE,
+    Mark,
+    by_checkpoint,
+    canvas,
+    draw_marks,
+    draw_stairs,
+    dress,
+    handle,
+    legend_below,
+    limit,
+    lowest_shown,
+    notes_on,
+    put_on_axis,
+    ranked,
+    setting_of,
+    thousands,
+    with_dominated_faint,
+)
+from dynvit.leaderboard.palette import FAINT, Style, style_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">", "h", "d")
-PAPER = " (paper)"
-INK, FAINT = "#2b2b2b", "#8a8a8a"
-STYLE: Any = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
-    "axes.edgecolor": "#b5b5b5",
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "grid.color": "#efefef",
-    "grid.linewidth": 0.8,
-    "axes.linewidth": 1.0,
-    "svg.hashsalt": "dynvit",  # ids in the svg are random without it
-    "svg.fonttype": "path",
-}
 
 
 def write_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
@@ -63,121 +66,64 @@ def rows(board: Leaderboard) -> list[dict[str, Any]]:
 
 
 def draw(board: Leaderboard) -> Figure:
-    """The figure: accuracy over GMACs, a colour and a marker a method, a line through each one's front.
+    """The figure: accuracy over GMACs, a colour and a marker a method, a staircase for each checkpoint's front.
 
-    Colours tell methods apart with any colour vision (seaborn's ``colorblind``), markers do so in print.
-    Points off their method's front are faint; bars are the 95 % interval; hollow marks are papers' claims.
+    Points that another of their checkpoint dominates are faint; bars are the 95 % interval; hollow marks are papers'
+    claims. Points far below all others stand at the lower edge, and the legend counts them.
     """
-    import matplotlib
-    import seaborn
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    style: Any = {**seaborn.axes_style("whitegrid"), **seaborn.plotting_context("notebook", font_scale=0.9), **STYLE}
-    # A figure of its own, without pyplot: no global state, no window, no display needed.
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(7.6, 5.0), layout="constrained")
-        FigureCanvasAgg(figure)
+    groups = [(own[0].method, with_dominated_faint([_mark(e) for e in own])) for own in by_checkpoint(board.entries)]
+    claims = [Mark(row.gmacs_mean, row.top1_pct, row.top1_pct, row.top1_pct) for row in board.paper]
+    bottom = lowest_shown([marks for _, marks in groups], claims)
+    with canvas(5.35 + 0.25 * -(-len(board.methods) // 6)) as figure:
         axes = figure.add_subplot()
-        _draw_dense(axes, board)
-        names = [method.name for method in board.methods if not _all_baseline(board, method.name)]
-        names += sorted({row.method for row in board.paper} - set(names))
-        # Colours go by name, so that they stay when the ranking turns.
-        for i, method in enumerate(names):
-            colour = seaborn.color_palette("colorblind", 10)[i % 10]
-            _draw_method(axes, board, method, colour, MARKERS[i % len(MARKERS)])
+        for method, marks in groups:
+            style = style_of(method)
+            if not _static(board, method):
+                draw_stairs(axes, marks, style, board.setting.dense_gmacs)
+            draw_marks(axes, [mark for mark in marks if mark.y >= bottom], style)
+        for row, claim in zip(board.paper, claims, strict=True):
+            draw_marks(axes, [claim], style_of(row.method), hollow=True)
+        best = [entry.top1_pct for entry in board.entries if entry.baseline]
+        if best:
+            axes.axhline(max(best), color=FAINT, linestyle=(0, (5, 4)), linewidth=1.0, zorder=1)
+        limit(axes, [mark for _, marks in groups for mark in marks] + claims, bottom)
+        below = put_on_axis(axes, groups, bottom)
         _dress(axes, board)
+        _legend(figure, board, any(mark.faint for _, marks in groups for mark in marks), below)
     return figure
 
 
-def _all_baseline(board: Leaderboard, method: str) -> bool:
+def _mark(entry: Entry) -> Mark:
+    return Mark(entry.gmacs_mean, entry.top1_pct, entry.top1_ci95_low_pct, entry.top1_ci95_high_pct)
+
+
+def _static(board: Leaderboard, method: str) -> bool:
     return all(entry.baseline for entry in board.entries if entry.method == method)
 
 
-def _draw_dense(axes: Axes, board: Leaderboard) -> None:
-    """The static backbone: a star, and its accuracy as a line across to compare with."""
-    baselines = [entry for entry in board.entries if entry.baseline]
-    if not baselines:
-        return
-    best = max(baselines, key=lambda entry: entry.top1_pct)
-    axes.axhline(best.top1_pct, color=FAINT, linestyle=(0, (5, 4)), linewidth=1.0, zorder=1)
-    _bars(axes, baselines, INK)
-    axes.plot(
-        [entry.gmacs_mean for entry in baselines],
-        [entry.top1_pct for entry in baselines],
-        linestyle="none",
-        marker="*",
-        markersize=15,
-        color=INK,
-        markeredgecolor="white",
-        markeredgewidth=0.8,
-        label=f"{best.method} ({best.top1_pct:.1f} %)",
-        zorder=5,
-    )
-
-
-def _draw_method(axes: Axes, board: Leaderboard, method: str, colour: Any, marker: str) -> None:
-    entries = [entry for entry in board.entries if entry.method == method and not entry.baseline]
-    front = [entry for entry in entries if entry.on_method_front]
-    rest = [entry for entry in entries if not entry.on_method_front]
-    _bars(axes, front, colour)
-    look: dict[str, Any] = {"color": colour, "marker": marker, "markeredgecolor": "white"}
-    if front:
-        axes.plot(*_xy(front), linewidth=1.7, markersize=7, markeredgewidth=0.8, label=method, zorder=4, **look)
-    if rest:
-        axes.plot(*_xy(rest), linestyle="none", markersize=5.5, markeredgewidth=0.5, alpha=0.45, zorder=3.5, **look)
-    rows = [row for row in board.paper if row.method == method]
-    if rows:
-        axes.plot(
-            [row.gmacs_mean for row in rows],
-            [row.top1_pct for row in rows],
-            linestyle="none",
-            marker=marker,
-            markersize=7,
-            markerfacecolor="none",
-            markeredgecolor=colour,
-            markeredgewidth=1.3,
-            label=method + PAPER,
-            zorder=3,
-        )
-
-
-def _xy(entries: list[Entry]) -> tuple[list[float], list[float]]:
-    return [entry.gmacs_mean for entry in entries], [entry.top1_pct for entry in entries]
-
-
-def _bars(axes: Axes, entries: list[Entry], colour: Any) -> None:
-    if not entries:
-        return
-    x, y = _xy(entries)
-    below = [max(entry.top1_pct - entry.top1_ci95_low_pct, 0.0) for entry in entries]
-    above = [max(entry.top1_ci95_high_pct - entry.top1_pct, 0.0) for entry in entries]
-    axes.errorbar(x, y, yerr=[below, above], fmt="none", ecolor=colour, elinewidth=1.3, alpha=0.75, zorder=2)
-
-
 def _dress(axes: Axes, board: Leaderboard) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     setting = board.setting
     axes.set_xlabel("GMACs per image (mean)")
     axes.set_ylabel("top-1 accuracy (%)")
-    axes.margins(x=0.05, y=0.06)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=9, steps=[1, 2, 5, 10]))
     percent: Any = 100 / setting.dense_gmacs
     share = axes.secondary_xaxis("top", functions=(lambda gmacs: gmacs * percent, lambda pct: pct / percent))
-    share.set_xlabel("% of dense", color=FAINT, fontsize="small")
-    share.tick_params(colors=FAINT, labelsize="small", length=0)
+    share.set_xlabel("% of dense", color=FAINT)
+    share.tick_params(colors=FAINT, length=0)
     share.spines["top"].set_visible(False)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    title = f"{setting.dataset} {setting.split} · {setting.backbone} · {setting.n:,} images".replace(",", "\u202f")
-    axes.set_title(title, loc="left", fontsize="medium", fontweight="bold", pad=14)
-    worth = {method.name: method.hypervolume for method in board.methods}
-    shown = sorted(
-        zip(*axes.get_legend_handles_labels(), strict=True),
-        # dense first, then the methods as they lie in the picture, best on top, papers last
-        key=lambda pair: (pair[1] in worth or pair[1].endswith(PAPER), -worth.get(pair[1], -1.0)),
-    )
-    if shown:
-        handles, labels = zip(*shown, strict=True)
-        # Accuracy rises with compute, so the corner of much compute and little accuracy is free.
-        axes.legend(
-            handles, labels, loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", fontsize="small"
-        )
+    dress(axes)
+    axes.set_title(f"{setting_of(board)} · {thousands(setting.n)} images", loc="left", fontweight="bold", pad=12)
+
+
+def _legend(figure: Figure, board: Leaderboard, faint: bool, below: int) -> None:
+    names = ranked(board)
+    dense = max((entry.top1_pct for entry in board.entries if entry.baseline), default=0.0)
+    handles = [handle(style_of(name), f"{name} ({dense:.1f} %)" if _static(board, name) else name) for name in names]
+    only_claimed = sorted({row.method for row in board.paper} - set(names))
+    handles += [handle(style_of(name), name, line=False, hollow=True) for name in only_claimed]
+    notes = notes_on(faint, below)
+    if board.paper:
+        notes.append(handle(Style(FAINT, "o"), "hollow: a paper's claim", line=False, hollow=True))
+    legend_below(figure, handles, notes)

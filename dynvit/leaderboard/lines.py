@@ -122,7 +122,10 @@ class LineStore(Generic[LineT]):
             return _Parsed(self.model.model_validate_json(text))
         line = json.loads(text)
         if isinstance(line, dict) and line.get("schema_version") != CURRENT:
-            upgraded = self.upgrade(line)
+            try:
+                upgraded = self.upgrade(line)
+            except (KeyError, TypeError, AttributeError) as error:
+                raise ValueError(f"no line of version 1: {error!r} is missing or of another type") from error
             return _Parsed(None if upgraded is None else self.model.model_validate_json(json.dumps(upgraded)))
         return _Parsed(self.model.model_validate_json(text) if self.current else None)
 

@@ -42,6 +42,8 @@ def take_settings(given: dict[str, Any]) -> dict[str, Settings]:
         if isinstance(nested, Mapping):
             found[name] = _nested(kind, flags, given.pop(name))
             continue
+        if name in given and all(flag.name != name for flag in flags):  # by its name, not by its switch's
+            given[next(flag for flag in flags if flag.switch).name] = given.pop(name)
         values = {flag: given.pop(flag.name) for flag in flags if flag.name in given}
         settings = _asked(kind, flags, {flag: value for flag, value in values.items() if value is not None})
         if settings is not None:

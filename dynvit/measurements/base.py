@@ -2,9 +2,10 @@
 
 A measurement says which tasks a measured point gives, measures a task, and tells people what came out. The runner
 (``dynvit.measurements.runner``) does the rest for all of them: what is known is not measured again, processes share the
-images, one writes, a kill loses at most one task. Register a class with ``register_measurement``, or by an entry point
-in the group ``dynvit.measurements``. Importing this module, and the class itself, must not import torch: a board is
-shown without it, so what measures is imported inside ``measure``.
+images, one writes, a kill loses at most one task. One that looks at each image by itself has less to say: it is a
+``SampleMeasurement`` (``dynvit.measurements.samples``). Register a class with ``register_measurement``, or by an entry
+point in the group ``dynvit.measurements``. Importing this module, and the class itself, must not import torch: a board
+is shown without it, so what measures is imported inside ``measure``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
+from dynvit.errors import InputError
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.follow_up import FollowUp, follow_up_key, from_version_1
 from dynvit.leaderboard.lines import LineStore, UnwrittenLines
@@ -97,7 +99,8 @@ class Measurement(ABC, Generic[SettingsT, TaskT, ShareT, ResultT, SummaryT]):
     """A follow-up measurement of records.
 
     Class attributes: ``name``, in files, flags and JSON; ``summary``, one line for ``dynvit ls measurements``;
-    ``Settings``, ``Result`` (of a task) and ``Summary`` (of a record, in a board); ``unit`` of progress;
+    ``Settings``, ``Result`` (of a task), ``Summary`` (of a record, in a board) and ``Overview`` (of all entries of a
+    board; None: there is none); ``unit`` of progress;
     ``shared``, whether several processes share a task's images; ``needs``, the capabilities without which a model is
     skipped; ``higher_is_better``, by the summary's keys.
     """
@@ -107,6 +110,7 @@ class Measurement(ABC, Generic[SettingsT, TaskT, ShareT, ResultT, SummaryT]):
     Settings: ClassVar[type[Any]] = Settings
     Result: ClassVar[type[Any]]
     Summary: ClassVar[type[Any]]
+    Overview: ClassVar[type[Any] | None] = None
     unit: ClassVar[str] = "images"
     shared: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset()
@@ -129,7 +133,7 @@ class Measurement(ABC, Generic[SettingsT, TaskT, ShareT, ResultT, SummaryT]):
 
     def misfit(self, opened: OpenModel) -> str | None:
         """Why this model cannot be measured so, for people; None where it can."""
-        missing = sorted(self.needs - opened.model.supports)
+        missing = sorted(self.needs - opened.supports)
         return f"it does not support {' and '.join(missing)}" if missing else None
 
     # Measuring
@@ -208,8 +212,11 @@ class Measurement(ABC, Generic[SettingsT, TaskT, ShareT, ResultT, SummaryT]):
 
     @classmethod
     def summary_of(cls, record: Record, results: Sequence[ResultT]) -> SummaryT | None:
-        """One record's summary; None where the results say nothing."""
-        raise NotImplementedError(f"{cls.__name__} says neither summarise nor summary_of")
+        """One record's summary; None where the results say nothing. The newest result, where a summary is one."""
+        if cls.Summary is not cls.Result:
+            raise NotImplementedError(f"{cls.__name__} says neither summarise nor summary_of")
+        newest: Any = results[-1]
+        return newest
 
     @classmethod
     def overview(cls, entries: Sequence[Entry], board: Leaderboard) -> Frozen | None:
@@ -246,6 +253,12 @@ class Measurement(ABC, Generic[SettingsT, TaskT, ShareT, ResultT, SummaryT]):
         """The summaries in a board, by record id."""
         return board.summaries(cls.name, cls.Summary)
 
+    @classmethod
+    def measured(cls, board: Leaderboard) -> list[tuple[Entry, SummaryT]]:
+        """The entries that were measured, each with its summary, in the order of the board."""
+        found = cls.of(board)
+        return [(entry, found[entry.record_id]) for entry in board.entries if entry.record_id in found]
+
     # Boards of version 1
 
     @classmethod
@@ -253,28 +266,59 @@ class Measurement(ABC, Generic[SettingsT, TaskT, ShareT, ResultT, SummaryT]):
         """The summary that an entry of version 1 holds in fields of its own; None: none."""
         return None
 
+    @classmethod
+    def overview_from_version_1(cls, board: JsonObject) -> JsonObject | None:
+        """What a board of version 1 says of all entries together, in a field of its own; None: nothing."""
+        return None
 
-measurements: Registry[type[Measurement[Any, Any, Any, Any, Any]]] = Registry("measurement", "dynvit.measurements")
+
+class _Measurements(Registry[type[Measurement[Any, Any, Any, Any, Any]]]):
+    """Measurements by name. A class knows its own: files, flags and boards have it from there."""
+
+    def get(self, name: str) -> type[Measurement[Any, Any, Any, Any, Any]]:
+        """As ``Registry``. Raises: ``InputError`` also where the class is called otherwise."""
+        kind = super().get(name)
+        own = getattr(kind, "name", None)
+        if own != name:
+            raise InputError(
+                f"measurement {name!r} must be registered by its own name, {own!r}: {self.origins(name)[0]}"
+            )
+        return kind
+
+
+measurements = _Measurements("measurement", "dynvit.measurements")
 register_measurement = measurements.register
 
 
-def spread_over_front(points: Sequence[MeasuredPoint], count: int | None) -> list[MeasuredPoint]:
-    """Of one model's points those that a measurement looks at: ``count`` of its front, evenly spread, ends included.
+def choose_points(points: Sequence[MeasuredPoint], count: int | None) -> list[MeasuredPoint]:
+    """Of one model's points those that a measurement looks at, by rising cost; None: all of them.
 
-    None: all of them. One rule for every measurement, so that what is attacked is also what is timed.
+    They are spread evenly over the model's front, ends included; where the front has fewer than ``count``, over the
+    dominated points too. One rule for every measurement, so that what is attacked is also what is timed.
     """
     from dynvit.leaderboard.front import non_dominated
 
-    if count is None or not points:
+    if count is None or count >= len(points):
         return list(points)
     worth = [(at.record.compute.gmacs_mean, at.record.accuracy.top1_pct) for at in points]
-    on_front = non_dominated(worth, minimise=(True, False))
-    front = sorted(
-        (at for at, keep in zip(points, on_front, strict=True) if keep), key=lambda at: at.record.compute.gmacs_mean
-    )
-    last = len(front) - 1
+    on_front = non_dominated(worth, minimise=(True, False)).tolist()
+    front = _by_cost(at for at, keep in zip(points, on_front, strict=True) if keep)
+    dominated = _by_cost(at for at, keep in zip(points, on_front, strict=True) if not keep)
+    chosen = _spread(front, count)
+    return _by_cost([*chosen, *_spread(dominated, count - len(chosen))])
+
+
+def _by_cost(points: Iterable[MeasuredPoint]) -> list[MeasuredPoint]:
+    return sorted(points, key=lambda at: at.record.compute.gmacs_mean)
+
+
+def _spread(points: Sequence[MeasuredPoint], count: int) -> list[MeasuredPoint]:
+    """``count`` of them at most, evenly from the first to the last; of one, the middle."""
+    if count < 1:
+        return []
+    last = len(points) - 1
     places = [last / 2] if count == 1 else [last * step / (count - 1) for step in range(count)]
-    return [front[place] for place in dict.fromkeys(round(place) for place in places)]
+    return [points[place] for place in dict.fromkeys(round(place) for place in places)]
 
 
 def by_model(points: Sequence[MeasuredPoint]) -> Iterator[list[MeasuredPoint]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -14,6 +15,7 @@ from dynvit.data.source import ImageSource
 from dynvit.data.transforms import Preprocessing
 from dynvit.environment import Environment, capture
 from dynvit.leaderboard.record import Role
+from dynvit.processes import process_state
 from dynvit.session import Session
 
 
@@ -40,6 +42,11 @@ class Run:
     git_sha: str | None = field(init=False)
     _pixels: dict[tuple[Preprocessing, str], PixelBatches] = field(default_factory=dict, init=False, repr=False)
 
+    @classmethod
+    def of(cls, session: Session, source: ImageSource, folder: Path, command: str, **more: Any) -> Run:
+        """A run on the processes that there are; ``more`` are the other fields."""
+        return cls(session, source, folder, process_state(session.request.device), command, **more)
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "environment", capture(device_name(self.device), self.state.num_processes))
         object.__setattr__(self, "git_sha", git_sha())
@@ -58,10 +65,6 @@ class Run:
     def split(self) -> str:
         """The split's name."""
         return self.source.split
-
-    def of(self, source: ImageSource) -> Run:
-        """The same on other images of the split, which are decoded apart."""
-        return replace(self, source=source)
 
     def batches(self, preprocessing: Preprocessing, source: ImageSource | None = None) -> PixelBatches:
         """This process's images; models that want them alike share the decoded pixels."""

@@ -33,9 +33,8 @@ class Lines(Generic[LineT]):
     known: dict[str, LineT] = field(init=False)
 
     def __post_init__(self) -> None:
-        lines = [(self.read or self.store.read)() if self.run.first else []]
-        broadcast_object_list(lines)
-        self.known = {self.store.key(line): line for line in lines[0]}
+        lines = self._everywhere((self.read or self.store.read)() if self.run.first else [])
+        self.known = {self.store.key(line): line for line in lines}
 
     def writing(self) -> AbstractContextManager[object]:
         """Hold the file meanwhile, in the process that writes."""
@@ -43,13 +42,19 @@ class Lines(Generic[LineT]):
 
     def add(self, make: Made[LineT]) -> LineT:
         """Make a line in the first process, append it, and tell the others."""
-        line = [make() if self.run.first else None]
-        broadcast_object_list(line)
-        assert line[0] is not None
+        [line] = self._everywhere([make()] if self.run.first else [])
         if self.run.first:
-            self.store.append(line[0])
-        self.known[self.store.key(line[0])] = line[0]
-        return line[0]
+            self.store.append(line)
+        self.known[self.store.key(line)] = line
+        return line
+
+    def _everywhere(self, lines: list[LineT]) -> list[LineT]:
+        """The first process's lines, in every process. They go as JSON: a model with parameters cannot be pickled."""
+        if self.run.state.num_processes == 1:
+            return lines
+        texts = [[line.model_dump_json() for line in lines]]
+        broadcast_object_list(texts)
+        return lines if self.run.first else [self.store.model.model_validate_json(text) for text in texts[0]]
 
 
 def together(share: Share) -> Any:

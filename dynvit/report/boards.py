@@ -35,6 +35,18 @@ class Board(Leaderboard):
             rows.append(row)
         return pd.DataFrame.from_records(rows)
 
+    def __repr__(self) -> str:
+        setting, front = self.setting, sum(entry.on_front for entry in self.entries)
+        where = f"{setting.dataset} {setting.split}, {setting.n:,} images, {setting.backbone}"
+        return f"Board({where}: {len(self.entries)} points, {front} on the front)"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        html: str = self.to_dataframe().to_html()
+        return html
+
     def plot(self, what: str = "front") -> Figure:
         """The picture of the front, or of a measurement by its name.
 
@@ -66,8 +78,10 @@ def read_board(path: str | os.PathLike[str]) -> Board:
     try:
         old = isinstance(body, dict) and body.get("schema_version") == 1
         board = Board.model_validate_json(json.dumps(from_version_1(body)) if old else content)
-        for kind in measurements.load_all().values():
+        for name, kind in measurements.load_all().items():
             kind.of(board)  # a summary that is none is found here
+            if kind.Overview is not None:
+                board.overview(name, kind.Overview)
     except ValidationError as error:
         raise InputError(
             f"{path} is not a leaderboard: {first_fault(error)}; build it again from runs.jsonl"
@@ -76,18 +90,24 @@ def read_board(path: str | os.PathLike[str]) -> Board:
         raise InputError(
             f"{path} is not a leaderboard of version 1: {error!r} is missing or of another type"
         ) from error
-    return with_overviews(board) if old else board
+    return board
 
 
 def from_version_1(body: dict[str, Any]) -> dict[str, Any]:
     """A board of version 1 in today's form: what each measurement said stands under its name."""
+    kinds = measurements.load_all()
     entries = []
     for entry in body["entries"]:
-        said = {name: kind.entry_from_version_1(entry) for name, kind in measurements.load_all().items()}
+        said = {name: kind.entry_from_version_1(entry) for name, kind in kinds.items()}
         kept = {name: value for name, value in entry.items() if name not in _MOVED}
         entries.append(kept | {"measurements": {name: value for name, value in said.items() if value is not None}})
+    overviews = {name: kind.overview_from_version_1(body) for name, kind in kinds.items()}
     kept = {name: value for name, value in body.items() if name != "robust_fronts"}
-    return kept | {"schema_version": BOARD_VERSION, "entries": entries}
+    return kept | {
+        "schema_version": BOARD_VERSION,
+        "entries": entries,
+        "measurements": {name: value for name, value in overviews.items() if value is not None},
+    }
 
 
 def with_overviews(board: Board) -> Board:

@@ -33,5 +33,7 @@ def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
     """A line each, the columns in the order in which they first come; empty where there is no value."""
     import pandas as pd
 
-    write_whole(path, pd.DataFrame.from_records(list(rows)).to_csv(index=False, lineterminator="\n").encode())
+    # As objects: a column with gaps would turn its counts and flags into fractions.
+    table = pd.DataFrame(list(rows), dtype=object)
+    write_whole(path, table.to_csv(index=False, lineterminator="\n").encode())
     return path

@@ -49,5 +49,7 @@ def read_run(path: str | os.PathLike[str]) -> RunData:
                 left_out[line.record_id] = line.skipped or ""
             else:
                 found[line.record_id].append(line.result)
-        results[name], skipped[name] = dict(found), left_out
+        results[name] = dict(found)
+        # What an older code could not measure, and today's has, is measured.
+        skipped[name] = {record_id: why for record_id, why in left_out.items() if record_id not in found}
     return RunData(RunStore(runs).read(), results, skipped, read_per_sample(runs))

@@ -28,9 +28,11 @@ MODELS: dict[str, type[BaseModel]] = {
 
 def models() -> dict[str, type[BaseModel]]:
     """What a file's lines, or the whole of it, must be; by the name of its schema."""
-    later = {f"{name}.schema.json": FollowUp[kind.Result] for name, kind in measurements.load_all().items()}  # type: ignore[name-defined]
-    summaries = {f"{name}-summary.schema.json": kind.Summary for name, kind in measurements.load_all().items()}
-    return MODELS | later | summaries
+    kinds = measurements.load_all()
+    later = {f"{name}.schema.json": FollowUp[kind.Result] for name, kind in kinds.items()}  # type: ignore[name-defined]
+    summaries = {f"{name}-summary.schema.json": kind.Summary for name, kind in kinds.items()}
+    overviews = {f"{name}-overview.schema.json": kind.Overview for name, kind in kinds.items() if kind.Overview}
+    return MODELS | later | summaries | overviews
 
 
 def schemas() -> dict[str, str]:

@@ -1,7 +1,19 @@
 """The one way in: models and data sets, opened together and checked against each other."""
 
 from dynvit.request import SessionRequest
+from dynvit.session.adopt import checkpoint_facts
+from dynvit.session.classes import class_names_by_count, open_models
 from dynvit.session.open_model import OpenModel
-from dynvit.session.session import Session, Wanted, checkpoint_facts, open_session
+from dynvit.session.session import Session, open_session
+from dynvit.session.wanted import Wanted
 
-__all__ = ["OpenModel", "Session", "SessionRequest", "Wanted", "checkpoint_facts", "open_session"]
+__all__ = [
+    "OpenModel",
+    "Session",
+    "SessionRequest",
+    "Wanted",
+    "checkpoint_facts",
+    "class_names_by_count",
+    "open_models",
+    "open_session",
+]

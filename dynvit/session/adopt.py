@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ class Facts:
         if name == "image_size":
             height, width = config.backbone_info.image_size
             return height if height == width else None
+        if name == "dataset":
+            return config.dataset or None  # kept with weights that do not tell what they were trained on
         return config.backbone_info.name if name == "backbone" else getattr(config, name)
 
 
@@ -84,4 +87,9 @@ def _agreed(name: str, request: SessionRequest, facts: Sequence[Facts]) -> Any:
 
 def _folder_name(dataset: str | None) -> str | None:
     """A folder that is a data set is known by its name."""
-    return Path(dataset).name if dataset is not None and Path(dataset).is_dir() else dataset
+    return Path(os.path.abspath(dataset)).name if dataset is not None and Path(dataset).is_dir() else dataset
+
+
+def checkpoint_facts(path: str | os.PathLike[str]) -> CheckpointConfig:
+    """What a folder of ``dynvit train`` says of itself. Raises: as ``dynvit.checkpoint.read_config``."""
+    return read_config(path)

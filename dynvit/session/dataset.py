@@ -1,25 +1,19 @@
-"""A data set by its name or by the folder that it was packed into, and the backbone that fits it."""
+"""A data set, and the backbone that fits it."""
 
 from __future__ import annotations
 
 from dynvit.backbones.build import BackboneSpec
-from dynvit.data.datasets import DatasetSpec, datasets
+from dynvit.data.datasets import DatasetSpec
+from dynvit.data.folder_dataset import find_dataset
 
-_DEFAULT_BACKBONE = {"digits": "vit_digits"}
-_LARGE_BACKBONE = "deit_tiny_patch16_224"
+__all__ = ["backbone_for", "default_backbone", "find_dataset"]
 
-
-def find_dataset(name: str, data_dir: str | None = None) -> DatasetSpec:
-    """A registered data set, or a packed folder.
-
-    Raises: ``InputError`` for a name that is neither, with what was looked for.
-    """
-    return datasets.get(name)
+_TINY = 8  # pixels: the edge that vit_digits takes
 
 
 def default_backbone(dataset: DatasetSpec) -> str:
     """What a newcomer gets: a backbone of fitting size."""
-    return _DEFAULT_BACKBONE.get(dataset.name, _LARGE_BACKBONE)
+    return "vit_digits" if dataset.image_size <= _TINY else "deit_tiny_patch16_224"
 
 
 def backbone_for(

@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution
 from dynvit.backbones.build import BackboneInfo
 from dynvit.checkpoint import CheckpointConfig
 from dynvit.data.transforms import Preprocessing
-from dynvit.interface import DynamicModel, Method, methods
+from dynvit.interface import DynamicModel, Method, OperatingPoint, methods
 from dynvit.leaderboard.record import BackboneRecord, CheckpointRecord, MethodRecord, PreprocessingRecord
 from dynvit.options import options_to_json
 
@@ -22,7 +22,7 @@ class OpenModel:
     """One model, ready to be measured, and what its records say of it.
 
     ``label`` is for people: the method's name, with the target where there are several checkpoints. ``config`` is the
-    checkpoint's own, where it is a folder of ours.
+    checkpoint's own, where it is a folder of ours. ``kept_point`` is the one that it was saved or published with.
     """
 
     label: str
@@ -36,6 +36,7 @@ class OpenModel:
     checkpoint: CheckpointRecord | None = None
     training_seed: int | None = None
     config: CheckpointConfig | None = None
+    kept_point: OperatingPoint | None = None
     knobs: Mapping[str, BaseDistribution] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -43,8 +44,9 @@ class OpenModel:
 
     @property
     def supports(self) -> frozenset[str]:
-        """What the model can do beyond ``forward`` and ``predict``, as it declares."""
-        return frozenset(self.model.supports)
+        """What the model can do beyond ``forward`` and ``predict``, as it and its method declare."""
+        explains: frozenset[str] = frozenset({"explanations"} if self.method.explains else ())
+        return explains | self.model.supports
 
     def class_name(self, label: int) -> str:
         """The class as people say it; its number where nobody named it."""

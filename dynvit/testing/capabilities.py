@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import get_args
 
 import torch
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from dynvit import cost
 from dynvit.budgets import mean_macs
 from dynvit.errors import InputError
-from dynvit.interface import CAPABILITY_METHODS, Capability, DynamicModel, Method
+from dynvit.interface import CAPABILITY_METHODS, Batch, Capability, DynamicModel, Method
 from dynvit.testing.comparison import close, image_gradients, same_usage
 from dynvit.testing.subject import Law, LawBroken, NotApplicable, Subject
 
@@ -43,9 +44,17 @@ def overridden_capabilities_are_declared(subject: Subject) -> None:
 
 
 def solved_budgets_are_kept(subject: Subject) -> None:
-    """Points that a model solves cost no more than their budgets, and lie in its feasible range."""
-    model, calibration = subject.model(), [subject.batch()]
+    """Points that a model solves cost no more than their budgets, and lie in its feasible range; without labels, too,
+    where it says that it needs none."""
+    model, batch = subject.model(), subject.batch()
     _needs(model, "budgets")
+    _check_solved(model, [batch])
+    if model.solves_unlabelled:
+        unknown = torch.full_like(batch.labels, -1)
+        _check_solved(model, [replace(batch, labels=unknown, targets=torch.zeros_like(batch.targets))])
+
+
+def _check_solved(model: DynamicModel, calibration: Sequence[Batch]) -> None:
     low, high = model.feasible_range(calibration)
     if not 0 < low < high:
         raise LawBroken(f"feasible_range gives {low:.4g} to {high:.4g} MACs: the first must be lower, and above 0")

@@ -16,8 +16,9 @@ from dynvit.processes import fit_threads
 from dynvit.request import SessionRequest
 from dynvit.session import checkpoint_facts, open_session
 from dynvit.settings import flags_of, validated
+from dynvit.training.folder import check_folder
 from dynvit.training.request import RunSettings, TrainRequest
-from dynvit.training.run import check_folder, train_to
+from dynvit.training.run import train_to
 
 
 def run_train(given: Mapping[str, Any], command: str) -> Path:
@@ -34,14 +35,15 @@ def run_train(given: Mapping[str, Any], command: str) -> Path:
     shared = {name: values.pop(name) for name in SessionRequest.model_fields if name in values}
     session = open_session(validated(SessionRequest, shared, flags_of(SessionRequest)))
     how = {name: values.pop(name) for name in RunSettings.model_fields if name in values}
-    how |= {"data_dir": session.request.data_dir, "on_bad_sample": session.request.on_bad_sample, "command": command}
+    dataset, data_dir = session.place
+    how |= {"data_dir": data_dir, "on_bad_sample": session.request.on_bad_sample, "command": command}
     settings = validated(RunSettings, how, flags_of(RunSettings))
     opened = session.request
     what = values | {
         "method": method,
         "options": options,
         "backbone": opened.backbone,
-        "dataset": opened.dataset,
+        "dataset": dataset,
         "weights": opened.weights,
         "image_size": opened.image_size,
         "seed": opened.seed,

@@ -60,6 +60,7 @@ class Cascade(DynamicModel):
     """
 
     supports = frozenset({"budgets", "frozen gates", "surrogate logits", "compute proxy"})
+    solves_unlabelled = True
 
     def __init__(self, template: nn.Module, options: DVTOptions) -> None:
         super().__init__()
@@ -176,6 +177,8 @@ class Cascade(DynamicModel):
     def solve(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> list[OperatingPoint]:
         """For each budget the thresholds of the highest accuracy on the calibration images within it.
 
+        Images without labels get the released code's shares of exits, which look at scores and costs alone.
+
         Units: MACs per image. Raises: ``InputError`` for a budget outside the feasible range.
         """
         low, high = self.feasible_range(calibration)
@@ -186,7 +189,8 @@ class Cascade(DynamicModel):
                     f"(all exits), got {budget / GIGA:.4g}"
                 )
         found = self.confidences(calibration)
-        return points_for(SOLVERS[self.options.solver](found, [budget * (1 + SLACK) for budget in budgets]))
+        solver = SOLVERS[self.options.solver if all(batch.labelled for batch in calibration) else "ladder"]
+        return points_for(solver(found, [budget * (1 + SLACK) for budget in budgets]))
 
     def exit_macs(self, rule: Rule = "matmul+conv") -> tuple[int, ...]:
         """The cost of an image that leaves at each exit, the exits before it included. Units: MACs."""

@@ -123,7 +123,8 @@ def solve_released(known: Confidences, budgets: Sequence[float]) -> list[tuple[f
     chosen = []
     for budget in budgets:
         within = np.flatnonzero(spent <= budget)
-        chosen.append(solved[within[spent[within].argmax()]] if len(within) else (0.0,) * (exits - 1))
+        row = solved[within[spent[within].argmax()]] if len(within) else (0.0,) * (exits - 1)
+        chosen.append(_settled(known, row))
     return chosen
 
 

@@ -39,6 +39,7 @@ class MIAModel(DynamicModel):
     """
 
     supports = frozenset({"budgets", "frozen gates"})
+    solves_unlabelled = True
 
     def __init__(self, backbone: nn.Module, adapter: MIAAdapter, options: MIAOptions) -> None:
         super().__init__()

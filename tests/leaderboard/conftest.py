@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import settings
 
 from dynvit.environment import Environment
 from dynvit.leaderboard.interval import wilson
@@ -25,6 +26,9 @@ from dynvit.leaderboard.record import (
     record_id,
     saving_pct,
 )
+
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")  # a busy machine is no fault of what is tried
 
 Measure = Callable[..., Record]
 

@@ -6,7 +6,9 @@ import csv
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -16,13 +18,17 @@ from typer.testing import CliRunner
 
 from dynvit.cli.show import show, validate
 from dynvit.errors import InputError
-from dynvit.leaderboard.board import read_board
-from dynvit.leaderboard.build import build, group
-from dynvit.leaderboard.figure import render
 from dynvit.leaderboard.paper import PaperRow
+from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.store import RunStore
+from dynvit.report import Board, RunData, build_board, read_board, write_pictures
+from dynvit.report.build import group
 
 DENSE = 1.2537
+
+
+def build(records: Sequence[Record], **more: Any) -> Board:
+    return build_board(RunData(records), **more)
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +120,8 @@ def test_the_file_is_the_board_and_the_same_bytes_each_time(records, tmp_path: P
 
 def test_the_picture_and_its_data_are_the_board_and_the_same_bytes_each_time(records, paper, tmp_path: Path) -> None:
     board = build(records, papers=[paper])
-    first = {file.name: file.read_bytes() for file in render(board, tmp_path / "a")}
-    again = {file.name: file.read_bytes() for file in render(board, tmp_path / "b")}
+    first = {file.name: file.read_bytes() for file in write_pictures(board, tmp_path / "a")}
+    again = {file.name: file.read_bytes() for file in write_pictures(board, tmp_path / "b")}
     assert sorted(first) == ["front.csv", "front.png", "front.svg"]
     assert first == again
     rows = list(csv.DictReader(first["front.csv"].decode().splitlines()))
@@ -131,7 +137,7 @@ def test_the_picture_and_its_data_are_the_board_and_the_same_bytes_each_time(rec
 
 def test_a_board_of_one_point_is_drawn_too(measure, tmp_path: Path) -> None:
     for record in (measure(), measure("dense", DENSE, knobs={})):
-        assert all(file.stat().st_size for file in render(build([record]), tmp_path / record.method.name))
+        assert all(file.stat().st_size for file in write_pictures(build([record]), tmp_path / record.method.name))
 
 
 class TestCommands:

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 from dynvit.environment import capture
 from dynvit.errors import InputError
 from dynvit.leaderboard.record import Record
-from dynvit.leaderboard.schema import schemas
 from dynvit.leaderboard.store import RunStore
+from dynvit.report.schema import schemas
 
 FINITE = st.floats(0.01, 100)
 KNOBS = st.dictionaries(st.text(min_size=1), st.booleans() | st.integers(-(10**9), 10**9) | FINITE | st.text())
@@ -85,10 +85,14 @@ def test_what_cannot_be_true_is_refused(measure, path: str, value: Any, reason: 
         Record.model_validate(fields)
 
 
-def test_the_published_schemas_are_the_models() -> None:
-    folder = Path(__file__).parents[2] / "leaderboards" / "schema"
-    written = {file.name: file.read_text(encoding="utf-8") for file in folder.glob("*.json")}
-    assert written == schemas(), "run `python -m dynvit.leaderboard.schema leaderboards/schema`"
+def test_the_published_schemas_are_the_models(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dynvit.report.schema", str(tmp_path)]
+    subprocess.run(command, check=True, env=os.environ | {"DYNVIT_DISABLE_PLUGINS": "1"})
+    now, published = (
+        {file.name: file.read_text(encoding="utf-8") for file in folder.glob("*")}
+        for folder in (tmp_path, Path(__file__).parents[2] / "leaderboards" / "schema")
+    )
+    assert published == now, "run `python -m dynvit.report.schema leaderboards/schema`, and remove what is not written"
 
 
 def test_every_published_field_says_what_it_is() -> None:
@@ -151,7 +155,26 @@ class TestRunStore:
             store.append(two)
         assert RunStore(path).read() == [one, two]
 
-    @pytest.mark.parametrize("broken", ['{"schema_version": 1, ', "[1, 2]", '{"schema_version": 2}', "\0\0"])
+    def test_a_line_of_version_1_is_read_as_one_of_today(self, path: Path, measure) -> None:
+        line = measure().model_dump(mode="json") | {"schema_version": 1, "speed": [], "robustness": [], "findings": []}
+        path.parent.mkdir()
+        path.write_text(json.dumps(line) + "\n")
+        assert RunStore(path).read() == [measure()]
+        path.write_text(json.dumps(line | {"findings": ["a sign"]}) + "\n")
+        with pytest.raises(InputError, match=r"line 1 is not a record: findings must be empty"):
+            RunStore(path).read()
+
+    @pytest.mark.parametrize(
+        "broken",
+        [
+            '{"schema_version": 1, ',
+            "[1, 2]",
+            '{"schema_version": 1}',
+            '{"schema_version": 2}',
+            '{"schema_version": 3}',
+            "\0\0",
+        ],
+    )
     def test_a_broken_line_in_the_middle_is_named_by_its_number(self, path: Path, measure, broken: str) -> None:
         line = measure().model_dump_json()
         path.parent.mkdir()

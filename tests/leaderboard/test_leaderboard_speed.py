@@ -1,8 +1,9 @@
-"""Timings on the board: ladders by conditions, the batch that pays, what a table shows, the picture with its data."""
+"""Timings on the board: curves by conditions, the break-even batch, what a table shows, the picture with its data."""
 
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from rich.console import Console
 
-from dynvit.leaderboard.board import Leaderboard, read_board
-from dynvit.leaderboard.build import build
-from dynvit.leaderboard.record import SpeedRecord
-from dynvit.measurements.speed.figure import render_speed
+from dynvit.measurements.speed.measurement import Speed
+from dynvit.measurements.speed.result import SpeedResult
 from dynvit.measurements.speed.summary import Conditions, break_even, shown, speed_curves
-from dynvit.measurements.speed.table import speed_table
+from dynvit.report import Board, RunData, build_board, read_board, write_pictures
 
 
-def timing(batch: int, speedup: float = 1.2, **more: Any) -> SpeedRecord:
+def timing(batch: int, speedup: float = 1.2, **more: Any) -> SpeedResult:
     given: dict[str, Any] = {
         "device": "a processor",
         "dtype": "float32",
@@ -35,24 +34,23 @@ def timing(batch: int, speedup: float = 1.2, **more: Any) -> SpeedRecord:
         "speedup": speedup,
         "speedup_low": speedup - 0.1,
         "speedup_high": speedup + 0.1,
-        "speedup_promised": 1.5,
+        "speedup_theoretical": 1.5,
         "speedup_share": speedup / 1.5,
-        "rounds_kept": 7,
+        "rounds_valid": 7,
         "rounds_run": 9,
     }
-    return SpeedRecord(**given | more)
+    return SpeedResult(**given | more)
 
 
 @pytest.fixture
-def board(measure) -> Leaderboard:
+def board(measure) -> Board:
     """Two points of top-k timed at three batches on a processor, one of them at one on another; dense is not timed."""
-    ladder = [timing(batch, speedup) for batch, speedup in ((1, 0.6), (8, 1.05), (64, 1.4))]
+    curve = [timing(batch, speedup) for batch, speedup in ((1, 0.6), (8, 1.05), (64, 1.4))]
     other = timing(64, 2.0, device="an accelerator", threads=None)
-    timed = [
-        measure(gmacs=0.6, correct=3000).model_copy(update={"speed": (*ladder, other)}),
-        measure(gmacs=0.9, correct=3600).model_copy(update={"speed": tuple(ladder[:2])}),
-    ]
-    return build([measure("dense", gmacs=1.2537, correct=3900, knobs={}), *timed])
+    dense = measure("dense", gmacs=1.2537, correct=3900, knobs={})
+    one, two = measure(gmacs=0.6, correct=3000), measure(gmacs=0.9, correct=3600)
+    timed = {one.record_id: [*curve, other], two.record_id: curve[:2]}
+    return build_board(RunData([dense, one, two], {"speed": timed}))
 
 
 def test_a_method_beats_dense_where_it_does_in_every_round() -> None:
@@ -62,24 +60,28 @@ def test_a_method_beats_dense_where_it_does_in_every_round() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from([1, 2, 4, 8]), st.floats(0.2, 5)), max_size=9))
-def test_ladders_rise_and_the_later_of_two_timings_stands(found: list[tuple[int, float]]) -> None:
-    ladders = speed_curves(timing(batch, speedup) for batch, speedup in found)
-    assert len(ladders) == bool(found)
-    for ladder in ladders:
-        assert [(t.batch_size, t.speedup) for t in ladder.sizes] == sorted(dict(found).items())
-        assert ladder.break_even_batch in (None, *dict(found))
+def test_curves_rise_and_the_later_of_two_timings_stands(found: list[tuple[int, float]]) -> None:
+    curves = speed_curves(timing(batch, speedup) for batch, speedup in found)
+    assert len(curves) == bool(found)
+    for curve in curves:
+        assert [(t.batch_size, t.speedup) for t in curve.sizes] == sorted(dict(found).items())
+        assert curve.break_even_batch in (None, *dict(found))
 
 
-def test_what_most_entries_have_is_shown(board: Leaderboard) -> None:
-    assert shown(board) == (Conditions("a processor", "float32", 1, "predict"), 8)
-    assert [len(entry.speed) for entry in board.entries] == [0, 2, 1]
-    assert board.entries[1].speed[1].break_even_batch == 64
-    assert board.entries[2].speed[0].break_even_batch is None
+def test_what_most_entries_have_is_shown(board: Board) -> None:
+    summaries = Speed.of(board)
+    assert shown(summaries) == (Conditions("a processor", "float32", 1, "predict"), 8)
+    dense, one, two = (entry.record_id for entry in board.entries)
+    assert dense not in summaries
+    assert [len(summaries[record_id].curves) for record_id in (one, two)] == [2, 1]
+    assert summaries[one].curves[1].break_even_batch == 64
+    assert summaries[two].curves[0].break_even_batch is None
 
 
-def test_the_table_says_the_ratio_that_counts(board: Leaderboard) -> None:
-    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(speed_table(board))
+def test_the_table_says_the_ratio_that_counts(board: Board) -> None:
+    console = Console(width=100, record=True, file=io.StringIO())
+    [table] = Speed.tables(board)
+    console.print(table)
     text = console.export_text()
     assert "batch 8 · a processor, float32, 1 thread, predict" in text
     assert "1.05 [0.95, 1.15]" in text
@@ -88,20 +90,21 @@ def test_the_table_says_the_ratio_that_counts(board: Leaderboard) -> None:
     assert [word in text for word in ("never", "64", "accelerator")] == [True, True, False]
 
 
-def test_a_board_keeps_its_timings_and_one_without_any_shows_none(board: Leaderboard, measure, tmp_path: Path) -> None:
+def test_a_board_keeps_its_timings_and_one_without_any_shows_none(board: Board, measure, tmp_path: Path) -> None:
     board.write(tmp_path / "leaderboard.json")
     assert read_board(tmp_path / "leaderboard.json") == board
-    plain = build([measure()])
-    assert speed_table(plain) is None
-    assert render_speed(plain, tmp_path / "none") == []
-    assert not (tmp_path / "none").exists()
+    plain = build_board(RunData([measure()]))
+    assert list(Speed.tables(plain)) == []
+    assert (Speed.figure(plain), Speed.rows(plain)) == (None, [])
+    assert not [path for path in write_pictures(plain, tmp_path / "none") if path.stem == "speed"]
+    assert not list((tmp_path / "none").glob("speed.*"))
 
 
-def test_the_picture_is_the_same_bytes_each_time_with_every_timing_beside_it(board, tmp_path: Path) -> None:
-    written = render_speed(board, tmp_path)
+def test_the_picture_is_the_same_bytes_each_time_with_every_timing_beside_it(board: Board, tmp_path: Path) -> None:
+    written = [path for path in write_pictures(board, tmp_path) if path.stem == "speed"]
     assert [path.name for path in written] == ["speed.png", "speed.svg", "speed.csv"]
     before = [path.read_bytes() for path in written]
-    assert [path.read_bytes() for path in render_speed(board, tmp_path)] == before
+    assert [path.read_bytes() for path in write_pictures(board, tmp_path) if path.stem == "speed"] == before
     rows = list(csv.DictReader((tmp_path / "speed.csv").open()))
     assert len(rows) == 6
     assert {(row["device"], row["batch_size"]) for row in rows} >= {("an accelerator", "64"), ("a processor", "1")}
@@ -112,7 +115,7 @@ def test_the_picture_is_the_same_bytes_each_time_with_every_timing_beside_it(boa
     [
         ({"speedup_share": 0.9}, "speedup_share"),
         ({"latency_p95_ms": 0.1}, "latency_p50_ms"),
-        ({"rounds_kept": 10}, "rounds_kept"),
+        ({"rounds_valid": 10}, "rounds_valid"),
         ({"batch_size": 0}, "batch_size"),
         ({"energy_mj_per_image": -1.0}, "energy"),
     ],

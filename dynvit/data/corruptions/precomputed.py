@@ -68,7 +68,7 @@ def open_precomputed(
     for variant, place in found.items():
         if _has_shards(place):
             source = open_split(
-                spec.name, split, data_dir=place, seed=seed, on_bad_sample=measured.on_bad_sample, quiet=True
+                spec, split, data_dir=place, seed=seed, on_bad_sample=measured.on_bad_sample, quiet=True
             )
         else:
             source = _open_classes(place, spec, split, classes, measured.on_bad_sample)

@@ -14,6 +14,7 @@ from torch import Tensor
 from dynvit import cost
 from dynvit.data.pixels import PixelBatch, to_pixels
 from dynvit.interface import DynamicModel, OperatingPoint, Rule
+from dynvit.measurements.samples import each_once
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,11 @@ class SampleResults:
     def merged(self, others: Iterable[SampleResults]) -> SampleResults:
         """These and the others' rows, each id once, sorted by id: the same for any number of processes."""
         parts = [self, *others]
-        ids = [i for part in parts for i in part.ids]
-        order = sorted(range(len(ids)), key=ids.__getitem__)
-        first = [k for n, k in enumerate(order) if n == 0 or ids[k] != ids[order[n - 1]]]
+        ids, rows = each_once(name for part in parts for name in part.ids)
         return SampleResults(
-            tuple(ids[k] for k in first),
-            np.concatenate([part.rank for part in parts])[first],
-            np.concatenate([part.macs for part in parts])[first],
+            ids,
+            np.concatenate([part.rank for part in parts])[rows],
+            np.concatenate([part.macs for part in parts])[rows],
             max(part.seconds for part in parts),
         )
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from accelerate.utils import gather_object
 
 from dynvit.interface import DynamicModel, OperatingPoint
+from dynvit.leaderboard.lines import UnwrittenLines
 from dynvit.leaderboard.per_sample import PER_SAMPLE, PerSampleResults, PerSampleStore, images_hash, pack
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.store import RUNS, RunStore
@@ -32,14 +33,27 @@ class Target:
 class Recorder:
     """Measures points on one split, and records each once: what is recorded already is not measured again.
 
-    Every process measures its share of the batches; the first one writes. All have the same records.
+    Every process measures its share of the batches; the first one writes, or nobody where ``keeps`` is False. All have
+    the same records.
     """
 
     run: Run
-    lines: Lines[Record] = field(init=False)
+    lines: Lines[Record]
+    keeps: bool = True
 
-    def __post_init__(self) -> None:
-        self.lines = Lines(self.run, RunStore(self.run.folder / RUNS))
+    @classmethod
+    def of(cls, run: Run) -> Recorder:
+        """Into the file of the run's folder."""
+        return cls(run, Lines(run, RunStore(run.folder / RUNS)))
+
+    @classmethod
+    def of_nothing(cls, run: Run) -> Recorder:
+        """Into no file."""
+        return cls(run, Lines(run, UnwrittenLines(Record, "record_id")), keeps=False)
+
+    def on(self, run: Run) -> Recorder:
+        """Into the same file, of other images."""
+        return Recorder(run, self.lines, self.keeps)
 
     def missing(self, opened: OpenModel, targets: Sequence[Target]) -> list[Target]:
         """Those of the targets that no record answers, each point once."""
@@ -89,7 +103,7 @@ class Recorder:
     def _record(self, opened: OpenModel, target: Target, results: SampleResults, n_bad: int) -> None:
         def make() -> Record:
             record = record_of(opened, target.point, target.gmacs, results, n_bad, self.run)
-            if record.role == "report":
+            if self.keeps and record.role == "report":
                 self._keep(record.record_id, results)
             return record
 

@@ -3,82 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
-from pydantic import JsonValue
-
-from dynvit.data.corruptions import recipe_for
-from dynvit.data.corruptions.loading import CorruptedBatches, Corrupting, Variant, canvas, corrupting_pool
-from dynvit.data.corruptions.precomputed import open_precomputed
-from dynvit.data.opening import drawn
+from dynvit.data.corruptions.loading import CorruptedBatches, Variant, canvas, corrupting_pool
 from dynvit.data.pixels import PixelBatch
-from dynvit.data.source import ImageSource
 from dynvit.data.transforms import Preprocessing
 from dynvit.leaderboard.per_sample import images_hash, pack
 from dynvit.leaderboard.record import saving_lost_pct
 from dynvit.measurements.accuracy.evaluate import SampleResults, evaluate
 from dynvit.measurements.accuracy.record import accuracy
 from dynvit.measurements.base import MeasuredPoint, Task
-from dynvit.measurements.corruption.result import GENERATED, PRECOMPUTED, CorruptionResult
-from dynvit.measurements.corruption.settings import CorruptionSettings
+from dynvit.measurements.corruption.images import CorruptedImages, variants_of
+from dynvit.measurements.corruption.result import CorruptionResult
 from dynvit.measurements.run import Run
 from dynvit.progress import Progress, clock
 from dynvit.units import GIGA
 
-VERSION = 1  # of the corruptions: rises when one of them makes other pixels
 _TRIED = 8  # images on which the time that a run takes is estimated
-_IN_KEYS = {GENERATED: GENERATED, PRECOMPUTED: "ready set"}  # as version 1 wrote it: keys are for ever
-
-
-@dataclass(frozen=True)
-class CorruptedImages:
-    """The images that are corrupted: a fair draw of the reported split, in memory or from a pre-computed set."""
-
-    settings: CorruptionSettings
-    drawn: ImageSource
-    seed: int
-    ready: Mapping[Variant, ImageSource] = field(default_factory=dict)
-
-    @classmethod
-    def open(cls, settings: CorruptionSettings, source: ImageSource, seed: int) -> CorruptedImages:
-        """Draw the images, and check a pre-computed set. Raises: ``InputError`` for a set that is not whole."""
-        images = drawn(source, settings.limit, seed)
-        if settings.folder is None:
-            return cls(settings, images, seed)
-        variants = variants_of(settings)
-        folder = Path(settings.folder)
-        ready = open_precomputed(folder, source.spec, source.split, variants, images, settings.limit, seed)
-        return cls(settings, images, seed, ready)
-
-    def source(self, variant: Variant) -> str:
-        """Where the corrupted images come from."""
-        return PRECOMPUTED if variant in self.ready else GENERATED
-
-    def how(self, variant: Variant, preprocessing: Preprocessing) -> dict[str, JsonValue]:
-        """How the images come to be, by name: what stands in a result's settings."""
-        if variant in self.ready:
-            return {"version": VERSION, "crop_pct": 1.0}
-        edge = canvas(self.drawn.spec, preprocessing).image_size
-        return {"version": VERSION, "parameters": recipe_for(edge), "edge_px": edge, "seed": self.seed}
-
-    def config(self, variant: Variant, preprocessing: Preprocessing) -> dict[str, JsonValue]:
-        """All that the result depends on, beside the record."""
-        return {
-            "threat": "corruption",
-            "attack": variant.corruption,
-            "severity": variant.severity,
-            "source": _IN_KEYS[self.source(variant)],
-            "images": self.ready.get(variant, self.drawn).manifest.sha256,
-            **self.how(variant, preprocessing),
-        }
-
-    def corrupting(self, variant: Variant, preprocessing: Preprocessing) -> Corrupting:
-        """What is done to a decoded image."""
-        return Corrupting(variant, self.seed, canvas(self.drawn.spec, preprocessing), preprocessing)
 
 
 @dataclass(frozen=True)
@@ -106,11 +50,6 @@ class CorruptionShare:
         return CorruptionShare(
             self.results.merged(part.results for part in parts), self.clean.merged(part.clean for part in parts)
         )
-
-
-def variants_of(settings: CorruptionSettings) -> tuple[Variant, ...]:
-    """Every corruption at every severity."""
-    return tuple(Variant(name, severity) for name in settings.corruptions for severity in settings.severities)
 
 
 def tasks_of(images: CorruptedImages, points: Sequence[MeasuredPoint], run: Run) -> Iterator[CorruptionTask]:
@@ -151,12 +90,12 @@ class CorruptionRun:
         measured = list(_one_each(tasks))
         variants = {task.variant for task in tasks}
         first = measured[0].at.opened.preprocessing
-        few = _few(self.run, canvas(self.images.drawn.spec, first), self.images.drawn)
+        few = _few(self.run, canvas(self.images.drawn.spec, first), self.images)
         start = time.perf_counter()
         for variant in variants - set(self.images.ready):
             self.images.corrupting(variant, first)(few.images[:1].numpy(), few.ids[:1])
         seconds = (time.perf_counter() - start) / max(self.run.workers, 1)
-        few, spent = _few(self.run, first, self.images.drawn), 0.0
+        few, spent = _few(self.run, first, self.images), 0.0
         for task in measured:
             at = task.at
             [result] = evaluate(at.opened.model.to(self.run.device), [at.point], [few], device=self.run.device)
@@ -241,8 +180,8 @@ def _one_each(tasks: Sequence[CorruptionTask]) -> Iterable[CorruptionTask]:
     return {task.at.record_id: task for task in reversed(tasks)}.values()
 
 
-def _few(run: Run, preprocessing: Preprocessing, source: ImageSource) -> PixelBatch:
-    batch = next(iter(run.batches(preprocessing, source)))
+def _few(run: Run, preprocessing: Preprocessing, images: CorruptedImages) -> PixelBatch:
+    batch = next(iter(run.batches(preprocessing, images.drawn)))
     return PixelBatch(batch.ids[:_TRIED], batch.images[:_TRIED], batch.labels[:_TRIED])
 
 

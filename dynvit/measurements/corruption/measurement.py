@@ -17,10 +17,12 @@ from dynvit.measurements.corruption.settings import CorruptionSettings
 from dynvit.measurements.corruption.summary import CorruptionSummary, summary_from_version_1, summary_of
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.table import Table
 
     from dynvit.data.source import ImageSource
-    from dynvit.measurements.corruption.measure import CorruptedImages, CorruptionShare, CorruptionTask
+    from dynvit.measurements.corruption.images import CorruptedImages
+    from dynvit.measurements.corruption.measure import CorruptionShare, CorruptionTask
     from dynvit.measurements.run import Run
     from dynvit.progress import Progress
     from dynvit.session import Session
@@ -107,6 +109,14 @@ class Corruption(
             yield shown
 
     @classmethod
+    def figure(cls, board: Leaderboard) -> Figure | None:
+        """Mean accuracy over GMACs, and each corruption at one budget."""
+        from dynvit.measurements.corruption.figure import draw
+
+        summaries = cls.of(board)
+        return draw(board, summaries) if summaries else None
+
+    @classmethod
     def rows(cls, board: Leaderboard) -> list[dict[str, Any]]:
         """A line for each entry and corruption."""
         from dynvit.measurements.corruption.table import rows
@@ -119,7 +129,7 @@ class Corruption(
         return summary_from_version_1(entry.get("corruption"))
 
     def _images(self, source: ImageSource, session: Session) -> CorruptedImages:
-        from dynvit.measurements.corruption.measure import CorruptedImages
+        from dynvit.measurements.corruption.images import CorruptedImages
 
         key = source.manifest.sha256
         if key not in self._opened:

@@ -28,7 +28,7 @@ class CorruptionSettings(Settings):
     folder: str | None = setting(
         None,
         flag="--corrupted-dir",
-        help="A pre-computed set, CORRUPTION/SEVERITY/CLASS/IMAGE, instead of corrupting in memory.",
+        help="A pre-computed set, as ImageNet-C is laid out, instead of corrupting in memory.",
         metavar="DIR",
         switch=True,
     )

@@ -1,29 +1,43 @@
-"""The picture of the front of three objectives: accuracy over GMACs, clean and within each ball, side by side."""
+"""The picture of what attacks leave: accuracy over GMACs, clean and at the radii that tell methods apart."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import pstdev
 from typing import TYPE_CHECKING, Any
 
 from dynvit.leaderboard.board import Entry, Leaderboard
-from dynvit.leaderboard.figure import FAINT, INK, MARKERS, STYLE
-from dynvit.measurements.robustness.summary import RobustFront, RobustnessSummary
+from dynvit.leaderboard.drawing import (
+    Mark,
+    by_checkpoint,
+    canvas,
+    draw_marks,
+    draw_stairs,
+    dress,
+    handle,
+    legend_below,
+    ranked,
+    setting_of,
+    thousands,
+)
+from dynvit.leaderboard.palette import FAINT, Style, style_of
+from dynvit.measurements.robustness.summary import RobustEntry, RobustFront, RobustnessSummary
 from dynvit.measurements.robustness.table import radius
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PANELS = 4
-"""Balls that are drawn at most: the smallest, the largest, and some evenly between."""
+RADII = 2
+"""Values of ε that are drawn at most, beside clean accuracy."""
 
-Value = Callable[[Entry], tuple[float, float, float] | None]
+Value = Callable[[Entry], Mark | None]
 
 
 def rows(
     board: Leaderboard, summaries: Mapping[str, RobustnessSummary], fronts: Sequence[RobustFront]
 ) -> list[dict[str, Any]]:
-    """What is plotted: a row for each entry and ball."""
+    """What was measured: a row for each entry and ε, those that are not drawn too."""
     on = {(front.norm, front.eps): front.front for front in fronts}
     return [
         entry.model_dump(include={"method", "record_id", "gmacs_mean"})
@@ -36,101 +50,93 @@ def rows(
 
 
 def draw(board: Leaderboard, summaries: Mapping[str, RobustnessSummary], fronts: Sequence[RobustFront]) -> Figure:
-    """The figure: one panel for clean accuracy, one for each ball; the same points, colours and markers in all.
+    """The figure: a panel for clean accuracy, one for each ε; the same points, colours and markers in all.
 
-    Filled marks are on the front of three objectives of their panel (in the first panel: of any), hollow ones are
-    dominated. Bars are the 95 % interval.
+    Faint marks are dominated in the three objectives GMACs, clean accuracy and robust accuracy at their panel's ε; in
+    the first panel: at every ε drawn. Bars are the 95 % interval. ``rows`` has every ε.
     """
-    import matplotlib
-    import seaborn
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    style: Any = {**seaborn.axes_style("whitegrid"), **seaborn.plotting_context("notebook", font_scale=0.85), **STYLE}
-    every, fronts = fronts, _shown(fronts)
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(3.1 * (1 + len(fronts)) + 0.6, 4.0), layout="constrained")
-        FigureCanvasAgg(figure)
-        panels = figure.subplots(1, 1 + len(fronts), sharey=True, squeeze=False)[0]
-        anywhere = {name for front in every for name in front.front}
-        _panel(panels[0], board, _clean(summaries), anywhere)
-        panels[0].set_title("clean", loc="left", fontsize="medium")
-        panels[0].set_ylabel("top-1 accuracy (%)")
-        for axes, front in zip(panels[1:], fronts, strict=True):
-            _panel(axes, board, _within(front, summaries), set(front.front))
-            axes.set_title(f"{radius(front.norm, front.eps)}", loc="left", fontsize="medium")
-        setting = board.setting
-        attacked = max(robust.n for summary in summaries.values() for robust in summary.accuracy)
-        figure.suptitle(
-            f"{setting.dataset} {setting.split} · {setting.backbone} · worst of all attacks on {attacked:,} images",
-            x=0.01, ha="left", fontsize="medium", fontweight="bold",
-        )  # fmt: skip
-        figure.supxlabel("GMACs per image (mean, clean)", fontsize="medium")
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize="small")
+    drawn = telling(summaries, fronts)
+    anywhere = {name for front in drawn for name in front.front}
+    values: list[tuple[str, Value]] = [("clean accuracy", _clean(summaries, anywhere))]
+    norms = {front.norm for front in drawn}
+    for front in drawn:
+        norm, eps = radius(front.norm, front.eps).split()
+        title = f"robust accuracy at ε = {eps}" + (f" ({norm})" if len(norms) > 1 else "")
+        values.append((title, _robust(front, summaries)))
+    with canvas(4.1) as figure:
+        panels = figure.subplots(1, len(values), squeeze=False)[0]
+        for axes, (title, value) in zip(panels, values, strict=True):
+            _panel(axes, board, value)
+            axes.set_title(title, loc="left")
+        panels[0].set_ylabel("accuracy (%)")
+        panels[len(panels) // 2].set_xlabel("mean GMACs per clean image (% of dense)")
+        images = thousands(max(robust.n for summary in summaries.values() for robust in summary.accuracy))
+        within = f"{radius(drawn[0].norm, 0).split()[0]}, " if len(norms) == 1 else ""
+        title = f"{setting_of(board)} · {within}worst of all attacks, {images} images"
+        figure.suptitle(title, x=0.012, ha="left", fontsize="medium", fontweight="bold")
+        methods = {e.method for e in board.entries if e.record_id in summaries and summaries[e.record_id].accuracy}
+        handles = [handle(style_of(name), name, line=False) for name in ranked(board) if name in methods]
+        note = "faint: another point has no more GMACs and no less accuracy, clean and robust"
+        legend_below(figure, handles, [handle(Style(FAINT, "o"), note, line=False, faint=True)])
     return figure
 
 
-def _shown(fronts: Sequence[RobustFront]) -> list[RobustFront]:
-    last = len(fronts) - 1
-    places = {round(place * last / (PANELS - 1)) for place in range(PANELS)} if last >= PANELS else range(last + 1)
-    return [fronts[place] for place in sorted(places)]
+def telling(summaries: Mapping[str, RobustnessSummary], fronts: Sequence[RobustFront]) -> list[RobustFront]:
+    """The fronts at those ε where the entries' robust accuracies differ most (standard deviation), by rising ε."""
+
+    def spread(front: RobustFront) -> float:
+        left = [_at(front, summary) for summary in summaries.values()]
+        return pstdev([robust.accuracy_pct for robust in left if robust])
+
+    most = sorted(fronts, key=lambda front: (-spread(front), front.norm, front.eps))[:RADII]
+    return [front for front in fronts if front in most]
 
 
-def _clean(summaries: Mapping[str, RobustnessSummary]) -> Value:
-    def value(entry: Entry) -> tuple[float, float, float] | None:
-        attacked = entry.record_id in summaries and summaries[entry.record_id].accuracy
-        return (entry.top1_pct, entry.top1_ci95_low_pct, entry.top1_ci95_high_pct) if attacked else None
+def _at(front: RobustFront, summary: RobustnessSummary) -> RobustEntry | None:
+    return next((r for r in summary.accuracy if (r.norm, r.eps) == (front.norm, front.eps)), None)
+
+
+def _clean(summaries: Mapping[str, RobustnessSummary], front: set[str]) -> Value:
+    def value(entry: Entry) -> Mark | None:
+        if entry.record_id not in summaries or not summaries[entry.record_id].accuracy:
+            return None
+        low, high = entry.top1_ci95_low_pct, entry.top1_ci95_high_pct
+        return Mark(entry.gmacs_mean, entry.top1_pct, low, high, entry.record_id not in front)
 
     return value
 
 
-def _within(front: RobustFront, summaries: Mapping[str, RobustnessSummary]) -> Value:
-    def value(entry: Entry) -> tuple[float, float, float] | None:
-        own = summaries.get(entry.record_id)
-        for robust in own.accuracy if own else ():
-            if (robust.norm, robust.eps) == (front.norm, front.eps):
-                return robust.accuracy_pct, robust.ci95_low_pct, robust.ci95_high_pct
-        return None
+def _robust(front: RobustFront, summaries: Mapping[str, RobustnessSummary]) -> Value:
+    def value(entry: Entry) -> Mark | None:
+        robust = _at(front, summaries[entry.record_id]) if entry.record_id in summaries else None
+        if robust is None:
+            return None
+        low, high = robust.ci95_low_pct, robust.ci95_high_pct
+        return Mark(entry.gmacs_mean, robust.accuracy_pct, low, high, entry.record_id not in front.front)
 
     return value
 
 
-def _panel(axes: Axes, board: Leaderboard, value: Value, front: set[str]) -> None:
-    import seaborn
+def _panel(axes: Axes, board: Leaderboard, value: Value) -> None:
+    from matplotlib.ticker import MaxNLocator
 
-    colours = seaborn.color_palette("colorblind", 10)
-    moving = [method.name for method in board.methods if not _static(board, method.name)]
-    for method in board.methods:
-        own = [(entry, found) for entry in board.entries if entry.method == method.name and (found := value(entry))]
-        if not own:
+    lowest = 100.0
+    for own in by_checkpoint(board.entries):
+        found = [mark for entry in own if (mark := value(entry)) is not None]
+        marks = [mark._replace(x=100 * mark.x / board.setting.dense_gmacs) for mark in found]
+        if not marks:
             continue
-        place = moving.index(method.name) if method.name in moving else None
-        colour = INK if place is None else colours[place % 10]
-        marker = "*" if place is None else MARKERS[place % len(MARKERS)]
-        x, y = [entry.gmacs_mean for entry, _ in own], [found[0] for _, found in own]
-        bars = [[max(f[0] - f[1], 0.0) for _, f in own], [max(f[2] - f[0], 0.0) for _, f in own]]
-        axes.errorbar(x, y, yerr=bars, fmt="none", ecolor=colour, elinewidth=1.1, alpha=0.55, zorder=2)
-        axes.plot(x, y, color=colour, linewidth=1.1, alpha=0.6, zorder=3)
-        for (entry, found), label in zip(own, [method.name] + [None] * len(own), strict=False):
-            filled = entry.record_id in front
-            axes.plot(
-                [entry.gmacs_mean],
-                [found[0]],
-                linestyle="none",
-                marker=marker,
-                markersize=13 if place is None else 7,
-                markerfacecolor=colour if filled else "white",
-                markeredgecolor=colour,
-                markeredgewidth=1.2,
-                label=label,
-                zorder=4,
-            )
-    axes.axhline(100 / board.setting.num_classes, color=FAINT, linestyle=(0, (2, 3)), linewidth=0.9, zorder=1)
-    axes.margins(x=0.1, y=0.06)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-
-
-def _static(board: Leaderboard, method: str) -> bool:
-    return all(entry.baseline for entry in board.entries if entry.method == method)
+        style = style_of(own[0].method)
+        if len(marks) > 1:
+            draw_stairs(axes, marks, style, max(mark.x for mark in marks))
+        draw_marks(axes, marks, style)
+        lowest = min(lowest, *(mark.y if mark.faint else mark.low for mark in marks))
+    chance = 100 / board.setting.num_classes
+    if lowest < 2 * chance:
+        axes.axhline(chance, color=FAINT, linestyle=(0, (2, 3)), linewidth=1.0, zorder=1)
+        axes.annotate("chance", (1, chance), xycoords=("axes fraction", "data"), xytext=(0, 2),
+                      textcoords="offset points", ha="right", color=FAINT, fontsize=9)  # fmt: skip
+    axes.margins(x=0.12, y=0.08)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    dress(axes)

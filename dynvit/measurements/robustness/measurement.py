@@ -9,7 +9,7 @@ from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.follow_up import from_version_1
 from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.record import JsonObject, Record
-from dynvit.measurements.base import MeasuredPoint, Measurement, by_model, spread_over_front
+from dynvit.measurements.base import MeasuredPoint, Measurement, by_model, choose_points
 from dynvit.measurements.robustness.result import RENAMED, RobustnessResult
 from dynvit.measurements.robustness.settings import RobustnessSettings
 from dynvit.measurements.robustness.summary import RobustnessOverview, RobustnessSummary, robust_fronts, summarise
@@ -37,6 +37,7 @@ class Robustness(Measurement[RobustnessSettings, "AttackTask", "AttackResults", 
     Settings = RobustnessSettings
     Result = RobustnessResult
     Summary = RobustnessSummary
+    Overview = RobustnessOverview
     unit = "passes"
     searchable = True
     higher_is_better: ClassVar[Mapping[str, bool]] = {"accuracy_pct": True, "saving_lost_pct": False}
@@ -75,7 +76,7 @@ class Robustness(Measurement[RobustnessSettings, "AttackTask", "AttackResults", 
         models = list(by_model(points))
         source = next((own[0] for own in models if own[0].opened.method.static), None)
         count = None if self.settings.points == "all" else self.settings.points
-        chosen = [at for own in models for at in spread_over_front(own, count)]
+        chosen = [at for own in models for at in choose_points(own, count)]
         return list(planner.plan(chosen, source))
 
     def measure(
@@ -187,3 +188,8 @@ class Robustness(Measurement[RobustnessSettings, "AttackTask", "AttackResults", 
             "slowdown": [{RENAMED.get(name, name): value for name, value in one.items()} for one in slowdown],
             "masking_signs": entry.get("findings") or [],
         }
+
+    @classmethod
+    def overview_from_version_1(cls, board: JsonObject) -> JsonObject | None:
+        """``robust_fronts`` of a board."""
+        return {"fronts": board["robust_fronts"]} if board.get("robust_fronts") else None

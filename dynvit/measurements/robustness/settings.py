@@ -20,13 +20,13 @@ class RobustnessSettings(Settings):
     attacks: tuple[str, ...] = setting(
         (),
         flag="--robustness",
-        help="Attack each model: names of attacks (fgsm,pgd,…), or of a preset.",
+        help="Attack each model: fgsm,pgd,… or a preset's name.",
         metavar="NAME,NAME",
         switch=True,
         min_length=1,
     )
     points: int | Literal["all"] = setting(
-        3, help="Points of each model's front that are attacked. Default: 3", metavar="N|all"
+        3, help="Points of each model that are attacked, of its front first. Default: 3", metavar="N|all"
     )
     limit: int = setting(
         256, help="Images that are attacked, a fair draw by the data seed. Default: 256", metavar="N", ge=1
@@ -38,7 +38,7 @@ class RobustnessSettings(Settings):
         (), flag="--eps", help="Radii, 4/255 or 0.5, of pixels in [0, 1]. Default: the field's grid", metavar="E,E"
     )
     attack_option: Mapping[str, tuple[str, ...]] = setting(
-        {}, flag="--attack-option", help="A setting of an attack. Repeatable.", metavar="ATTACK.NAME=VALUE"
+        {}, flag="--attack-option", help="A setting of an attack: pgd.steps=50. Repeatable.", metavar="A.NAME=V"
     )
     masking_checks: bool = setting(
         True, flag="--masking-checks", help="Run further attacks that show masked gradients. Default: on"

@@ -18,6 +18,7 @@ from dynvit.attacks.criterion import margin
 from dynvit.data.pixels import PixelBatch, to_pixels
 from dynvit.interface import DynamicModel, OperatingPoint, Rule
 from dynvit.measurements.robustness.variants import answer_of, criterion_of
+from dynvit.measurements.samples import each_once
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,14 @@ class AttackResults:
     def merged(self, others: Iterable[AttackResults]) -> AttackResults:
         """These and the others' rows, each id once, sorted by id: the same for any number of processes."""
         parts = [self, *others]
-        ids = [i for part in parts for i in part.ids]
-        order = sorted(range(len(ids)), key=ids.__getitem__)
-        first = [k for n, k in enumerate(order) if n == 0 or ids[k] != ids[order[n - 1]]]
+        ids, rows = each_once(name for part in parts for name in part.ids)
 
         def joined(name: str) -> NDArray[Any]:
-            rows: NDArray[Any] = np.concatenate([getattr(part, name) for part in parts])[first]
-            return rows
+            found: NDArray[Any] = np.concatenate([getattr(part, name) for part in parts])[rows]
+            return found
 
         return AttackResults(
-            tuple(ids[k] for k in first),
+            ids,
             joined("right"),
             joined("macs"),
             joined("clean_right"),

@@ -1,25 +1,23 @@
-"""The picture of speed: realised against promised speed-up over the batch, a panel for each method."""
+"""The picture of speed: realised over theoretical speed-up, a panel for each of a few batch sizes."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from dynvit.leaderboard.board import Entry, Leaderboard
-from dynvit.leaderboard.figure import FAINT, INK, STYLE
-from dynvit.leaderboard.naming import point_names
+from dynvit.leaderboard.drawing import Mark, canvas, draw_marks, dress, handle, legend_below, ranked, setting_of
+from dynvit.leaderboard.palette import FAINT, INK, style_of
 from dynvit.measurements.speed.result import SpeedResult
-from dynvit.measurements.speed.summary import Conditions, SpeedSummary, curve_at
+from dynvit.measurements.speed.summary import Conditions, SpeedSummary, curve_at, timing_at
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CURVES = 7
-"""Points of a method that are drawn at most."""
-COLUMNS = 3
+PANELS = 3
+"""Batch sizes that are drawn at most: the smallest, the largest, and one between."""
 NUMBERS = (
     "batch_size",
     "latency_p50_ms",
@@ -39,10 +37,14 @@ NUMBERS = (
     "rounds_valid",
     "rounds_run",
 )
+EVEN: dict[str, Any] = {"color": INK, "linewidth": 1.0}
+DIAGONAL: dict[str, Any] = {"color": FAINT, "linewidth": 1.2, "linestyle": (0, (5, 3))}
+
+Timed = Sequence[tuple[Entry, SpeedResult]]
 
 
 def rows(board: Leaderboard, summaries: Mapping[str, SpeedSummary]) -> list[dict[str, Any]]:
-    """A row for each timing, those of other devices and types too."""
+    """A row for each timing, those of other batch sizes, devices and types too."""
     return [
         {"method": entry.method, "record_id": entry.record_id, "knobs": json.dumps(entry.knobs, sort_keys=True)}
         | curve.model_dump(exclude={"sizes"})
@@ -55,85 +57,79 @@ def rows(board: Leaderboard, summaries: Mapping[str, SpeedSummary]) -> list[dict
 
 
 def draw(board: Leaderboard, summaries: Mapping[str, SpeedSummary], where: Conditions) -> Figure:
-    """A panel a method: lines are realised, with the spread of the rounds; dashes are theoretical."""
-    import matplotlib
-    import seaborn
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    """The figure: where a point lies on the diagonal, the clock confirms its MACs; above 1, it beats dense.
 
-    by_method: dict[str, list[Entry]] = {}
-    for entry in board.entries:
-        if entry.record_id in summaries and curve_at(summaries[entry.record_id], where) is not None:
-            by_method.setdefault(entry.method, []).append(entry)
-    columns, names = min(COLUMNS, len(by_method)), point_names(board)
-    rows = -(-len(by_method) // columns)
-    style: Any = {**seaborn.axes_style("whitegrid"), **seaborn.plotting_context("notebook", font_scale=0.85), **STYLE}
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(3.7 * columns + 0.6, 3.3 * rows + 0.9), layout="constrained")
-        FigureCanvasAgg(figure)
-        panels = list(chain.from_iterable(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)))
-        for axes, (method, entries) in zip(panels, by_method.items(), strict=False):
-            _draw_method(axes, method, {names[e.record_id]: _sizes(summaries[e.record_id], where) for e in entries})
-        for axes in panels[len(by_method) :]:
-            axes.set_visible(False)
-        timings = [
-            t for entries in by_method.values() for entry in entries for t in _sizes(summaries[entry.record_id], where)
-        ]
-        for number, axes in enumerate(panels):
-            _scale(axes, timings)
-            axes.tick_params(labelbottom=number + columns >= len(by_method))
-        setting = board.setting
-        figure.suptitle(
-            f"{setting.dataset} {setting.split} · {setting.backbone} · {where}",
-            x=0.01,
-            ha="left",
-            fontsize="medium",
-            fontweight="bold",
-        )
-        figure.supxlabel("images a batch", fontsize="medium")
-        figure.supylabel("speed-up over dense (×); dashed: theoretical, of MACs", fontsize="medium")
+    Bars are the least and the most of the valid rounds. ``rows`` has every batch size.
+    """
+    panels_of = {
+        size: timed for size in batch_sizes(summaries, where) if (timed := _timed(board, summaries, where, size))
+    }
+    limits = _limits([timing for timed in panels_of.values() for _, timing in timed])
+    with canvas(4.1) as figure:
+        panels = figure.subplots(1, max(len(panels_of), 1), sharex=True, sharey=True, squeeze=False)[0]
+        for axes, (size, timed) in zip(panels, panels_of.items(), strict=False):
+            _panel(axes, timed, limits)
+            axes.set_title(f"batch size {size}", loc="left")
+        panels[0].set_ylabel("realised speed-up (×)")
+        panels[len(panels) // 2].set_xlabel("theoretical speed-up (of MACs, ×)")
+        figure.suptitle(f"{setting_of(board)}\n{where}", x=0.012, ha="left", fontsize="medium", fontweight="bold")
+        methods = {entry.method for timed in panels_of.values() for entry, _ in timed}
+        handles = [handle(style_of(name), name, line=False) for name in ranked(board) if name in methods]
+        legend_below(figure, handles, _guides())
     return figure
 
 
-def _draw_method(axes: Axes, method: str, curves: Mapping[str, Sequence[SpeedResult]]) -> None:
-    import seaborn
-
-    shown = list(curves.items())[:: -(-len(curves) // CURVES)]  # the table and the CSV have all
-    colours = seaborn.color_palette("viridis", len(shown) + 1)
-    axes.axhline(1, color=INK, linewidth=1.0, zorder=1)
-    for (name, found), colour in zip(shown, colours, strict=False):
-        if found:
-            _draw_point(axes, found, colour, name)
-    axes.set_title(method, loc="left", fontsize="medium")
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(colors=FAINT, labelcolor=INK)
-    axes.legend(loc="best", fontsize="x-small", frameon=True, framealpha=0.85, edgecolor="none")
+def batch_sizes(summaries: Mapping[str, SpeedSummary], where: Conditions) -> list[int]:
+    """The batch sizes that are drawn: of those that most entries were timed at, a few evenly spread, ends included."""
+    curves = [curve for summary in summaries.values() if (curve := curve_at(summary, where)) is not None]
+    measured = [timing.batch_size for curve in curves for timing in curve.sizes if timing.speedup is not None]
+    sizes = sorted({size for size in measured if 2 * measured.count(size) >= len(curves)} or set(measured))
+    last = len(sizes) - 1
+    if last < PANELS:
+        return sizes
+    return [sizes[round(place * last / (PANELS - 1))] for place in range(PANELS)]
 
 
-def _sizes(summary: SpeedSummary, where: Conditions) -> list[SpeedResult]:
-    curve = curve_at(summary, where)
-    return [timing for timing in curve.sizes if timing.speedup is not None] if curve else []
+def _timed(board: Leaderboard, summaries: Mapping[str, SpeedSummary], where: Conditions, size: int) -> Timed:
+    found = []
+    for entry in board.entries:
+        timing = timing_at(summaries[entry.record_id], where, size) if entry.record_id in summaries else None
+        if timing is not None and timing.speedup is not None and timing.speedup_theoretical is not None:
+            found.append((entry, timing))
+    return found
 
 
-def _scale(axes: Axes, timings: Sequence[SpeedResult]) -> None:
-    """The same for all panels: every batch size that was measured, and from 0 to the highest promise or finding."""
-    from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
-
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_locator(FixedLocator(sorted({timing.batch_size for timing in timings})))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    highest = max((max(t.speedup_high or t.speedup or 0, t.speedup_theoretical or 0) for t in timings), default=1.0)
-    axes.set_ylim(0, 1.06 * max(highest, 1.0))
+def _limits(timings: Sequence[SpeedResult]) -> tuple[float, float, float]:
+    """The largest theoretical, the least and the largest realised speed-up, 1 included."""
+    theoretical = max([t.speedup_theoretical or 1.0 for t in timings], default=1.0)
+    low = min([t.speedup_low or t.speedup or 1.0 for t in timings], default=1.0)
+    high = max([t.speedup_high or t.speedup or 1.0 for t in timings], default=1.0)
+    return max(theoretical, 1.0), min(low, 1.0), max(high, 1.0)
 
 
-def _draw_point(axes: Axes, found: Sequence[SpeedResult], colour: Any, label: str) -> None:
-    x = [timing.batch_size for timing in found]
-    realised = [timing.speedup or 0.0 for timing in found]
-    low = [timing.speedup if timing.speedup_low is None else timing.speedup_low for timing in found]
-    high = [timing.speedup if timing.speedup_high is None else timing.speedup_high for timing in found]
-    axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0, zorder=2)  # type: ignore[arg-type]
-    axes.plot(x, realised, color=colour, marker="o", markersize=5, markeredgecolor="white", label=label, zorder=4)
-    promised = [timing.speedup_theoretical or float("nan") for timing in found]
-    axes.plot(x, promised, color=colour, linestyle=(0, (4, 3)), linewidth=1.2, zorder=3)
+def _panel(axes: Axes, timed: Timed, limits: tuple[float, float, float]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    theoretical, low, high = limits
+    axes.axhline(1, zorder=1, **EVEN)
+    axes.axline((1, 1), slope=1, zorder=1, **DIAGONAL)
+    for entry, timing in timed:
+        assert timing.speedup is not None
+        ends = (timing.speedup_low or timing.speedup, timing.speedup_high or timing.speedup)
+        mark = Mark(timing.speedup_theoretical or 1.0, timing.speedup, *ends)
+        draw_marks(axes, [mark], style_of(entry.method))
+    left = min([timing.speedup_theoretical or 1.0 for _, timing in timed] + [1.0])
+    axes.set_xlim(left - 0.06 * theoretical, 1.05 * theoretical)
+    axes.set_ylim(max(low - 0.05 * high, 0), 1.05 * max(high, 0.9 * theoretical))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    dress(axes)
+
+
+def _guides() -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    return [
+        Line2D([], [], label="realised = theoretical", **DIAGONAL),
+        Line2D([], [], label="as fast as dense", **EVEN),
+    ]

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from dynvit.data.drawn import drawn_pixels
 from dynvit.data.transforms import Preprocessing
-from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint
 from dynvit.measurements.base import MeasuredPoint, Task
 from dynvit.measurements.run import Run, device_model
@@ -21,10 +20,9 @@ from dynvit.measurements.speed.energy import meter_for
 from dynvit.measurements.speed.result import SpeedResult
 from dynvit.measurements.speed.settings import SpeedSettings
 from dynvit.measurements.speed.speed_test import SpeedTest
-from dynvit.measurements.speed.timed_model import TimedModel, check_compile, timed_dense, timed_predict
+from dynvit.measurements.speed.timed_model import TimedModel, timed_dense, timed_predict
 from dynvit.measurements.speed.timer import timer_for
 from dynvit.measurements.speed.timing import Timing, expected_images, round_images
-from dynvit.processes import launched
 from dynvit.progress import Progress
 from dynvit.session import OpenModel
 
@@ -164,17 +162,6 @@ class SpeedMeter:
             warmup_runs=timing.warmup_runs,
             batch_size_asked=None if timing.asked == timing.batch_size else timing.asked,
         )
-
-
-def check_speed(settings: SpeedSettings, device: torch.device) -> None:
-    """Raises: ``InputError`` for what would spoil the timings, or cannot be done on this machine."""
-    if launched() > 1:
-        raise InputError(
-            f"speed is measured by one process, and {launched()} were started, which would slow each other: run the "
-            "bench on them without --speed, then once more without a launcher and with it; it goes on from there"
-        )
-    if settings.compile:
-        check_compile(device)
 
 
 def up_to(share: int, progress: Progress, note: str = "") -> Callable[[int], None]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.follow_up import FollowUp, from_version_1
 from dynvit.leaderboard.record import JsonObject, Record
-from dynvit.measurements.base import MeasuredPoint, Measurement, by_model, spread_over_front
+from dynvit.measurements.base import MeasuredPoint, Measurement, by_model, choose_points
 from dynvit.measurements.speed.result import RENAMED, SpeedResult
 from dynvit.measurements.speed.settings import SpeedSettings
 from dynvit.measurements.speed.summary import SpeedSummary, shown, speed_curves
@@ -46,7 +46,7 @@ class Speed(Measurement[SpeedSettings, "SpeedTask", "SpeedShare", SpeedResult, S
 
     def check(self, session: Session, source: ImageSource) -> None:
         """Raises: ``InputError`` for what would spoil the timings, or cannot be done on this machine."""
-        from dynvit.measurements.speed.measure import check_speed
+        from dynvit.measurements.speed.checking import check_speed
 
         check_speed(self.settings, session.device)
 
@@ -62,7 +62,7 @@ class Speed(Measurement[SpeedSettings, "SpeedTask", "SpeedShare", SpeedResult, S
 
     def tasks(self, points: Sequence[MeasuredPoint], run: Run) -> list[SpeedTask]:
         """Every batch size of a few points of each model."""
-        chosen = [at for own in by_model(points) for at in spread_over_front(own, self.settings.points)]
+        chosen = [at for own in by_model(points) for at in choose_points(own, self.settings.points)]
         return list(self._meter(run).tasks(chosen))
 
     def measure(

@@ -7,20 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dynvit.bench.config import BenchConfig
-from dynvit.bench.folder import check_folder, claim_folder
-from dynvit.bench.identity import folder_of, identity
-from dynvit.bench.points import Budgets
-from dynvit.bench.prepare import Preparation, prepare
-from dynvit.bench.searching import search_points
+from dynvit.benchmark.config import BenchConfig
+from dynvit.benchmark.folder import check_folder, claim_folder
+from dynvit.benchmark.identity import folder_of, identity
+from dynvit.benchmark.points import Budgets
+from dynvit.benchmark.prepare import Preparation, prepare
+from dynvit.benchmark.searching import search_points
 from dynvit.data import ImageSource
-from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint
 from dynvit.measurements.accuracy.measure import Recorder, Target
 from dynvit.measurements.base import MeasuredPoint, Measurement, measurements
 from dynvit.measurements.run import Run
 from dynvit.measurements.runner import Runner
-from dynvit.processes import process_state
 from dynvit.progress import Progress
 from dynvit.report import Board, build_board, read_run, write_pictures
 from dynvit.session import OpenModel, Session, open_session
@@ -53,8 +51,6 @@ class Bench:
         session = open_session(config)
         asked = [measurements.get(name)(settings) for name, settings in config.measurements.items()]
         source = session.split(limit=config.limit)
-        if len(source) == 0:
-            raise InputError(f"split {config.split!r} of {session.dataset.name} has no sample: pack or fetch it again")
         for measurement in asked:
             measurement.check(session, source)
         preparation = prepare(config, session, asked)
@@ -64,30 +60,29 @@ class Bench:
 
     def run(self) -> Board:
         """Train what needs training, sweep every model, measure, publish. Continues what a killed run began."""
-        state = process_state(self.config.device)
-        if state.is_main_process:
-            claim_folder(self.folder, identity(self.config, self.session))
-        state.wait_for_everyone()
-        models = self.preparation.models(self.folder, self.command)
-        run = Run(
+        config = self.config
+        run = Run.of(
             self.session,
             self.source,
             self.folder,
-            state,
             self.command,
-            limit=self.config.limit,
-            batch_size=self.config.batch_size,
-            workers=self.config.workers,
-            memory_mb=self.config.memory_mb,
+            limit=config.limit,
+            batch_size=config.batch_size,
+            workers=config.workers,
+            memory_mb=config.memory_mb,
         )
-        recorder = Recorder(run)
+        if run.first:
+            claim_folder(self.folder, identity(config, self.session))
+        run.state.wait_for_everyone()
+        models = self.preparation.models(self.folder, self.command)
+        recorder = Recorder.of(run)
         with recorder.lines.writing():
             points = self._sweep(models, recorder)
             for measurement in self.measurements:
                 if measurement.shared or run.first:
                     Runner(measurement, run).carry_out(points)
                 run.forget_pixels()
-            state.wait_for_everyone()  # what the others read is on the disk
+            run.state.wait_for_everyone()  # what the others read is on the disk
             return self._publish(write=run.first)
 
     def _sweep(self, models: Sequence[OpenModel], recorder: Recorder) -> list[MeasuredPoint]:
@@ -95,19 +90,19 @@ class Bench:
         run = recorder.run
         for opened in models:
             opened.model.eval().to(run.device)
-        plan = self._points(models, run)
+        plan = self._points(models, recorder)
         todo = sum(len(recorder.missing(one, plan[one.label])) * recorder.images(one) for one in models)
         with Progress("sweep", todo, quiet=not run.first) as progress:
             return [point for one in models for point in recorder.measure(one, plan[one.label], progress)]
 
-    def _points(self, models: Sequence[OpenModel], run: Run) -> Mapping[str, Sequence[Target]]:
+    def _points(self, models: Sequence[OpenModel], recorder: Recorder) -> Mapping[str, Sequence[Target]]:
         config = self.config
         if self.point is not None:
             return {opened.label: [Target(self.point)] for opened in models}
         if config.sampler == "budgets":
             return Budgets(self.session, config.budgets, config.points, config.batch_size).points(models)
         return {
-            opened.label: search_points(opened, run, config.sampler, config.trials, config.seed, self.measurements)
+            opened.label: search_points(opened, recorder, config.sampler, config.trials, config.seed, self.measurements)
             for opened in models
         }
 

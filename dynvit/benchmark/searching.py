@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from dynvit.bench.points import only_point
+from dynvit.benchmark.points import only_point
 from dynvit.interface import OperatingPoint
 from dynvit.measurements.accuracy.measure import Recorder, Target
 from dynvit.measurements.base import Measurement
-from dynvit.measurements.run import Run
 from dynvit.measurements.runner import Runner
 from dynvit.progress import Progress
 from dynvit.search import Objectives, search
@@ -19,7 +18,7 @@ from dynvit.session import OpenModel
 
 def search_points(
     opened: OpenModel,
-    run: Run,
+    recorder: Recorder,
     sampler: Literal["nsga2", "tpe"],
     trials: int,
     seed: int,
@@ -29,7 +28,7 @@ def search_points(
 
     Args:
         opened: the model.
-        run: what the points are measured within afterwards.
+        recorder: what the points are measured by afterwards.
         sampler: Optuna's, by name.
         trials: points that it may look at.
         seed: of the sampler.
@@ -37,9 +36,10 @@ def search_points(
     """
     if not opened.knobs:
         return [only_point(opened)]
+    run = recorder.run
     source = run.session.split("calibration", quiet=not run.first)
     seen = replace(run, role="search", source=source, limit=None, search_seed=seed)
-    recorder = Recorder(seen)
+    recorder = recorder.on(seen)
     third = next((Runner(one, seen) for one in measurements if one.searchable), None)
     total = trials * recorder.images(opened)
     with Progress(f"search {opened.label}", total, quiet=not run.first) as progress:

@@ -11,6 +11,7 @@ from dynvit.errors import InputError
 from dynvit.files import write_whole
 
 CONFIG = "bench.json"
+MODELS = "models"  # those that were given from Python are kept here before the bench begins
 
 
 def fresh_folder(folder: Path) -> Path:
@@ -29,7 +30,7 @@ def check_folder(folder: Path, identity: Mapping[str, Any]) -> bool:
     """
     file = folder / CONFIG
     if not file.is_file():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or any(one.name != MODELS for one in folder.iterdir())):
             raise InputError(f"output {str(folder)!r} holds something else already: give another --output, or --fresh")
         above = next(parent for parent in folder.absolute().parents if parent.exists())
         if not above.is_dir():

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.backbones.weights import sha256_of
-from dynvit.bench.config import BenchConfig
+from dynvit.benchmark.config import BenchConfig
 from dynvit.checkpoint import WEIGHTS
 from dynvit.measurements.base import measurements
 from dynvit.registry import file_version

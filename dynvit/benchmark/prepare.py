@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.backbones.build import BackboneSpec, build, image_size
-from dynvit.bench.config import BenchConfig
+from dynvit.benchmark.config import BenchConfig
 from dynvit.budgets import KnobSolver, check_feasible, noise_batch
 from dynvit.errors import InputError, unknown
 from dynvit.interface import DynamicModel, methods
@@ -82,7 +82,7 @@ class Preparation:
         return TrainRequest(
             method=name,
             backbone=backbone.name,
-            dataset=self.session.request.dataset or "",
+            dataset=self.session.place[0],
             options=options,
             weights=backbone.weights,
             image_size=self.session.request.image_size,
@@ -96,7 +96,7 @@ class Preparation:
         )
 
     def _train(self, folder: Path, request: TrainRequest, command: str) -> Path:
-        settings = RunSettings(data_dir=self.config.data_dir, workers=self.config.workers, command=command)
+        settings = RunSettings(data_dir=self.session.place[1], workers=self.config.workers, command=command)
         return train_to(folder, request, settings)
 
 
@@ -150,10 +150,11 @@ def _check(preparation: Preparation, planned: Planned) -> None:
 
 
 def _trains(config: BenchConfig, session: Session) -> bool:
-    """Whether to train what needs training: asked for, else where nothing was given that could be used."""
+    """Whether to train what needs training: asked for, else where some method is given nothing that it could use."""
     if config.train is not None:
         return config.train
-    return session.dataset.name in _TRAINED_BY_DEFAULT and config.weights is None and not config.method_checkpoint
+    lacking = len(config.method_checkpoint) < len(config.methods)
+    return session.dataset.name in _TRAINED_BY_DEFAULT and config.weights is None and lacking
 
 
 def _plan(config: BenchConfig, name: str, trains: bool) -> Iterator[Planned]:

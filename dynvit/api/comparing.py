@@ -1,0 +1,142 @@
+"""A bench called from Python: methods by name, models by hand, a board back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from dynvit.api.benching import plan_bench, run_bench
+from dynvit.api.listing import Pattern, load_plugins, matching, published
+from dynvit.api.model import Model
+from dynvit.api.training import threads_kept
+from dynvit.benchmark.folder import MODELS
+from dynvit.errors import InputError, unknown
+from dynvit.interface import methods as registered
+from dynvit.options import option_text
+from dynvit.processes import launched
+from dynvit.report import Board, build_board, read_run
+from dynvit.session import checkpoint_facts
+
+
+def bench(
+    methods: str | Model | Sequence[str | Model] | None = None,
+    dataset: str | None = None,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    suite: str | os.PathLike[str] | None = None,
+    plugin: Pattern = (),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    **settings: Any,
+) -> Board:
+    """Compare methods at the same budgets. A finished or a stopped bench in ``output`` is continued, never repeated.
+
+    Args:
+        methods: names or patterns of methods, folders of ``dynvit train``, published checkpoints, or models; default:
+            the methods that come with dynvit. A model is swept like the others: the point that ``at`` gave it is not
+            looked at. Where some have no weights of their own, they get those that a model among them was made from.
+        dataset: default: the models' own, else digits.
+        output: the folder for records, pictures and what is trained; default: a temporary one, gone when this returns.
+        suite: a YAML file of options; those that are given here win.
+        plugin: files with methods, measurements, attacks and data sets, to load first.
+        options: of methods, by method: ``{"topk": {"stages": 2}}``.
+        settings: those of ``dynvit bench`` under their names: ``points=4``, ``epochs=1``, ``limit=1000``, …; a
+            measurement by its name, True or a mapping of its settings: ``speed=True``,
+            ``robustness={"attacks": ["pgd"], "limit": 64}``.
+
+    Raises: ``InputError`` for whatever is wrong, before anything is trained or measured.
+    """
+    load_plugins(plugin)
+    if output is None and launched() > 1:
+        raise InputError("several processes share one folder: give output")
+    with ExitStack() as until_done:
+        if output is None:
+            output = until_done.enter_context(TemporaryDirectory(prefix="dynvit-"))
+        values = {**settings, "dataset": dataset, "output": os.fspath(output)}
+        if methods is not None:
+            values |= _Compared.of(methods, Path(output)).values(values)
+        if options:
+            values["options"] = {name: [option_text(*one) for one in own.items()] for name, own in options.items()}
+        until_done.enter_context(threads_kept())
+        planned = plan_bench(None if suite is None else os.fspath(suite), values, command=_said(methods, values))
+        board = run_bench(planned)
+        return build_board(read_run(planned.folder), command=planned.command) if board is None else board
+
+
+@dataclass
+class _Compared:
+    """What is compared: the methods, their checkpoints, and what the models say of the backbone."""
+
+    names: list[str] = field(default_factory=list)
+    checkpoints: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    models: list[Model] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, given: str | Model | Sequence[str | Model], output: Path) -> _Compared:
+        found = cls()
+        for number, one in enumerate([given] if isinstance(given, str | Model) else given, 1):
+            if isinstance(one, Model):
+                found.models.append(one)
+                found.add(one.method, _folder_of(one, output / MODELS / f"{one.method}-{number}"))
+            elif isinstance(one, str | os.PathLike):
+                for name, checkpoint in _resolved(os.fspath(one)):
+                    found.add(name, checkpoint)
+            else:
+                raise InputError(f"methods must be names or models, got {type(one).__name__}")
+        return found
+
+    def add(self, name: str, checkpoint: str | None) -> None:
+        if name not in self.names:
+            self.names.append(name)
+        if checkpoint is not None:
+            self.checkpoints[name] = (*self.checkpoints.get(name, ()), checkpoint)
+
+    def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of a bench that come of it; what is given by hand wins."""
+        found: dict[str, Any] = {"methods": tuple(self.names)}
+        if self.checkpoints:
+            found["method_checkpoint"] = self.checkpoints
+        for model in self.models[:1]:
+            found["backbone"] = given.get("backbone") or model.backbone
+        if given.get("weights") is None and len(self.checkpoints) < len(self.names):
+            found["weights"] = next(filter(None, map(_weights_of, self.models)), None)
+        return found
+
+
+def _folder_of(model: Model, new: Path) -> str:
+    if model.path is not None and (Path(model.path).exists() or model.path in published()):
+        return model.path
+    return str(model.save(new))
+
+
+def _resolved(name: str) -> Iterator[tuple[str, str | None]]:
+    """Methods, and where their trained parts are."""
+    if Path(name).is_dir() and name not in registered.names():
+        yield checkpoint_facts(name).method.name, name
+    elif name in (known := published()):
+        yield known[name], name
+    else:
+        found = matching(registered.names(), name)
+        if not found:
+            raise unknown("method", name, registered.names())
+        yield from ((one, None) for one in found)
+
+
+def _weights_of(model: Model) -> str | None:
+    """The backbone's weights that a model was made from, where they are still there."""
+    config = model.opened.config
+    weights = model.session.backbone.weights if config is None else config.backbone.weights
+    return weights if weights is not None and (weights.startswith("hf://") or Path(weights).exists()) else None
+
+
+def _said(methods: Any, values: Mapping[str, Any]) -> str:
+    """The call, for records: without the folders of this machine."""
+    some = [methods] if isinstance(methods, str | Model) else methods or ()
+    names = [one.method if isinstance(one, Model) else Path(one).name for one in some]
+    left_out = {"output", "methods", "method_checkpoint", "weights", "backbone", "options", "data_dir"}
+    shown = {name: value for name, value in values.items() if name not in left_out and value is not None}
+    return f"dynvit.bench({', '.join([repr(names), *(f'{name}={value!r}' for name, value in shown.items())])})"

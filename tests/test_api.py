@@ -1,0 +1,329 @@
+"""The Python API: what a notebook calls, and that a wrong call says what is wrong."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+import dynvit
+from dynvit.backbones.build import BackboneSpec, build
+from dynvit.data import open_split
+from dynvit.leaderboard.store import RunStore
+
+ROOT = Path(__file__).parents[1]
+Made = dict[str, Path]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A backbone and a cascade that were trained for an epoch by a bench, and a folder of photos."""
+    folder = tmp_path_factory.mktemp("api")
+    dynvit.bench(["dense", "dvt"], dataset="digits", epochs=1, points=2, limit=60, output=folder / "bench")
+    source = open_split("digits", "validation")
+    (folder / "photos").mkdir()
+    for index in range(70):
+        source.read(index).image.save(folder / "photos" / f"{index:02}.png")
+    return {
+        "bench": folder / "bench",
+        "photos": folder / "photos",
+        "dense": folder / "bench" / "train" / "dense",
+        "dvt": folder / "bench" / "train" / "dvt",
+    }
+
+
+@pytest.fixture(scope="module")
+def cascade(made: Made) -> dynvit.Model:
+    return dynvit.load(made["dvt"]).at(threshold_1=0.105, threshold_2=0.105)
+
+
+@pytest.fixture(scope="module")
+def topk(made: Made) -> dynvit.Model:
+    return dynvit.load("topk", weights=made["dense"], stages=2)
+
+
+@pytest.fixture(scope="module")
+def photos(made: Made) -> list[Path]:
+    return sorted(made["photos"].iterdir())
+
+
+def pixels(photos: list[Path]) -> Tensor:
+    return torch.stack([torch.from_numpy(np.array(Image.open(p))).permute(2, 0, 1).float() / 255 for p in photos])
+
+
+def python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_importing_dynvit_imports_nothing_heavy_and_a_name_is_what_it_says_whatever_came_before() -> None:
+    loaded = set(python("import dynvit, sys; dir(dynvit); print(*(m.split('.')[0] for m in sys.modules))").split())
+    assert not loaded & {"torch", "numpy", "pydantic", "timm", "pandas"}
+    everything = "import dynvit, dynvit.cli, dynvit.benchmark.run, dynvit.training.run, dynvit.attacks"
+    public = "[getattr(dynvit, n) for n in dynvit.__all__ if n[0] != '_']"
+    assert python(f"{everything}; print(all(map(callable, {public})))") == "True"
+
+
+def test_no_module_takes_the_name_of_a_call() -> None:
+    modules = {path.stem for path in (ROOT / "dynvit").iterdir()}
+    assert not modules & set(dynvit.__all__)
+    assert set(dynvit.__all__) <= set(dir(dynvit))
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = dynvit.nonsense
+
+
+def test_a_model_tells_what_it_is(cascade: dynvit.Model, topk: dynvit.Model) -> None:
+    assert (cascade.method, cascade.backbone, cascade.image_size, cascade.classes) == ("dvt", "vit_digits", 8, 10)
+    assert cascade.class_names == tuple("0123456789")
+    assert cascade.knobs == {"threshold_1": (0.0, 1.0), "threshold_2": (0.0, 1.0)}
+    assert topk.options.stages == 2
+    assert topk.point == dynvit.OperatingPoint(keep_ratio=1.0)
+    assert topk.dense_gmacs == cascade.dense_gmacs > 0
+    assert topk.device.type in ("cpu", "cuda")
+    assert repr(topk.at(keep_ratio=0.7)) == "Model(topk on vit_digits, 8 pixels at keep_ratio=0.7)"
+
+
+def test_at_gives_another_point_and_leaves_the_model_as_it_is(cascade: dynvit.Model) -> None:
+    before = cascade.point
+    other = cascade.at(threshold_2=1.0)
+    assert other.point == dynvit.OperatingPoint(threshold_1=0.105, threshold_2=1.0)
+    assert other.at(before).point == before == cascade.point
+    assert other.opened is cascade.opened, "weights are shared"
+
+
+def test_a_budget_is_kept_whatever_it_is_solved_on(
+    cascade: dynvit.Model, topk: dynvit.Model, made: Made, photos: list[Path]
+) -> None:
+    lean = topk.at(saving=0.4)
+    answer = lean(photos[0])
+    assert lean.budget_gmacs == pytest.approx(0.6 * topk.dense_gmacs)
+    assert 0.5 * topk.dense_gmacs < answer.gmacs <= 0.6 * topk.dense_gmacs
+    images = pixels(photos)
+    labelled = DataLoader(TensorDataset(images, torch.arange(len(images)) % 10), batch_size=32)
+    for calibration in (made["photos"], str(made["photos"]), photos, images, labelled, "digits"):
+        model = cascade.at(gmacs=0.0015, calibration=calibration)
+        spent = [answer.gmacs for answer in model(photos)]
+        assert sum(spent) / len(spent) <= (0.0015 if calibration != "digits" else 0.0018)
+    own = cascade.at(gmacs=0.0015)
+    assert own.point == cascade.at(gmacs=0.0015, calibration="digits").point
+
+
+def test_labels_are_asked_for_where_a_method_needs_them(
+    cascade: dynvit.Model, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(cascade.opened.model), "solves_unlabelled", False)
+    with pytest.raises(dynvit.InputError, match=r"a DataLoader of images and labels: .* no labels"):
+        cascade.at(saving=0.3, calibration=made["photos"])
+
+
+def test_every_kind_of_image_gets_the_same_answer(cascade: dynvit.Model, photos: list[Path]) -> None:
+    few, images = photos[:3], pixels(photos[:3])
+    opened = [Image.open(path) for path in few]
+    wanted = [cascade(path) for path in few]
+    for one in (str(few[0]), opened[0], np.array(opened[0]), images[0]):
+        assert cascade(one) == wanted[0]
+    loader = DataLoader(TensorDataset(images, torch.zeros(3)), batch_size=2)
+    for several in (few, tuple(map(str, few)), iter(few), opened, list(images), images, loader, list(loader)):
+        assert_alike(cascade(several), wanted)
+    assert_alike(cascade([{"pixel_values": images}]), wanted)
+    assert cascade([]) == []
+
+
+def assert_alike(found: list[dynvit.Answer], wanted: list[dynvit.Answer]) -> None:
+    assert [(a.label, a.index, a.gmacs, a.exit) for a in found] == [(a.label, a.index, a.gmacs, a.exit) for a in wanted]
+    assert [a.probability for a in found] == pytest.approx([a.probability for a in wanted])
+
+
+def test_an_answer_says_class_probability_compute_and_exit(
+    cascade: dynvit.Model, topk: dynvit.Model, photos: list[Path]
+) -> None:
+    answer = cascade(photos[0])
+    assert answer.label == str(answer.index)
+    assert answer.exit in (0, 1, 2)
+    assert answer.top(1) == [(answer.label, answer.probability)]
+    labels, chances = zip(*answer.top(99), strict=True)
+    assert len(set(labels)) == 10
+    assert sum(chances) == pytest.approx(1)
+    assert "\n" not in repr(answer)
+    assert topk(photos[0]).exit is None
+    assert cascade.at(threshold_1=0.0)(photos[0]).exit == 0
+
+
+def test_a_model_that_was_kept_answers_to_the_bit(
+    cascade: dynvit.Model, topk: dynvit.Model, photos: list[Path], tmp_path: Path
+) -> None:
+    for model in (cascade, topk.at(keep_ratio=0.6)):
+        again = dynvit.load(model.save(tmp_path / model.method))
+        assert (again.point, again.options, again.class_names) == (model.point, model.options, model.class_names)
+        assert again.opened.preprocessing == model.opened.preprocessing
+        before, after = model(photos), again(photos)
+        assert before == after
+        assert all(torch.equal(a.probabilities, b.probabilities) for a, b in zip(before, after, strict=True))
+        again.at(**dict.fromkeys(model.knobs, 1.0)).save(tmp_path / model.method)
+        assert set(dynvit.load(tmp_path / model.method).point.values()) == {1.0}  # type: ignore[union-attr]
+
+
+def test_weights_that_tell_no_data_set_have_the_classes_of_their_head(made: Made, tmp_path: Path) -> None:
+    file = tmp_path / "weights.safetensors"
+    file.write_bytes((made["dense"] / "model.safetensors").read_bytes())
+    model = dynvit.load("topk", backbone="vit_digits", weights=file, device="cpu")
+    assert (model.classes, model.class_names, model.session.dataset.name) == (10, (), "")
+    answer = model(torch.rand(3, 8, 8))
+    assert answer.label == answer.index
+    again = dynvit.load(model.at(keep_ratio=0.5).save(tmp_path / "served"))
+    with pytest.raises(dynvit.InputError, match=r"no data set is named: give dataset, one of .*digits"):
+        dynvit.evaluate(again)
+    assert dynvit.evaluate(again, "digits", limit=20).images == 20
+
+
+def test_imagenet_has_the_names_that_timm_gives_it(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    save_file(build(BackboneSpec("vit_digits")).state_dict(), weights)
+    for dataset in (None, "imagenet"):
+        model = dynvit.load("topk", backbone="vit_digits", weights=weights, dataset=dataset)
+        again = dynvit.load(model.save(tmp_path / str(dataset)))
+        assert again.class_names == model.class_names
+        assert again.class_names[281] == "tabby, tabby cat"
+        assert again.session.has_data == (dataset is not None)
+
+
+def test_evaluate_gives_the_record_of_the_bench(cascade: dynvit.Model, made: Made) -> None:
+    record = next(r for r in RunStore(made["bench"] / "runs.jsonl").read() if r.method.name == "dvt")
+    before = sorted(made["bench"].rglob("*"))
+    found = dynvit.evaluate(cascade.at(record.point.knobs), limit=60)
+    assert found.record.record_id == record.record_id
+    assert (found.record.accuracy, found.record.compute) == (record.accuracy, record.compute)
+    assert found.interval[0] <= found.top1 <= found.interval[1]
+    assert (found.gmacs, found.saving_pct) == (record.compute.gmacs_mean, record.compute.saving_pct)
+    assert sorted(made["bench"].rglob("*")) == before, "nothing is written"
+    assert str(made["bench"]) not in found.record.command
+
+
+def test_attack_gives_robust_accuracy_and_compute(cascade: dynvit.Model) -> None:
+    left = dynvit.attack(cascade, "pgd", eps=8 / 255, limit=16, steps=3, masking_checks=False)
+    assert {result.attack for result in left.results} == {"pgd"}
+    assert {result.settings["steps"] for result in left.results} == {3}
+    assert left.accuracy is not None
+    assert left.gmacs is not None
+    assert left.interval is not None
+    assert left.interval[0] <= left.accuracy <= left.clean.top1
+    assert left.gmacs >= left.clean.gmacs
+    assert left.table().row_count > 0
+    assert "8/255" in repr(left)
+
+
+def test_bench_takes_models_and_patterns(topk: dynvit.Model, made: Made, tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    board = dynvit.bench(
+        [topk, "dens*", str(made["dvt"])], points=2, limit=30, output=tmp_path / "out", robustness=None, speed=False
+    )
+    assert {entry.method for entry in board.entries} == {"topk", "dense", "dvt"}
+    assert {entry.options.get("stages") for entry in board.entries if entry.method == "topk"} == {2}
+    assert dynvit.read_board(tmp_path / "out" / "leaderboard.json") == board
+    assert len(board.to_dataframe()) == len(board.entries)
+    assert board.plot("front").axes
+    assert repr(board).startswith("Board(digits validation, 30 images")
+    assert torch.get_num_threads() == threads
+
+
+def test_lists_take_patterns() -> None:
+    assert dynvit.list_methods("*vit*") == ["dynamicvit"]
+    assert dynvit.list_methods(["d?nse", "top*"]) == ["dense", "topk"]
+    assert dynvit.list_datasets("cifar*") == ["cifar10", "cifar100"]
+    assert dynvit.list_attacks("apgd*") == ["apgd", "apgd-t"]
+    assert dynvit.list_measurements("s*") == ["speed"]
+    assert dynvit.list_checkpoints("dvt-deit*") == ["dvt-deit-s"]
+    assert {"vit_digits", "deit_tiny_patch16_224"} <= set(dynvit.list_backbones())
+    assert dynvit.list_methods("nothing*") == []
+
+
+WRONG: dict[str, tuple[Callable[[dynvit.Model, dynvit.Model, Made], Any], str]] = {
+    "no such name": (lambda c, t, made: dynvit.load("topkk"), "did you mean 'topk'"),
+    "no such folder": (lambda c, t, made: dynvit.load("runs/nothing"), "no checkpoint at 'runs/nothing'"),
+    "a folder of photos": (lambda c, t, made: dynvit.load(made["photos"]), "no checkpoint in"),
+    "no weights": (lambda c, t, made: dynvit.load("topk"), "runs on a backbone's weights"),
+    "nothing trained": (lambda c, t, made: dynvit.load("dvt", weights=made["dense"]), "mean nothing before training"),
+    "an option": (lambda c, t, made: dynvit.load("topk", weights=made["dense"], stagse=2), "did you mean 'stages'"),
+    "options of a checkpoint": (lambda c, t, made: dynvit.load(made["dvt"], exits=4), "unknown option 'exits'"),
+    "a device": (lambda c, t, made: dynvit.load(made["dvt"], device="abacus"), "got 'abacus'"),
+    "a size": (lambda c, t, made: dynvit.load("topk", weights=made["dense"], image_size=0), "image-size must be"),
+    "a plug-in": (lambda c, t, made: dynvit.load("topk", plugin="no.py"), "no plug-in file"),
+    "a knob": (lambda c, t, made: c.at(treshold_1=0.5), "did you mean 'threshold_1'"),
+    "out of range": (lambda c, t, made: t.at(keep_ratio=7), r"must lie in \[0.25, 1.0\], got 7"),
+    "no number": (lambda c, t, made: t.at(keep_ratio=None), "must be a number"),  # type: ignore[arg-type]
+    "nothing at all": (lambda c, t, made: c.at(), "none of them is given"),
+    "two ways": (lambda c, t, made: c.at(gmacs=1.0, saving=0.1), "more than one"),
+    "a knob is missing": (lambda c, t, made: dynvit.load(made["dvt"]).at(threshold_1=0.5), "threshold_2 must be given"),
+    "calibration alone": (lambda c, t, made: t.at(keep_ratio=0.5, calibration="digits"), "is for a budget"),
+    "no saving": (lambda c, t, made: t.at(saving=40), r"in \[0, 1\), got 40"),
+    "no budget": (lambda c, t, made: t.at(gmacs="0.1"), "above 0, got '0.1'"),  # type: ignore[arg-type]
+    "too small a budget": (lambda c, t, made: t.at(gmacs=1e-9), "out of range"),
+    "one point": (lambda c, t, made: dynvit.load(made["dense"]).at(saving=0.1), "has no budget to be set to"),
+    "no calibration": (lambda c, t, made: c.at(saving=0.3, calibration="nowhere"), "is no folder of images, and"),
+    "no images": (lambda c, t, made: c.at(saving=0.3, calibration=[]), "calibration has no image"),
+    "no point": (lambda c, t, made: dynvit.load(made["dvt"])(torch.rand(3, 8, 8)), r"threshold_1 in \[0, 1\]"),
+    "no file": (lambda c, t, made: t("no.png"), "no image 'no.png'"),
+    "a folder": (lambda c, t, made: t(made["photos"]), "is a folder"),
+    "no image": (lambda c, t, made: t(7), "must be a path, a PIL image.*got int"),
+    "no image in a list": (lambda c, t, made: t([None]), "got NoneType"),
+    "another size": (lambda c, t, made: t(torch.rand(3, 9, 9)), r"got \(3, 9, 9\)"),
+    "normalised": (lambda c, t, made: t(torch.full((1, 3, 8, 8), -1.0)), "pixels must lie in"),
+    "not finite": (lambda c, t, made: t(torch.full((3, 8, 8), torch.nan)), "got nan"),
+    "8 bits": (lambda c, t, made: t(torch.zeros(3, 8, 8, dtype=torch.uint8)), "divide 8 bits by 255"),
+    "an array of floats": (lambda c, t, made: t(np.zeros((8, 8, 3))), "of uint8, got"),
+    "top": (lambda c, t, made: t(torch.rand(3, 8, 8)).top(0), "1 class or more"),
+    "a folder in use": (lambda c, t, made: t.save(made["photos"]), "holds something else"),
+    "a training's folder": (lambda c, t, made: t.save(made["dvt"]), "holds a training"),
+    "a file for a folder": (lambda c, t, made: t.save(made["dvt"] / "config.json"), "is a file"),
+    "no model": (lambda c, t, made: dynvit.evaluate(7, "digits"), "model must be one of dynvit.load"),  # type: ignore[arg-type]
+    "no data set": (lambda c, t, made: dynvit.evaluate(t, "digit"), "did you mean 'digits'"),
+    "other classes": (lambda c, t, made: dynvit.evaluate(t, "cifar10"), "cifar10 has other classes"),
+    "more classes": (lambda c, t, made: dynvit.evaluate(t, "cifar100"), "has 100 classes, the model answers with 10"),
+    "a split": (lambda c, t, made: dynvit.evaluate(t, split="calibration"), "another split than calibration"),
+    "a limit": (lambda c, t, made: dynvit.evaluate(t, limit=0), "limit must be greater than or equal to 1"),
+    "an attack": (lambda c, t, made: dynvit.attack(t, "pdg"), "did you mean 'pgd'"),
+    "a setting": (lambda c, t, made: dynvit.attack(t, "pgd", stesp=3), "did you mean 'steps'"),
+    "whose setting": (lambda c, t, made: dynvit.attack(t, "pgd,fgsm", steps=3), "attack one by one"),
+    "an eps": (lambda c, t, made: dynvit.attack(t, "pgd", eps=-1), "eps must be a radius"),
+    "a bench's option": (lambda c, t, made: dynvit.bench(["dense"], epohcs=3), "did you mean 'epochs'"),
+    "a bench's method": (lambda c, t, made: dynvit.bench(["dens"]), "did you mean 'dense'"),
+    "a bench's model": (lambda c, t, made: dynvit.bench([7]), "must be names or models, got int"),  # type: ignore[list-item]
+    "a training's setting": (lambda c, t, made: dynvit.train("dvt", "out", epohcs=3), "did you mean 'epochs'"),
+    "a training's method": (lambda c, t, made: dynvit.train("dvvt", "out"), "did you mean 'dvt'"),
+    "a board": (lambda c, t, made: dynvit.read_board("no.json"), "cannot be read"),
+    "a picture": (lambda c, t, made: dynvit.read_board(made["bench"] / "leaderboard.json").plot("sped"), "'speed'"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_call_says_in_one_line_what_must_hold(
+    wrong: str, cascade: dynvit.Model, topk: dynvit.Model, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, said = WRONG[wrong]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(dynvit.InputError, match=said) as error:
+        call(cascade, topk, made)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir()), "nothing is written"
+
+
+def test_the_page_about_the_api_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"<!-- runs -->\n```python\n(.*?)```", page, re.S)
+    assert len(blocks) > 5
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for number, block in enumerate(blocks, 1):
+        exec(compile(block, f"docs/api.md, block {number}", "exec"), names)
+    shown = set(re.findall(r"dynvit\.([a-z_]+)\(", page))
+    assert shown == {name for name in dynvit.__all__ if name.islower() and name[0] != "_"}, "every call is shown"
