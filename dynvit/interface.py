@@ -1,7 +1,7 @@
-"""The contract: the whole of what the core and a method know of each other.
+"""The contract between dynvit and a method.
 
 A method turns a backbone into a model that decides, for each image, what to execute. It subclasses ``Method``
-and ``DynamicModel``; the core trains, sweeps and measures it and never asks what its knobs mean.
+and ``DynamicModel``; dynvit trains and measures it without knowing what its knobs mean.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ def _unsupported(owner: object, capability: Capability) -> TypeError:
 
 
 class Part(Protocol):
-    """One piece of work that ran: a linear layer on n tokens, say. ``dynvit.cost`` has them all."""
+    """One part of the executed work: a linear layer on n tokens, say. ``dynvit.cost`` has all kinds."""
 
     @property
     def name(self) -> str:
-        """Where it ran, as a dotted path: ``blocks.3.attn.qkv``."""
+        """Its module, as a dotted path: ``blocks.3.attn.qkv``."""
         ...
 
     def macs(self, rule: Rule) -> Tensor | int:
-        """Multiply-adds: one integer for every image alike, or a tensor of one for each.
+        """Multiply-adds: an integer where all images cost the same, else a tensor.
 
-        Shape: (B,) where images differ.
+        Shape: (B,) where images differ. Units: MACs.
         """
         ...
 
@@ -59,11 +59,11 @@ class Part(Protocol):
 class Usage:
     """What was executed for each image of a batch.
 
-    ``parts`` is the whole work, for counting; the other fields say in the field's words what was decided,
-    for people and for comparing ``forward`` with ``predict``. A method fills those that it decides.
+    ``parts`` is the whole work, for counting; the other fields say what was decided, for people and for comparing
+    ``forward`` with ``predict``. A method sets those that it decides.
 
     Shape: ``tokens`` (B, L), tokens that block l processed, 0 where it was skipped; ``heads`` (B, L);
-    ``exit`` (B,), the index of the exit that answered.
+    ``exit`` (B,), the index of the exit at which the image left.
     """
 
     images: int
@@ -75,7 +75,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model answers. A method that trains on more (masks, features) subclasses it.
+    """The output of a model. A method whose loss needs more (masks, features) subclasses it.
 
     Shape: ``logits`` (B, classes).
     """
@@ -86,9 +86,9 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images on their way into a training loss.
+    """A training batch.
 
-    ``labels`` are -1 where nobody knows them, which calibration images alone may be.
+    ``labels`` are -1 where they are unknown, which only calibration images may be.
 
     Shape: ``images`` (B, 3, H, W); ``labels`` (B,); ``targets`` (B, classes), soft under smoothing and mixup.
     Units: pixels in [0, 1].
@@ -107,17 +107,17 @@ class Batch:
 class DynamicModel(nn.Module, ABC):
     """A backbone that decides, for each image, what to execute.
 
-    Images are pixels in [0, 1]: the model normalises (``dynvit.backbones`` views do it in ``embed``), so that
-    an attack's epsilon means the same for every model. The backbone is the attribute ``backbone``.
+    Images are pixels in [0, 1]: the model normalises (adapters in ``dynvit.backbones`` do it in ``embed``), so that an
+    attack's ε means the same for every model. The backbone is the attribute ``backbone``.
     """
 
     backbone: nn.Module
     neutral: OperatingPoint | None = None
     """The point at which the model equals its backbone; None where there is none (a cascade)."""
     trained_point: OperatingPoint | None = None
-    """The point that training aims at; None where it aims at all alike, or nothing is trained."""
+    """The point that training aims at; None where it aims at no single one, or nothing is trained."""
     solves_unlabelled: ClassVar[bool] = False
-    """Whether ``solve`` takes calibration images whose labels nobody knows."""
+    """Whether ``solve`` works on calibration images without labels."""
     supports: frozenset[Capability] = frozenset()
     """What the model can do beyond the contract; its class overrides the methods of each (``CAPABILITY_METHODS``).
 
@@ -137,13 +137,13 @@ class DynamicModel(nn.Module, ABC):
 
     @abstractmethod
     def predict(self, images: Tensor, point: OperatingPoint) -> Prediction:
-        """The work that is skipped is really skipped. For leaderboards and speed; no gradient.
+        """Skipped work is not executed. For leaderboards and speed; no gradient.
 
         Shape: images (B, 3, H, W). Units: pixels in [0, 1].
         """
 
     def sweep(self, images: Tensor, points: Sequence[OperatingPoint]) -> Iterable[Prediction]:
-        """``predict`` at each point; a method whose points share work overrides it."""
+        """``predict`` at each point; a method whose points can share work overrides it."""
         return (self.predict(images, point) for point in points)
 
     def feasible_range(self, calibration: Sequence[Batch]) -> tuple[float, float]:
@@ -193,9 +193,9 @@ class DynamicModel(nn.Module, ABC):
 
 @dataclass(frozen=True)
 class BlockWork:
-    """What one block did for one image: whether it ran, on how many heads and on which patches.
+    """The work of one block for one image: whether it ran, on how many heads and on which patches.
 
-    Shape: ``kept`` (rows, columns) of the grid, bool; nothing is kept where the block was skipped.
+    Shape: ``kept`` (rows, columns) of the grid, bool; all False where the block was skipped.
     """
 
     ran: bool
@@ -206,10 +206,10 @@ class BlockWork:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why one image was answered as it was.
+    """How the prediction for one image came about.
 
-    ``answer`` is the class; ``text`` one line on how it came about; ``steps`` the numbers behind it by name, one for
-    each step that ran, in order; ``blocks`` what each block did, for a method that decides that, else nothing.
+    ``answer`` is the predicted class; ``text`` one line on how it came about; ``steps`` the numbers behind it by name,
+    one for each step that ran, in order; ``blocks`` the work of each block, for a method that decides it, else empty.
 
     Units: ``macs`` of this image.
     """
@@ -232,7 +232,7 @@ def constant(epoch: float, epochs: float) -> float:
 
 @dataclass(frozen=True)
 class ParamGroup:
-    """Parameters that a stage trains, and how fast. What stands in no group stays frozen.
+    """Parameters that a stage trains, with their learning rate. Parameters in no group stay frozen.
 
     Units: ``lr`` per optimiser step, before ``schedule``.
     """
@@ -254,15 +254,15 @@ class Losses:
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of a training: what is trained, for how long, by which loss.
+    """One stage of a training: what is trained, for how long, by which loss.
 
-    ``loss`` calls the model it is given (which may be wrapped for several processes), never another handle
-    on it. ``frozen`` are modules that the loss reads and nobody trains (a teacher): the trainer keeps them on
+    ``loss`` calls the model that it is given (which may be wrapped for several processes), never another reference to
+    it. ``frozen`` are modules that the loss uses and the stage does not train (a teacher): the trainer keeps them on
     the model's device, in eval mode. ``begin`` runs once before the first step (surgery, re-initialisation).
-    ``until`` is asked after each epoch and ends the stage early.
+    ``until`` is called after each epoch; True ends the stage.
 
-    Units: ``epochs`` over ``share`` of the training split, 1 for all of it: a stage that should ask ``until`` often, or
-    be over before it has seen each image once, has short epochs, each of other images.
+    Units: ``epochs`` over ``share`` of the training split, 1 for all of it: a stage that calls ``until`` often, or ends
+    before it has seen each image once, has short epochs, each of other images.
     """
 
     name: str
@@ -278,7 +278,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Augment:
-    """What is done to a training image. Zero or empty leaves a step out.
+    """Augmentation of training images. Zero or empty leaves a step out.
 
     Units: ``color_jitter``, ``random_erasing``, ``flip`` are timm's strengths and probabilities; ``crop_scale``
     is the least area of a random resized crop, 1 for none; ``padding`` pixels around a shifted crop;
@@ -299,7 +299,7 @@ class Augment:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A named training recipe: what every method shares. A method with more to say subclasses it.
+    """A named training recipe: the settings that all methods share. A method with further settings subclasses it.
 
     Units: ``lr`` at ``batch_size`` images an optimiser step over all processes; ``warmup_epochs`` of the
     stage; ``clip_grad`` a norm, 0 for none; ``ema_decay`` per step, 0 for none.
@@ -320,10 +320,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class PublishedCheckpoint:
-    """Weights that a method's authors published, where, and what they say of them.
+    """Weights that a method's authors published: where, and with which accuracy.
 
-    ``name`` is what people give for a path; ``backbone`` the timm model that it is nearest to. Units: ``top1_pct`` as
-    published, in percent.
+    ``name`` can be given in place of a path; ``backbone`` is the nearest timm model. Units: ``top1_pct`` as published,
+    in percent.
     """
 
     name: str
@@ -340,10 +340,10 @@ class Method(ABC, Generic[OptionsT]):
     """A named way to make a backbone dynamic. Register the class with ``register_method``.
 
     Class attributes: ``summary``, one line for ``dynvit ls``; ``Options``, a frozen dataclass with a default
-    for each field; ``needs_training``, whether ``attach`` adds parts that mean nothing before ``stages`` ran;
-    ``static``, whether it is the backbone itself, whose training is where the others' begins;
+    for each field; ``needs_training``, whether ``attach`` adds parts that are useless before ``stages`` ran;
+    ``static``, whether it is the backbone itself, from whose weights the others' training starts;
     ``adaptive_cost``, whether images differ in MACs at one point; ``budget_knob``, the knob along which compute
-    rises or falls steadily (None where there is none); ``explains``, whether ``explain`` is overridden; ``recipes``,
+    is monotone (None where there is none); ``explains``, whether ``explain`` is overridden; ``recipes``,
     named training recipes: the one named like the dataset is its default, else the first; ``published``, checkpoints
     that ``load_published`` reads.
     """
@@ -360,13 +360,13 @@ class Method(ABC, Generic[OptionsT]):
 
     @abstractmethod
     def knobs(self, options: OptionsT) -> Mapping[str, BaseDistribution]:
-        """What may be turned at inference without training again, by name."""
+        """What can be set at inference without training again, by name."""
 
     @abstractmethod
     def attach(self, backbone: nn.Module, options: OptionsT) -> DynamicModel:
         """Build on a timm model, which becomes part of the result.
 
-        Raises: ``InputError`` that names a backbone it cannot serve, and the reason.
+        Raises: ``InputError`` that names an unsupported backbone, and the reason.
         """
 
     def stages(self, model: DynamicModel, recipe: Recipe) -> Sequence[Stage]:
@@ -383,12 +383,12 @@ class Method(ABC, Generic[OptionsT]):
     def options_for(self, target: float, backbone: nn.Module, options: OptionsT) -> OptionsT:
         """The options that train for a target. Units: ``target`` as a fraction of the backbone's MACs.
 
-        Raises: ``InputError`` where a method has no such option, or the target is out of its range.
+        Raises: ``InputError`` where a method has no such option, or the target is not feasible.
         """
         raise InputError(f"method {type(self).__name__} does not train for a target: leave out --targets")
 
     def load_published(self, path: str) -> tuple[DynamicModel, OperatingPoint]:
-        """Read a checkpoint in the layout that the method's authors published, and the point it was made for.
+        """Load a checkpoint in the layout that the method's authors published, with the point that it was trained for.
 
         Raises: ``InputError`` for a file of another layout, or where there is no published layout.
         """

@@ -284,7 +284,7 @@ VIOLATIONS: dict[type[Conforming], str] = {
     WrongNeutral: "neutral point equals backbone",
     OtherLogitsInPredict: "forward equals predict",
     OtherUsageInForward: "forward equals predict",
-    BatchDependent: "batch mates do not matter",
+    BatchDependent: "results do not depend on the batch",
     ClaimsTooFew: "claimed macs are executed",
     NotMonotone: "macs fall with the budget",
     Forgets: "saving and loading changes nothing",

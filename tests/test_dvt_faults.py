@@ -37,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 FAULTS = {
     "threshold-range": (
         (*EXPLAIN, "--knob", "threshold_1=1.5", "--knob", "threshold_2=0"),
-        ["must lie in [0.0, 1.0], got 1.5"],
+        ["threshold_1 must lie in [0.0, 1.0], got 1.5"],
     ),
     "threshold-missing": ((*EXPLAIN, "--knob", "threshold_1=0.5"), ["lacks threshold_2"]),
     "threshold-too-many": (
@@ -81,7 +81,7 @@ def test_wrong_input_is_one_line(fault: str, made: Path, tmp_path: Path, capsys:
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
-def test_budgets_with_the_same_best_point_are_said(
+def test_budgets_with_the_same_point_give_a_warning(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     alike = OperatingPoint(threshold_1=0.0, threshold_2=1.0)

@@ -119,9 +119,9 @@ def test_ladder_is_the_released_one(table: str) -> None:
         }
     )
     known = thresholds.Confidences(field.conf[:-1], field.correct.astype(bool), golden.meta["flops"])
-    for row, rung in enumerate(field.p):
-        np.testing.assert_allclose(thresholds.ladder_shares(rung, 3), field.q[row], rtol=1e-6)
-        found = thresholds.ladder_thresholds(known.scores, field.q[row])
+    for row, step in enumerate(field.p):
+        np.testing.assert_allclose(thresholds.released_shares(step, 3), field.q[row], rtol=1e-6)
+        found = thresholds.released_thresholds(known.scores, field.q[row])
         np.testing.assert_array_equal(found, field.thresholds[row])
         knobs = thresholds.as_knobs(found)
         np.testing.assert_array_equal(np.bincount(known.exits(knobs), minlength=3), field.exit_counts[row])

@@ -1,4 +1,4 @@
-"""Thresholds for a budget: the best there are, and never worse than the released ladder."""
+"""Thresholds for a budget: the best there are, and never worse than the released exit shares."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from dynvit_methods.dvt.thresholds import (
     Confidences,
     as_knobs,
-    ladder_shares,
-    ladder_thresholds,
+    released_shares,
+    released_thresholds,
     solve_expected,
-    solve_ladder,
     solve_optimal,
+    solve_released,
 )
 
 COSTS = (1.0, 3.0, 8.0, 13.0)
@@ -54,24 +54,25 @@ def test_up_to_three_exits_nothing_is_better(table: Confidences, budget: float) 
 
 
 @pytest.mark.parametrize("exits", [2, 3, 4])
-def test_never_worse_than_the_ladder_and_within_budget(exits: int) -> None:
+def test_never_worse_than_the_released_shares_and_within_budget(exits: int) -> None:
     table = realistic(400, exits)
     budgets = np.linspace(COSTS[0], COSTS[exits - 1], 9)
-    ours, ladder = solve_optimal(table, budgets), solve_ladder(table, budgets)
+    ours, released = solve_optimal(table, budgets), solve_released(table, budgets)
     gains = []
-    for budget, one, other in zip(budgets, ours, ladder, strict=True):
-        (spent, right), (rung_spent, rung_right) = table.measure(one), table.measure(other)
+    for budget, one, other in zip(budgets, ours, released, strict=True):
+        (spent, right), (other_spent, other_right) = table.measure(one), table.measure(other)
         assert spent <= budget
-        assert rung_spent <= budget
-        gains.append(right - rung_right)
+        assert other_spent <= budget
+        gains.append(right - other_right)
     assert min(gains) >= 0
     assert max(gains) > 0
-    rungs = [table.measure(as_knobs(ladder_thresholds(table.scores, ladder_shares(p, exits)))) for p in range(1, 60)]
+    rows = (as_knobs(released_thresholds(table.scores, released_shares(p, exits))) for p in range(1, 60))
+    steps = [table.measure(row) for row in rows]
     for (_, right), (spent, found) in zip(
-        rungs, map(table.measure, solve_optimal(table, [spent for spent, _ in rungs])), strict=True
+        steps, map(table.measure, solve_optimal(table, [spent for spent, _ in steps])), strict=True
     ):
         assert found >= right
-        assert spent <= max(cost for cost, _ in rungs)
+        assert spent <= max(cost for cost, _ in steps)
 
 
 def test_more_budget_is_never_less_accuracy() -> None:
@@ -102,7 +103,7 @@ def test_expected_accuracy_rises_with_the_score_and_is_calibrated() -> None:
 
 
 @given(st.integers(1, 59), st.integers(2, 4))
-def test_ladder_shares_are_geometric(rung: int, exits: int) -> None:
-    shares = ladder_shares(rung, exits)
+def test_released_shares_are_geometric(step: int, exits: int) -> None:
+    shares = released_shares(step, exits)
     assert shares.sum() == pytest.approx(1, rel=1e-5)
-    np.testing.assert_allclose(shares[1:] / shares[:-1], rung / 20, rtol=1e-4)
+    np.testing.assert_allclose(shares[1:] / shares[:-1], step / 20, rtol=1e-4)

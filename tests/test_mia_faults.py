@@ -16,13 +16,10 @@ BENCH = ("bench", "--methods", "mia", "--no-train", "--weights", "DENSE", "-o", 
 
 FAULTS = {
     "target-over-dense": ((*DIGITS, "--target", "1.5"), ["--target must be less than or equal to 1", "got 1.5"]),
-    "target-option-under-controllers": (
-        (*DIGITS, "--option", "target=0.01"),
-        ["got 0.01", "at most 1"],
-    ),
+    "target-option-under-controllers": ((*DIGITS, "--option", "target=0.01"), ["got 0.01", "above", "at most 1"]),
     "target-under-controllers": (
         (*DIGITS, "--target", "0.01"),
-        ["got 0.01", "of it the controllers"],
+        ["got 0.01", "must be above", "of it the controllers", "at most 1"],
     ),
     "dimension": ((*DIGITS, "--option", "dimensions=width"), ["dimension 'width'", "depth, heads, tokens"]),
     "no-dimension": ((*DIGITS, "--option", "dimensions=,"), ["dimensions"]),

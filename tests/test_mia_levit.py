@@ -115,7 +115,7 @@ def test_what_is_dropped_passes_and_is_seen_by_nobody() -> None:
     assert not torch.equal(one[~gone], tokens[~gone])
 
 
-def test_in_training_statistics_stay_and_batch_mates_do_not_matter() -> None:
+def test_in_training_statistics_stay_and_results_do_not_depend_on_the_batch() -> None:
     """In the statistics of a batch the tokens of one image would change the answer to another."""
     model, adapter, images = made()
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
@@ -144,7 +144,7 @@ def test_a_cost_has_a_gradient_in_every_mask() -> None:
 
 
 # Parts of a whole block that its heads cost, one dropped after another; in the middle stage of LeViT-192 5 heads share
-# 288 channels, 57 each and 3 that nobody owns.
+# 288 channels, 57 a head and 3 of no head.
 HEADS = {
     ("levit_192", 0): (1.0, 0.562, 0.229),
     ("levit_192", 4): (1.0, 0.717, 0.475, 0.275, 0.117),

@@ -170,7 +170,7 @@ def test_an_image_whose_every_head_is_dropped_still_teaches_its_gates() -> None:
     assert all(bool(g.any()) for g in torch.autograd.grad(found.logits.square().sum(), gates))
 
 
-def test_replay_repeats_what_was_decided() -> None:
+def test_frozen_gates_repeat_the_decisions() -> None:
     model, point = mixed(), mixed().trained_point
     clean = model.predict(images(), point)
     torch.testing.assert_close(model.forward_frozen(images(), point, clean).logits, clean.logits)
@@ -186,7 +186,7 @@ def calibration() -> list[Batch]:
 
 
 @pytest.mark.parametrize("scale", [1.0, 4.0], ids=["trained", "saturated"])
-def test_one_model_solves_a_ladder_of_budgets(scale: float) -> None:
+def test_one_model_solves_several_budgets(scale: float) -> None:
     model = spread(mixed(), scale=scale)
     low, high = model.feasible_range(calibration())
     budgets = torch.linspace(low, high, 6, dtype=torch.float64).tolist()
@@ -206,16 +206,16 @@ def target(value: float) -> None:
 @pytest.mark.parametrize(
     ("attempt", "message"),
     [
-        (lambda: target(1.2), "over the dense cost: give a fraction of it, 1 at most"),
+        (lambda: target(1.2), "target must be a fraction of the dense cost, 1 at most; got 1.2"),
         (
             lambda: target(0.01),
-            r"with all of depth, heads, tokens dropped, 0\.\d+ of the dense MACs still run, 0\.\d+ of",
+            r"must be above 0\.\d+ and at most 1 .* got 0.01: with all of depth, heads, tokens .* 0\.\d+ of it",
         ),
         (lambda: MIAOptions(dimensions=("heads", "width")), "unknown dimension 'width'.*Known: depth, heads, tokens"),
-        (lambda: MIAOptions(dimensions=()), "dimensions is empty"),
-        (lambda: MIAOptions(temperature=0.0), "above 0"),
-        (lambda: MIAOptions(kernel=2), "1, 3, 5"),
-        (lambda: mixed(static_blocks=6), "leaves nothing to decide"),
+        (lambda: MIAOptions(dimensions=()), "must have one or more of depth, heads, tokens; got none"),
+        (lambda: MIAOptions(temperature=0.0), "temperature must be above 0, got 0"),
+        (lambda: MIAOptions(kernel=2), "kernel must be 1, 3, 5 or another odd number, got 2"),
+        (lambda: mixed(static_blocks=6), "static_blocks must be less than the backbone's 6 blocks, got 6"),
         (
             lambda: MIAFormer().attach(timm.create_model("resnet18"), MIAOptions()),
             "method mia .*ResNet|method mia.*resnet",
@@ -223,9 +223,9 @@ def target(value: float) -> None:
         (lambda: mixed()(images(), OperatingPoint(depth_threshold=0.5)), "needs a number for knob 'head_threshold'"),
         (
             lambda: mixed().predict(images(), OperatingPoint(**dict(mixed().trained_point) | {"head_threshold": 2.0})),
-            "out of",
+            r"head_threshold must be from 0 \(keep all\) to 1 \(drop all\), got 2",
         ),
-        (lambda: mixed().solve([1.0], calibration()), "a budget of .* is out of range: method mia goes from"),
+        (lambda: mixed().solve([1.0], calibration()), "a budget of method mia must be .* to .* GMACs .*, got 1e-09"),
     ],
 )
 def test_wrong_input_is_named_in_one_line(attempt: Callable[[], object], message: str) -> None:

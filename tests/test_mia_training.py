@@ -144,22 +144,22 @@ def test_a_new_policy_starts_at_the_target(options: dict[str, object], noise: fl
 
 def test_the_policys_gradient_stays_in_the_controllers_unless_asked() -> None:
     found = {}
-    for reach in ("controllers", "all"):
-        model = tiny(policy_gradient=reach).train()
+    for scope in ("controllers", "all"):
+        model = tiny(policy_gradient=scope).train()
         reinforced(model, batch(), SHORT, model.dense_macs())[0].total.backward()
-        found[reach] = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+        found[scope] = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     assert not any(name.startswith("backbone") for name in found["controllers"])
     assert any(name.startswith("backbone.blocks") for name in found["all"])
     assert {name for name in found["all"] if name.startswith("controllers")} == found["controllers"]
 
 
-def test_critics_are_needed_where_actions_are_judged() -> None:
+def test_critics_are_needed_where_actions_are_evaluated() -> None:
     model = tiny()
     with pytest.raises(ValueError, match="critics"):
         steps(model.masked(batch().images, acting(1.0)), 1.0)
-    judged = steps(model.masked(batch().images, acting(1.0), values=True), 1.0)
-    assert len(judged) == 3 * len(model.adapter.gates)
-    assert float(actor_critic(judged, torch.ones(16)).entropy.detach()) > 0
+    actions = steps(model.masked(batch().images, acting(1.0), values=True), 1.0)
+    assert len(actions) == 3 * len(model.adapter.gates)
+    assert float(actor_critic(actions, torch.ones(16)).entropy.detach()) > 0
 
 
 def test_noise_is_a_gumbel_sigmoids_at_1_and_none_at_0() -> None:

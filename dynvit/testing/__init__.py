@@ -1,4 +1,4 @@
-"""The conformance kit: the laws that hold for every method, to be tried on any of them.
+"""The conformance kit: laws that hold for every method, to be checked on any of them.
 
 ``dynvit check NAME`` runs them; a plug-in's own tests do so too::
 
@@ -10,7 +10,7 @@
         law(Subject.of("mymethod"))
 
 A law returns nothing where it holds, raises ``LawBroken`` where it does not, and ``NotApplicable`` where the
-method has nothing that it speaks of.
+law says nothing of the method.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from dynvit.testing.capabilities import (
     overridden_capabilities_are_declared,
 )
 from dynvit.testing.laws import (
-    batch_mates_do_not_matter,
     claimed_macs_are_executed,
     forward_equals_predict,
     forward_returns_one_type,
@@ -33,6 +32,7 @@ from dynvit.testing.laws import (
     gradients_reach_the_image,
     macs_fall_with_the_budget,
     neutral_point_equals_backbone,
+    results_do_not_depend_on_the_batch,
     saving_and_loading_changes_nothing,
 )
 from dynvit.testing.subject import Law, LawBroken, NotApplicable, Subject
@@ -42,7 +42,7 @@ __all__ = ["CAPABILITY_LAWS", "LAWS", "Law", "LawBroken", "NotApplicable", "Subj
 LAWS: tuple[Law, ...] = (
     neutral_point_equals_backbone,
     forward_equals_predict,
-    batch_mates_do_not_matter,
+    results_do_not_depend_on_the_batch,
     claimed_macs_are_executed,
     macs_fall_with_the_budget,
     saving_and_loading_changes_nothing,
@@ -57,7 +57,7 @@ LAWS: tuple[Law, ...] = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of one law: ``holds`` is None where it does not apply."""
+    """The result of one law: ``holds`` is None where it does not apply."""
 
     law: str
     holds: bool | None
@@ -65,7 +65,7 @@ class Verdict:
 
 
 def check(subject: Subject) -> Iterator[Verdict]:
-    """Try every law; a law that fails does not stop the next."""
+    """Check every law; a law that fails does not stop the next."""
     for law in LAWS:
         name = law.__name__.replace("_", " ")
         try:

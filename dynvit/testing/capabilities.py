@@ -50,8 +50,8 @@ def solved_budgets_are_kept(subject: Subject) -> None:
     _needs(model, "budgets")
     _check_solved(model, [batch])
     if model.solves_unlabelled:
-        nobody_knows = torch.full_like(batch.labels, -1)
-        _check_solved(model, [replace(batch, labels=nobody_knows, targets=torch.zeros_like(batch.targets))])
+        unknown = torch.full_like(batch.labels, -1)
+        _check_solved(model, [replace(batch, labels=unknown, targets=torch.zeros_like(batch.targets))])
 
 
 def _check_solved(model: DynamicModel, calibration: Sequence[Batch]) -> None:

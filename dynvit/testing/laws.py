@@ -1,4 +1,4 @@
-"""The laws of the contract that every model keeps: what it answers, what it costs, what it can learn."""
+"""The laws of the contract that every model keeps: its outputs, its cost, its gradients."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def neutral_point_equals_backbone(subject: Subject) -> None:
 
 
 def forward_equals_predict(subject: Subject) -> None:
-    """The differentiable form and the executed form decide and answer alike."""
+    """The differentiable and the executed form have the same logits, MACs and decisions."""
     model = subject.model()
     for point in subject.points(model):
         with torch.no_grad():
@@ -41,22 +41,22 @@ def forward_equals_predict(subject: Subject) -> None:
         same_usage(soft.usage, hard.usage, "forward and predict", f"at {point}")
 
 
-def batch_mates_do_not_matter(subject: Subject) -> None:
+def results_do_not_depend_on_the_batch(subject: Subject) -> None:
     """An image's logits and MACs do not depend on the other images of its batch, nor on their order."""
     model = subject.model()
     order = torch.arange(len(subject.images)).flip(0)
     for point in subject.points(model):
         with torch.no_grad():
             together = model.predict(subject.images, point)
-            turned = model.predict(subject.images[order], point)
+            reordered = model.predict(subject.images[order], point)
             alone = [model.predict(image[None], point) for image in subject.images]
-        for name, answers in (("alone", _joined(alone)), ("in another order", _joined([turned], order))):
+        for name, answers in (("alone", _joined(alone)), ("in another order", _joined([reordered], order))):
             close(together.logits, answers[0], f"logits in a batch and {name}, at {point}")
             close(cost.macs(together.usage).double(), answers[1], f"MACs in a batch and {name}, at {point}")
 
 
 def claimed_macs_are_executed(subject: Subject) -> None:
-    """What usage claims for an image is what torch ran for it."""
+    """The MACs that usage claims for an image are those that torch executed."""
     model = subject.model()
     for point in subject.points(model):
         for image in subject.images[:2]:
@@ -90,7 +90,7 @@ def macs_fall_with_the_budget(subject: Subject) -> None:
 
 
 def saving_and_loading_changes_nothing(subject: Subject) -> None:
-    """A model read back from its state dict answers the same."""
+    """A model loaded from its state dict has the same logits."""
     model = subject.model()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
@@ -123,7 +123,7 @@ def gradients_reach_every_trained_part(subject: Subject) -> None:
         for parameter in trained:
             parameter.requires_grad_(True)
             parameter.grad = None
-        # Sampled gates hide a part now and then; a few draws show whether anything ever reaches it.
+        # Sampled gates drop a part at times; a few samples show whether a gradient ever reaches it.
         for sample in range(4):
             torch.manual_seed(sample)
             stage.loss(model, subject.batch()).total.backward()

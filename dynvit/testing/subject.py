@@ -1,4 +1,4 @@
-"""What a law is tried on: a method on a backbone, with images; and what a law raises."""
+"""What a law is checked on: a method on a backbone, with images; and what a law raises."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class LawBroken(AssertionError):  # noqa: N818 - a verdict on a method, not a fa
 
 
 class NotApplicable(Exception):  # noqa: N818
-    """The method has nothing that the law speaks of; the message says what."""
+    """The law says nothing of the method; the message says why."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A method on a backbone, with images to try it on, all in float64.
+    """A method on a backbone, with images, all in float64.
 
     Shape: ``images`` (B, 3, H, W). Units: pixels in [0, 1].
     """
@@ -71,7 +71,7 @@ class Subject:
         return self.method.attach(backbone, self.options).double().eval()
 
     def points(self, model: DynamicModel) -> list[OperatingPoint]:
-        """Points to try: the neutral one, the ends and middle of the budget, and three drawn at random."""
+        """The neutral point, the ends and the middle of the feasible range, and three points drawn at random."""
         knobs = self.method.knobs(self.options)
         points = [model.neutral] if model.neutral is not None else []
         if self.method.budget_knob and "budgets" not in model.supports:
@@ -91,8 +91,9 @@ class Subject:
 def _spread(backbone: nn.Module) -> nn.Module:
     """Weights large enough that logits and attention differ between images: fresh ones are near constant.
 
-    A batch norm gets a scale that is not zero, for LeViT begins with its branches switched off, and the statistics of
-    a few random images: without them numbers grow from layer to layer, until attention is all on one token.
+    A batch norm gets a scale that is not zero, because LeViT's branches start switched off, and the
+    statistics of a few random images: without them activations grow from layer to layer, until attention is on one
+    token.
     """
     with torch.no_grad():
         for parameter in backbone.parameters():
@@ -106,7 +107,7 @@ def _spread(backbone: nn.Module) -> nn.Module:
                     if tensor is not None:
                         tensor.uniform_(low, high)
             size = backbone.pretrained_cfg["input_size"]  # type: ignore[index]
-            # Noise alone is the same to a pooled head, whose norm would then magnify rounding.
+            # A pooled head has the same output for all noise images, and its norm would then magnify rounding.
             backbone.train()(torch.randn(32, 3, 1, 1) + torch.randn(32, 1, 1, 1) * torch.randn(32, *size))
     return backbone
 

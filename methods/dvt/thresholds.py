@@ -76,19 +76,19 @@ def points_for(thresholds: Sequence[Sequence[float]]) -> list[OperatingPoint]:
     return [OperatingPoint(**{f"threshold_{k + 1}": float(t) for k, t in enumerate(row)}) for row in thresholds]
 
 
-def ladder_shares(step: float, exits: int) -> Floats:
+def released_shares(step: float, exits: int) -> Floats:
     """The released code's shares of images by exit: proportional to (step / 20)^k, k = 1, 2, …; float32.
 
     Its 59 budgets are the steps 1 to 59.
 
-    >>> ladder_shares(20, 3)
+    >>> released_shares(20, 3)
     array([0.33333334, 0.33333334, 0.33333334], dtype=float32)
     """
     powers = np.exp(np.log(np.float32(step / 20)) * np.arange(1, exits + 1, dtype=np.float32))
     return (powers / powers.sum()).astype(np.float32)
 
 
-def ladder_thresholds(scores: Floats, shares: Floats) -> Floats:
+def released_thresholds(scores: Floats, shares: Floats) -> Floats:
     """The released code's thresholds for given shares: each exit takes its share of all images by confidence.
 
     An exit whose share rounds to no image, or exceeds the images left, gets 1e8; the last gets −1e8.
@@ -114,11 +114,11 @@ def as_knobs(thresholds: Sequence[float] | Floats) -> tuple[float, ...]:
     return tuple(1.0 if t > 1 else min(max(float(t), 0.0), below) for t in thresholds[:-1])
 
 
-def solve_ladder(known: Confidences, budgets: Sequence[float]) -> list[tuple[float, ...]]:
+def solve_released(known: Confidences, budgets: Sequence[float]) -> list[tuple[float, ...]]:
     """The released code's exit shares at the most expensive step within each budget, over 1,200 steps."""
     exits = len(known.costs)
     steps = np.geomspace(1e-3, 1e5, 1200)
-    solved = [as_knobs(ladder_thresholds(known.scores, ladder_shares(step, exits))) for step in steps]
+    solved = [as_knobs(released_thresholds(known.scores, released_shares(step, exits))) for step in steps]
     spent = np.array([known.measure(row)[0] for row in solved])
     chosen = []
     for budget in budgets:
@@ -154,7 +154,7 @@ def _search(known: Confidences, budgets: Sequence[float], value: Floats) -> list
     in turn is solved exactly, until none improves.
     """
     exits, search = len(known.costs), _Search(known, budgets, value)
-    released = [as_knobs(ladder_thresholds(known.scores, ladder_shares(step, exits))) for step in range(1, 60)]
+    released = [as_knobs(released_thresholds(known.scores, released_shares(step, exits))) for step in range(1, 60)]
     few = known.scores.shape[1] <= MANY_IMAGES
     limit = (EXACT_UP_TO if few else EXACT_UP_TO // 4) if exits <= 3 else 48
     tried = product(*(tuple(_candidates(known.scores[k], limit)) for k in range(exits - 2)))
@@ -254,5 +254,5 @@ def _candidates(scores: Floats, limit: int) -> Iterator[float]:
         yield _threshold(falling, int(cut))
 
 
-SOLVERS = {"optimal": solve_optimal, "expected": solve_expected, "ladder": solve_ladder}
+SOLVERS = {"optimal": solve_optimal, "expected": solve_expected, "ladder": solve_released}
 """How thresholds follow from a budget, by the option's value."""

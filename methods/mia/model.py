@@ -167,8 +167,8 @@ class MIAModel(DynamicModel):
         for budget in budgets:
             if not low * (1 - 1e-9) <= budget <= high * (1 + 1e-9):
                 raise InputError(
-                    f"a budget of {budget / GIGA:.4g} GMACs is out of range: method mia goes from {low / GIGA:.4g} to "
-                    f"{high / GIGA:.4g} GMACs per image; give --budgets within that"
+                    f"a budget of method mia must be {low / GIGA:.4g} to {high / GIGA:.4g} GMACs per image, got "
+                    f"{budget / GIGA:.4g}"
                 )
         self.eval()
         with torch.no_grad():

@@ -62,13 +62,14 @@ def keep_everything(model: MIAModel, recipe: MIARecipe) -> Stage:
 
 def cotraining(model: MIAModel, recipe: MIARecipe) -> Stage:
     """Controllers and backbone, by the task and the cost (Eq. 6, 7)."""
-    options, choices, dense, clock = model.options, recipe.choices(model.options), model.dense_macs(), _Clock()
-    law = clock.track(cosine(recipe.warmup_epochs / recipe.share, recipe.min_lr / recipe.lr))
+    options, choices, dense = model.options, recipe.choices(model.options), model.dense_macs()
+    progress = _StageProgress()
+    schedule = progress.track(cosine(recipe.warmup_epochs / recipe.share, recipe.min_lr / recipe.lr))
 
     def loss(model: MIAModel, batch: Batch) -> Losses:
-        temperature = options.temperature * (options.final_temperature / options.temperature) ** clock.done
+        temperature = options.temperature * (options.final_temperature / options.temperature) ** progress.done
         end = choices.noise if choices.final_noise is None else choices.final_noise
-        noise = choices.noise + (end - choices.noise) * clock.done
+        noise = choices.noise + (end - choices.noise) * progress.done
         prediction = model.masked(batch.images, noisy(noise, temperature))
         compute = _Compute.of(model, prediction, dense, temperature)
         cost, measured = compute.cost(options.measured), compute.measured(options.measured, model, batch.images)
@@ -81,7 +82,7 @@ def cotraining(model: MIAModel, recipe: MIARecipe) -> Stage:
         epochs=recipe.stage_epochs(recipe.cotrain),
         share=recipe.share,
         groups=lambda model: _groups(
-            _mia(model), recipe.lr, recipe.lr * recipe.backbone_lr, decay=recipe.weight_decay, law=law
+            _mia(model), recipe.lr, recipe.lr * recipe.backbone_lr, decay=recipe.weight_decay, law=schedule
         ),
         loss=_of_mia(loss),
     )
@@ -208,7 +209,7 @@ class _Held:
 
 
 @dataclass
-class _Clock:
+class _StageProgress:
     """Progress of a stage from 0 to 1, known from the learning rate schedule, which is called before each step."""
 
     done: float = field(default=0.0)
