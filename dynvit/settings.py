@@ -22,6 +22,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def flat(self, prefix: str = "") -> dict[str, Any]:
+        """The values by the names that a suite gives them."""
+        values = self.model_dump(mode="json")
+        return {flag.name: values[flag.field] for flag in flags_of(type(self), prefix)}
+
 
 def setting(
     default: Any, *, help: str, flag: str = "", metavar: str = "", switch: bool = False, panel: str = "", **limits: Any

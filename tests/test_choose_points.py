@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynvit.leaderboard.front import non_dominated
-from dynvit.measurements.base import MeasuredPoint, choose_points
+from dynvit.measurements.task import MeasuredPoint, choose_points
 
 worths = st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=12)
 

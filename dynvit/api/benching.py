@@ -61,7 +61,7 @@ def plan_lines(bench: Bench) -> Iterator[str]:
         yield f"  {planned.label}: {planned.source}"
     yield f"sweep: {how}; counting rule {config.rule}"
     for measurement in bench.measurements:
-        yield from measurement.plan(bench.session, source)
+        yield from measurement.measurer.plan(bench.session, source)
     yield f"output: {bench.folder}"
 
 

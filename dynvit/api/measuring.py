@@ -13,8 +13,8 @@ from dynvit.errors import InputError
 from dynvit.knobs import point_said
 from dynvit.leaderboard.record import Record
 from dynvit.measurements.accuracy.measure import Recorder, Target
-from dynvit.measurements.base import MeasuredPoint
 from dynvit.measurements.run import Run
+from dynvit.measurements.task import MeasuredPoint
 from dynvit.processes import process_state
 from dynvit.progress import Progress
 from dynvit.request import SessionRequest

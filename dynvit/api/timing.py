@@ -16,13 +16,13 @@ from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint
 from dynvit.knobs import parse_point, point_said
 from dynvit.measurements.accuracy.record import name_of
-from dynvit.measurements.base import MeasuredPoint
 from dynvit.measurements.run import Run
 from dynvit.measurements.runner import Runner
 from dynvit.measurements.speed.measurement import Speed
 from dynvit.measurements.speed.result import SpeedResult
 from dynvit.measurements.speed.summary import break_even, conditions
 from dynvit.measurements.speed.table import curve_table
+from dynvit.measurements.task import MeasuredPoint
 from dynvit.processes import fit_threads
 from dynvit.session import OpenModel, Session, open_session
 
@@ -50,12 +50,12 @@ def timing_tables(given: Mapping[str, Any]) -> Iterator[tuple[Table, str]]:
     run = Run.of(session, session.split(), Path(), command_line())
     settings: Any = config.measurements["speed"]
     measurement = Speed(settings)
-    measurement.check(session, run.source)
+    measurement.measurer.check(session, run.source)
     opened.model.eval().to(run.device)
     runner = Runner(measurement, run, measurement.store(output))
     for point in _points(config, session, opened, knobs):
         at = MeasuredPoint(opened, point, name_of(opened, point, run))
-        tasks = list(measurement.tasks([at], run))
+        tasks = list(measurement.measurer.tasks([at], run))
         runner.do(tasks)
         found: list[SpeedResult] = runner.results(tasks)
         if found:

@@ -11,7 +11,6 @@ from dynvit.api.measuring import Evaluation, as_model, measure, run_on, session_
 from dynvit.api.model import Model
 from dynvit.attacks import attacks as registered
 from dynvit.errors import InputError, unknown
-from dynvit.measurements.base import MeasuredPoint
 from dynvit.measurements.robustness.measurement import Robustness
 from dynvit.measurements.robustness.result import RobustnessResult
 from dynvit.measurements.robustness.settings import RobustnessSettings
@@ -19,6 +18,7 @@ from dynvit.measurements.robustness.summary import RobustEntry, RobustnessSummar
 from dynvit.measurements.robustness.table import attack_table, radius
 from dynvit.measurements.run import Run
 from dynvit.measurements.runner import Runner
+from dynvit.measurements.task import MeasuredPoint
 from dynvit.options import option_text
 from dynvit.settings import flags_of, validated
 
@@ -120,8 +120,8 @@ def attack(
     session = session_on(model, dataset, split=split, data_dir=data_dir, limit=limit)
     run = run_on(model, session, batch_size, "dynvit.attack")
     measurement = Robustness(asked)
-    measurement.check(session, run.source)
-    measurement.check_model(model.method, model.opened.model, model.opened.knobs)
+    measurement.measurer.check(session, run.source)
+    measurement.measurer.check_model(model.method, model.opened.model, model.opened.knobs)
     at = measure(model, run)
     results = _carried_out(measurement, at, run)
     summary = measurement.summarise([at.record], {at.record_id: results}).get(at.record_id)
@@ -131,7 +131,7 @@ def attack(
 
 def _carried_out(measurement: Robustness, at: MeasuredPoint, run: Run) -> list[RobustnessResult]:
     runner = Runner(measurement, run, measurement.store(None))
-    tasks = measurement.tasks([at], run)
+    tasks = measurement.measurer.tasks([at], run)
     runner.do(tasks)
     return runner.results(tasks)
 

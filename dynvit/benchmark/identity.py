@@ -26,7 +26,7 @@ def identity(config: BenchConfig, session: Session) -> dict[str, Any]:
     found |= {"contents": _contents(config)}
     if config.sampler != "budgets":
         for name, settings in config.measurements.items():
-            found |= measurements.get(name)(settings).search_identity()
+            found |= measurements.get(name)(settings).measurer.search_identity()
     return found
 
 

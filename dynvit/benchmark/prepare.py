@@ -21,7 +21,7 @@ from dynvit.units import GIGA
 
 _TRAINED_BY_DEFAULT = frozenset({"digits"})  # where no weights can be had
 
-Measurements = Sequence[Measurement[Any, Any, Any, Any, Any]]
+Measurements = Sequence[Measurement[Any, Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Preparation:
             return self.session.attach(wanted, backbone, training, seed)
         opened = self.session.open(wanted, training)
         for measurement in self.measurements:
-            measurement.check_model(opened.label, opened.model, opened.knobs)
+            measurement.measurer.check_model(opened.label, opened.model, opened.knobs)
         return opened
 
     def _request(
@@ -144,7 +144,7 @@ def _check(preparation: Preparation, planned: Planned) -> None:
     attached = wanted.method.attach(preparation.session.untrained(), wanted.options)
     _check_budgets(config.budgets, wanted, attached)
     for measurement in preparation.measurements:
-        measurement.check_model(wanted.label, attached, wanted.method.knobs(wanted.options))
+        measurement.measurer.check_model(wanted.label, attached, wanted.method.knobs(wanted.options))
     if planned.target is not None:
         wanted.method.options_for(planned.target, preparation.session.untrained(), wanted.options)
 

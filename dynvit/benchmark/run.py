@@ -16,9 +16,10 @@ from dynvit.benchmark.searching import search_points
 from dynvit.data import ImageSource
 from dynvit.interface import OperatingPoint
 from dynvit.measurements.accuracy.measure import Recorder, Target
-from dynvit.measurements.base import MeasuredPoint, Measurement, measurements
+from dynvit.measurements.base import Measurement, measurements
 from dynvit.measurements.run import Run
 from dynvit.measurements.runner import Runner
+from dynvit.measurements.task import MeasuredPoint
 from dynvit.progress import Progress
 from dynvit.report import Board, build_board, read_run, write_pictures
 from dynvit.session import OpenModel, Session, open_session
@@ -39,7 +40,7 @@ class Bench:
     session: Session
     source: ImageSource
     preparation: Preparation
-    measurements: Sequence[Measurement[Any, Any, Any, Any, Any]]
+    measurements: Sequence[Measurement[Any, Any, Any]]
     point: OperatingPoint | None = None
 
     @classmethod
@@ -52,7 +53,7 @@ class Bench:
         asked = [measurements.get(name)(settings) for name, settings in config.measurements.items()]
         source = session.split(limit=config.limit)
         for measurement in asked:
-            measurement.check(session, source)
+            measurement.measurer.check(session, source)
         preparation = prepare(config, session, asked)
         folder = folder_of(config, session)
         check_folder(folder, identity(config, session))

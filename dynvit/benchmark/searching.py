@@ -22,7 +22,7 @@ def search_points(
     sampler: Literal["nsga2", "tpe"],
     trials: int,
     seed: int,
-    measurements: Sequence[Measurement[Any, Any, Any, Any, Any]],
+    measurements: Sequence[Measurement[Any, Any, Any]],
 ) -> list[Target]:
     """The points of one model that no other dominates on calibration.
 
@@ -47,7 +47,7 @@ def search_points(
         def measure(point: OperatingPoint) -> Objectives:
             [at] = recorder.measure(opened, [Target(point)], progress)
             worth = Objectives(at.record.accuracy.top1_pct, at.record.compute.gmacs_mean)
-            return worth if third is None else replace(worth, third=third.measurement.objective(at, third))
+            return worth if third is None else replace(worth, third=third.measurement.measurer.objective(at, third))
 
         points = search(opened.knobs, sampler, trials, seed, measure, objectives=2 if third is None else 3)
     return [Target(point) for point in points]

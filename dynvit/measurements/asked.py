@@ -9,7 +9,7 @@ from dynvit.errors import InputError, unknown
 from dynvit.measurements.base import Measurement, measurements
 from dynvit.settings import Flag, Settings, flags_of, validated
 
-Kind = type[Measurement[Any, Any, Any, Any, Any]]
+Kind = type[Measurement[Any, Any, Any]]
 
 
 def flags_for(kind: Kind) -> list[Flag]:
@@ -49,12 +49,6 @@ def take_settings(given: dict[str, Any]) -> dict[str, Settings]:
         if settings is not None:
             found[name] = settings
     return found
-
-
-def flat(name: str, settings: Settings) -> dict[str, Any]:
-    """The settings by their flat names, as a suite would give them."""
-    values = settings.model_dump(mode="json")
-    return {flag.name: values[flag.field] for flag in flags_for(measurements.get(name)) if flag.field}
 
 
 def _nested(kind: Kind, flags: list[Flag], values: Mapping[str, Any]) -> Settings:

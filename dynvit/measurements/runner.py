@@ -15,8 +15,9 @@ from pydantic import BaseModel
 
 from dynvit.leaderboard.follow_up import FollowUp, follow_up_key
 from dynvit.leaderboard.lines import LineStore
-from dynvit.measurements.base import MeasuredPoint, Measurement, Share, Task
+from dynvit.measurements.base import Measurement
 from dynvit.measurements.run import Run
+from dynvit.measurements.task import MeasuredPoint, Share, Task
 from dynvit.progress import Progress
 
 LineT = TypeVar("LineT", bound=BaseModel)
@@ -67,7 +68,7 @@ def together(share: Share) -> Any:
 class Runner:
     """Carries out one follow-up measurement, into its file in the run's folder or into ``store``."""
 
-    measurement: Measurement[Any, Any, Any, Any, Any]
+    measurement: Measurement[Any, Any, Any]
     run: Run
     store: LineStore[FollowUp[Any]] | None = None
     lines: Lines[FollowUp[Any]] = field(init=False)
@@ -81,13 +82,15 @@ class Runner:
     def carry_out(self, points: Sequence[MeasuredPoint]) -> None:
         """Measure what is missing of the points; what a model cannot give is recorded as skipped, with the reason."""
         fitting = self._fitting(points)
-        self.do(self.measurement.tasks(fitting, self.run))
+        self.do(self.measurement.measurer.tasks(fitting, self.run))
 
     def missing(self, tasks: Iterable[Task]) -> list[Task]:
         """Those of the tasks that no line answers, each once."""
         found = {task.key: task for task in tasks}
         known = self.lines.known
-        return [task for key, task in found.items() if key not in known or not self.measurement.done(known[key])]
+        return [
+            task for key, task in found.items() if key not in known or not self.measurement.measurer.done(known[key])
+        ]
 
     def results(self, tasks: Iterable[Task]) -> list[Any]:
         """What the lines of these tasks say; those that are missing are left out."""
@@ -99,7 +102,7 @@ class Runner:
         todo = self.missing(tasks)
         if not todo:
             return
-        if (said := self.measurement.estimate(todo, self.run)) is not None and self.run.first:
+        if (said := self.measurement.measurer.estimate(todo, self.run)) is not None and self.run.first:
             sys.stderr.write(f"{said}\n")
             sys.stderr.flush()
         total = sum(task.work for task in todo)
@@ -107,14 +110,14 @@ class Runner:
             self.lines.writing(),
             Progress(self.measurement.name, total, unit=self.measurement.unit, quiet=not self.run.first) as progress,
         ):
-            for task, own in self.measurement.measure(todo, self.run, progress):
+            for task, own in self.measurement.measurer.measure(todo, self.run, progress):
                 share = together(own) if self.measurement.shared else own
                 known = self.lines.known.get(task.key)
-                if known is None or self.measurement.better(task, share, known):
+                if known is None or self.measurement.measurer.better(task, share, known):
                     self.lines.add(lambda task=task, share=share: self._line(task, share))  # type: ignore[misc]
 
     def _line(self, task: Task, share: Share) -> FollowUp[Any]:
-        result = self.measurement.result(task, share, self.run)
+        result = self.measurement.measurer.result(task, share, self.run)
         return self._framed(task.at, task.config, share.seconds, result=result)
 
     def _framed(self, at: MeasuredPoint, config: dict[str, Any], seconds: float, **what: Any) -> FollowUp[Any]:
@@ -134,7 +137,7 @@ class Runner:
     def _fitting(self, points: Sequence[MeasuredPoint]) -> list[MeasuredPoint]:
         fitting = []
         for at in points:
-            reason = self.measurement.misfit(at.opened)
+            reason = self.measurement.measurer.misfit(at.opened)
             if reason is None:
                 fitting.append(at)
                 continue

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dynvit.leaderboard.record import Frozen, JsonObject
-from dynvit.measurements.base import MeasuredPoint, Measurement, Task
+from dynvit.measurements.base import Measurement
+from dynvit.measurements.measurer import Measurer
+from dynvit.measurements.task import MeasuredPoint, Task
 from dynvit.settings import Settings
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ class SampleValues:
         return SampleValues(ids, values, max(part.seconds for part in parts))
 
 
-class SampleMeasurement(Measurement[SettingsT, Task, SampleValues, ResultT, SummaryT]):
+class SampleMeasurement(Measurement[SettingsT, ResultT, SummaryT], Measurer[SettingsT, Task, SampleValues, ResultT]):
     """Every point of each model, image by image. What is left to say is ``per_sample`` and ``result``.
 
     It looks at all images that are reported; where ``Settings`` has a ``limit``, at so many, a fair draw of them. All

@@ -15,8 +15,9 @@ from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.record import Frozen, Percent
 from dynvit.leaderboard.table import plain_table
-from dynvit.measurements.base import MeasuredPoint, Task, register_measurement
+from dynvit.measurements.base import register_measurement
 from dynvit.measurements.samples import SampleMeasurement, SampleValues
+from dynvit.measurements.task import MeasuredPoint, Task
 from dynvit.settings import Settings, setting
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.store import RUNS, RunStore
 from dynvit.measurements.accuracy.evaluate import SampleResults, evaluate
 from dynvit.measurements.accuracy.record import name_of, record_of
-from dynvit.measurements.base import MeasuredPoint
 from dynvit.measurements.run import Run
 from dynvit.measurements.runner import Lines
+from dynvit.measurements.task import MeasuredPoint
 from dynvit.progress import Progress
 from dynvit.session import OpenModel
 

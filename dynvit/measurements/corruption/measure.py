@@ -15,10 +15,10 @@ from dynvit.leaderboard.per_sample import images_hash, pack
 from dynvit.leaderboard.record import saving_lost_pct
 from dynvit.measurements.accuracy.evaluate import SampleResults, evaluate
 from dynvit.measurements.accuracy.record import accuracy
-from dynvit.measurements.base import MeasuredPoint, Task
 from dynvit.measurements.corruption.images import CorruptedImages, variants_of
 from dynvit.measurements.corruption.result import CorruptionResult
 from dynvit.measurements.run import Run
+from dynvit.measurements.task import MeasuredPoint, Task
 from dynvit.progress import Progress, clock
 from dynvit.units import GIGA
 

@@ -11,7 +11,7 @@ from dynvit.leaderboard.follow_up import FollowUp
 from dynvit.leaderboard.follow_up import from_version_1 as frame_from_version_1
 from dynvit.leaderboard.lines import LineStore
 from dynvit.leaderboard.record import JsonObject, Record
-from dynvit.measurements.base import MeasuredPoint, Measurement
+from dynvit.measurements.base import Measurement
 from dynvit.measurements.corruption.result import CorruptionResult, from_version_1
 from dynvit.measurements.corruption.settings import CorruptionSettings
 from dynvit.measurements.corruption.summary import CorruptionSummary, summary_from_version_1, summary_of
@@ -20,63 +20,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
-    from dynvit.data.source import ImageSource
-    from dynvit.measurements.corruption.images import CorruptedImages
-    from dynvit.measurements.corruption.measure import CorruptionShare, CorruptionTask
-    from dynvit.measurements.run import Run
-    from dynvit.progress import Progress
-    from dynvit.session import Session
 
-
-class Corruption(
-    Measurement[CorruptionSettings, "CorruptionTask", "CorruptionShare", CorruptionResult, CorruptionSummary]
-):
+class Corruption(Measurement[CorruptionSettings, CorruptionResult, CorruptionSummary]):
     """Every point of every model under each corruption and severity."""
 
     name = "corruption"
     summary = "accuracy and compute under common corruptions: noise, blur, weather, digital"
+    measured_by = "dynvit.measurements.corruption.measurer:CorruptionMeasurer"
     Settings = CorruptionSettings
     Result = CorruptionResult
     Summary = CorruptionSummary
     higher_is_better: ClassVar[Mapping[str, bool]] = {"accuracy_pct": True, "mce_pct": False, "gmacs_drift_pct": False}
-
-    def check(self, session: Session, source: ImageSource) -> None:
-        """Raises: ``InputError`` for a pre-computed set that is not whole."""
-        self._images(source, session)
-
-    def plan(self, session: Session, source: ImageSource) -> Iterator[str]:
-        """Which corruptions, on how many images."""
-        settings = self.settings
-        severities = ", ".join(map(str, settings.severities))
-        where = f"read from {settings.folder}" if settings.folder else "made in memory"
-        count = len(self._images(source, session).drawn)
-        yield f"corruptions: {len(settings.corruptions)} at severity {severities}, {count:,} images, {where}"
-
-    def tasks(self, points: Sequence[MeasuredPoint], run: Run) -> Iterator[CorruptionTask]:
-        """Every point under every corruption and severity."""
-        from dynvit.measurements.corruption.measure import tasks_of
-
-        return tasks_of(self._images(run.source, run.session), points, run)
-
-    def measure(
-        self, tasks: Sequence[CorruptionTask], run: Run, progress: Progress
-    ) -> Iterator[tuple[CorruptionTask, CorruptionShare]]:
-        """This process's share of each task, and of the clean images."""
-        from dynvit.measurements.corruption.measure import CorruptionRun
-
-        return CorruptionRun(self._images(run.source, run.session), run).measure(tasks, progress)
-
-    def result(self, task: CorruptionTask, share: CorruptionShare, run: Run) -> CorruptionResult:
-        """What is written of a task."""
-        from dynvit.measurements.corruption.measure import result_of
-
-        return result_of(task, share, self._images(run.source, run.session), run)
-
-    def estimate(self, tasks: Sequence[CorruptionTask], run: Run) -> str:
-        """How many, and about how long."""
-        from dynvit.measurements.corruption.measure import CorruptionRun
-
-        return CorruptionRun(self._images(run.source, run.session), run).estimate(tasks)
 
     @classmethod
     def recognises(cls, config: Mapping[str, Any]) -> bool:
@@ -127,18 +81,6 @@ class Corruption(
     def entry_from_version_1(cls, entry: JsonObject) -> JsonObject | None:
         """``corruption`` of an entry."""
         return summary_from_version_1(entry.get("corruption"))
-
-    def _images(self, source: ImageSource, session: Session) -> CorruptedImages:
-        from dynvit.measurements.corruption.images import CorruptedImages
-
-        key = source.manifest.sha256
-        if key not in self._opened:
-            self._opened[key] = CorruptedImages.open(self.settings, source, session.data_seed)
-        return self._opened[key]
-
-    def __init__(self, settings: CorruptionSettings) -> None:
-        super().__init__(settings)
-        self._opened: dict[str, CorruptedImages] = {}
 
 
 def _among_attacks(line: dict[str, Any]) -> dict[str, Any] | None:

@@ -19,8 +19,9 @@ from dynvit.measurements.robustness.settings import RobustnessSettings
 from dynvit.measurements.robustness.tasks import AttackTask, Planner, size_of
 from dynvit.measurements.robustness.under_attack import AttackResults, attack, transfer, untouched
 from dynvit.measurements.run import Run
+from dynvit.measurements.task import MeasuredPoint
 from dynvit.options import options_to_json
-from dynvit.progress import Progress, clock
+from dynvit.progress import Progress
 from dynvit.units import GIGA
 
 Yielded = tuple[AttackTask, AttackResults]
@@ -41,18 +42,6 @@ def planner_for(settings: RobustnessSettings, run: Run) -> Planner:
         images=images_hash(sample.key for sample in few.manifest.samples),
         count=sum(min(run.batch_size, len(few) - start) for start in starts),
     )
-
-
-def measure(
-    tasks: Sequence[AttackTask], settings: RobustnessSettings, run: Run, progress: Progress
-) -> Iterator[Yielded]:
-    """Each attack; transfers last, one attack on the source for all models that share it."""
-    few = images_of(settings, run)
-    for task in tasks:
-        if task.source is None:
-            yield task, _attack(task, few, run, progress)
-    for group in _together(task for task in tasks if task.source is not None):
-        yield from _transfer(group, few, run, progress)
 
 
 def result_of(task: AttackTask, results: AttackResults, run: Run) -> RobustnessResult:
@@ -88,9 +77,8 @@ def worst_pct(results: Sequence[RobustnessResult]) -> float:
     return 100 * float(np.logical_and.reduce(left).mean())
 
 
-def estimate(tasks: Sequence[AttackTask], settings: RobustnessSettings, run: Run) -> str:
-    """What it may cost: a forward and a backward pass are timed on one batch of noise."""
-    at, few = tasks[0].at, images_of(settings, run)
+def seconds_a_pass(at: MeasuredPoint, few: ImageSource, run: Run) -> float:
+    """Of one image, forward and backward, timed on one batch of noise."""
     model = at.opened.model.eval().to(run.device)
     size = min(run.batch_size, len(few))
     images = torch.rand(size, 3, *size_of(at), device=run.device).requires_grad_()
@@ -102,15 +90,11 @@ def estimate(tasks: Sequence[AttackTask], settings: RobustnessSettings, run: Run
             torch.autograd.grad(logits.sum(), images, allow_unused=True)
         if run.device.type == "cuda":
             torch.cuda.synchronize()
-    seconds = (time.perf_counter() - start) / size * sum(task.work for task in tasks)
-    points = len({task.at.record_id for task in tasks})
-    return (
-        f"robustness: {len(tasks)} attacks on {points} points, {len(few):,} images: at most about {clock(seconds)}; "
-        "images that fall early take less"
-    )
+    return (time.perf_counter() - start) / size
 
 
-def _attack(task: AttackTask, few: ImageSource, run: Run, progress: Progress) -> AttackResults:
+def attack_share(task: AttackTask, few: ImageSource, run: Run, progress: Progress) -> AttackResults:
+    """This process's images under one attack."""
     at, rule = task.at, run.session.request.rule
     batches = run.batches(at.opened.preprocessing, few)
     passed = _Passed(progress, f"{at.opened.label} {_said(task)}")
@@ -123,7 +107,8 @@ def _attack(task: AttackTask, few: ImageSource, run: Run, progress: Progress) ->
     return own
 
 
-def _transfer(group: Sequence[AttackTask], few: ImageSource, run: Run, progress: Progress) -> Iterator[Yielded]:
+def transfer_shares(group: Sequence[AttackTask], few: ImageSource, run: Run, progress: Progress) -> Iterator[Yielded]:
+    """One attack on the source, for all models that share it."""
     first = group[0]
     assert first.source is not None
     passed = _Passed(progress, _said(first))
@@ -164,7 +149,7 @@ def _said(task: AttackTask) -> str:
     return f"{spec.name} {spec.threat.norm} {spec.threat.eps:.3g} {spec.variant}{criterion}"
 
 
-def _together(transfers: Iterable[AttackTask]) -> list[list[AttackTask]]:
+def together(transfers: Iterable[AttackTask]) -> list[list[AttackTask]]:
     """Transfers of the same attack from the same source on images that are cut alike."""
 
     def key(task: AttackTask) -> tuple[object, ...]:

@@ -9,31 +9,22 @@ from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.follow_up import from_version_1
 from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.record import JsonObject, Record
-from dynvit.measurements.base import MeasuredPoint, Measurement, by_model, choose_points
+from dynvit.measurements.base import Measurement
 from dynvit.measurements.robustness.result import RENAMED, RobustnessResult
 from dynvit.measurements.robustness.settings import RobustnessSettings
 from dynvit.measurements.robustness.summary import RobustnessOverview, RobustnessSummary, robust_fronts, summarise
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from optuna.distributions import BaseDistribution
     from rich.table import Table
 
-    from dynvit.data.source import ImageSource
-    from dynvit.interface import DynamicModel
-    from dynvit.measurements.robustness.tasks import AttackTask
-    from dynvit.measurements.robustness.under_attack import AttackResults
-    from dynvit.measurements.run import Run
-    from dynvit.measurements.runner import Runner
-    from dynvit.progress import Progress
-    from dynvit.session import Session
 
-
-class Robustness(Measurement[RobustnessSettings, "AttackTask", "AttackResults", RobustnessResult, RobustnessSummary]):
+class Robustness(Measurement[RobustnessSettings, RobustnessResult, RobustnessSummary]):
     """Every attack through every variant that a model supports, at a few points of its front."""
 
     name = "robustness"
     summary = "accuracy and compute under attack, within bounds on the change of pixels"
+    measured_by = "dynvit.measurements.robustness.measurer:AttackMeasurer"
     Settings = RobustnessSettings
     Result = RobustnessResult
     Summary = RobustnessSummary
@@ -41,79 +32,6 @@ class Robustness(Measurement[RobustnessSettings, "AttackTask", "AttackResults", 
     unit = "passes"
     searchable = True
     higher_is_better: ClassVar[Mapping[str, bool]] = {"accuracy_pct": True, "saving_lost_pct": False}
-
-    def check(self, session: Session, source: ImageSource) -> None:
-        """Raises: ``InputError`` for an attack, a preset or a setting that there is not."""
-        self.settings.specs(session.dataset)
-
-    def check_model(self, label: str, model: DynamicModel, knobs: Mapping[str, BaseDistribution]) -> None:
-        """Raises: ``InputError`` for a model that gives gradient attacks no gradient, naming where it is cut."""
-        from dynvit.measurements.robustness.gradient import check_some_point
-        from dynvit.measurements.robustness.specs import attacks_named
-
-        if any(not attack.black_box for attack in attacks_named(self.settings.attacks)):
-            check_some_point(label, model, knobs)
-
-    def plan(self, session: Session, source: ImageSource) -> Iterator[str]:
-        """Which attacks, on how much."""
-        from dynvit.measurements.robustness.table import radius
-
-        settings = self.settings
-        specs = settings.specs(session.dataset)
-        said = ", ".join(f"{spec.name} {radius(spec.threat.norm, spec.threat.eps)}" for spec in specs)
-        each = f"{settings.points} point{'' if settings.points == 1 else 's'} of each model"
-        checks = ", with checks for masked gradients" if settings.masking_checks else ""
-        yield f"robustness: {said}"
-        yield f"  on {min(settings.limit, len(source)):,} images at {each}, in every variant{checks}"
-
-    def tasks(self, points: Sequence[MeasuredPoint], run: Run) -> list[AttackTask]:
-        """Every attack on a few points of each model."""
-        from dynvit.measurements.robustness.measure import planner_for
-
-        if not points:
-            return []
-        planner = planner_for(self.settings, run)
-        models = list(by_model(points))
-        source = next((own[0] for own in models if own[0].opened.method.static), None)
-        count = None if self.settings.points == "all" else self.settings.points
-        chosen = [at for own in models for at in choose_points(own, count)]
-        return list(planner.plan(chosen, source))
-
-    def measure(
-        self, tasks: Sequence[AttackTask], run: Run, progress: Progress
-    ) -> Iterator[tuple[AttackTask, AttackResults]]:
-        """This process's share of each attack."""
-        from dynvit.measurements.robustness.measure import measure
-
-        return measure(tasks, self.settings, run, progress)
-
-    def result(self, task: AttackTask, share: AttackResults, run: Run) -> RobustnessResult:
-        """What is written of an attack."""
-        from dynvit.measurements.robustness.measure import result_of
-
-        return result_of(task, share, run)
-
-    def estimate(self, tasks: Sequence[AttackTask], run: Run) -> str:
-        """How many attacks, and at most about how long."""
-        from dynvit.measurements.robustness.measure import estimate
-
-        return estimate(tasks, self.settings, run)
-
-    def objective(self, at: MeasuredPoint, runner: Runner) -> float:
-        """Accuracy under one attack through the gates, the worst of its variants, percent."""
-        from dynvit.measurements.robustness.measure import planner_for, worst_pct
-        from dynvit.measurements.robustness.specs import search_spec
-
-        spec = search_spec(self.settings.specs(runner.run.session.dataset))
-        tasks = list(planner_for(self.settings, runner.run).accuracy(at, spec))
-        runner.do([task for task in tasks if task.spec.variant in ("adaptive", "soft")])
-        return worst_pct(runner.results(tasks))
-
-    def search_identity(self) -> dict[str, Any]:
-        """Everything but the checks, which a search does not run."""
-        from dynvit.measurements.asked import flat
-
-        return {name: value for name, value in flat(self.name, self.settings).items() if name != "masking_checks"}
 
     @classmethod
     def recognises(cls, config: Mapping[str, Any]) -> bool:

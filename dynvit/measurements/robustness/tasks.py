@@ -10,9 +10,9 @@ import torch
 
 from dynvit.attacks.spec import AttackSpec, Variant
 from dynvit.leaderboard.record import JsonObject
-from dynvit.measurements.base import MeasuredPoint, Task
 from dynvit.measurements.robustness.specs import masking_checks
 from dynvit.measurements.robustness.variants import compute_has_gradient, variants_of
+from dynvit.measurements.task import MeasuredPoint, Task
 from dynvit.options import options_to_json
 
 

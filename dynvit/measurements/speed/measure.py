@@ -14,7 +14,6 @@ from torch import Tensor
 from dynvit.data.drawn import drawn_pixels
 from dynvit.data.transforms import Preprocessing
 from dynvit.interface import OperatingPoint
-from dynvit.measurements.base import MeasuredPoint, Task
 from dynvit.measurements.run import Run, device_model
 from dynvit.measurements.speed.energy import meter_for
 from dynvit.measurements.speed.result import SpeedResult
@@ -23,6 +22,7 @@ from dynvit.measurements.speed.speed_test import SpeedTest
 from dynvit.measurements.speed.timed_model import TimedModel, timed_dense, timed_predict
 from dynvit.measurements.speed.timer import timer_for
 from dynvit.measurements.speed.timing import Timing, expected_images, round_images
+from dynvit.measurements.task import MeasuredPoint, Task
 from dynvit.progress import Progress
 from dynvit.session import OpenModel
 
