@@ -99,7 +99,7 @@ def sweep(method: str, request: SessionRequest, folder: Path, points: int, batch
         batch_size=batch_size,
         workers=workers,
     )
-    recorder = Recorder(run)
+    recorder = Recorder.of(run)
     with recorder.lines.writing():
         between.end()
         for point in chosen:
