@@ -10,7 +10,7 @@ import importlib.util
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -94,7 +94,9 @@ class Registry(Generic[T]):
         Raises: ``InputError`` for an unknown name (with the nearest), one taken twice, or one whose
         plug-in does not import.
         """
-        entries = self._entries()
+        return self._load(name, self._entries())
+
+    def _load(self, name: str, entries: Mapping[str, list[_Entry[T]]]) -> T:
         if name not in entries:
             raise unknown(self.kind, name, entries)
         found = entries[name]
@@ -115,10 +117,10 @@ class Registry(Generic[T]):
 
     def load_all(self) -> dict[str, T]:
         """Everything that imports, by name; what does not is named in a warning."""
-        loaded = {}
-        for name in self.names():
+        loaded, entries = {}, self._entries()
+        for name in sorted(entries):
             try:
-                loaded[name] = self.get(name)
+                loaded[name] = self._load(name, entries)
             except InputError as error:
                 warnings.warn(str(error), stacklevel=2)
         return loaded

@@ -312,7 +312,7 @@ def test_each_attack_is_found_by_its_name() -> None:
 
 
 def test_the_attack_in_the_documentation_works(tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "attacks.md").read_text(), flags=re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extending.md").read_text(), flags=re.DOTALL)
     (code,) = [block for block in blocks if "@register_attack" in block]
     (tmp_path / "noise.py").write_text(code)
     load_plugin(tmp_path / "noise.py")

@@ -168,7 +168,7 @@ def _mislabel(folder: Path) -> None:
         (_take, r"lacks 1 of 10 classes in weather/fog/5: 7"),
         (_mislabel, r"has class 4 in .* and class 3 in the split"),
         (lambda folder: next((folder / "weather" / "fog" / "1" / "3").iterdir()).unlink(), "lacks 1 of the 60 images"),
-        (lambda folder: (folder / "weather" / "fog" / "1" / "moon").mkdir(), "no class of digits: moon"),
+        (lambda folder: (folder / "weather" / "fog" / "1" / "moon").mkdir(), "not classes of digits: moon"),
         (lambda folder: (folder / "digital").rename(folder / "other"), r"lacks jpeg_compression/1, jpeg_compression/5"),
     ],
 )

@@ -127,7 +127,7 @@ FAULTS = (
     Fault("more stages than blocks", f"{WEIGHTS} --option topk.stages=6", ("stages", "1 to 5")),
     Fault("unknown device", f"{WEIGHTS} --device gpu", ("device", "'auto'", "'cpu'")),
     Fault("unknown interpolation", f"{WEIGHTS} --interpolation cubic", ("'cubic'", "bicubic")),
-    Fault("a size that patches do not divide", f"{BENCH} --image-size 9", ("patches of 2", "9")),
+    Fault("a size that patches do not divide", f"{BENCH} --image-size 9", ("patch size 2", "got 9")),
     Fault("reporting where points are chosen", f"{WEIGHTS} --split calibration", ("split", "calibration")),
     Fault("an output that is a file", f"{WEIGHTS} -o MADE/good.safetensors", ("good.safetensors", "--output")),
     Fault("an output in a file", f"{WEIGHTS} -o MADE/good.safetensors/out", ("good.safetensors", "--output")),
@@ -148,7 +148,7 @@ FAULTS = (
     Fault("speed in no round", f"{WEIGHTS} --speed --speed-rounds 0", ("--speed-rounds", "1", "got 0")),
     Fault("speed of an unknown method", "speed --method topkk", ("method 'topkk'", "'topk'")),
     Fault("speed of what was not trained", "speed --method dvt", ("'dvt'", "--checkpoint")),
-    Fault("speed on a device that is not there", "speed --method topk --device cuda:99", ("'cuda:99'", "auto, cpu")),
+    Fault("speed on a device that is not there", "speed --method topk --device cuda:99", ("cuda:99", "'auto', 'cpu'")),
     Fault("speed at half a point", "speed --method topk --knob keep=0.5", ("knob 'keep'", "keep_ratio")),
     Fault("speed at two points", "speed --method topk --knob keep_ratio=1 --budgets 1", ("--knob", "--budgets")),
     Fault("speed into a folder", "speed --method topk -o MADE", ("--output", "folder")),
@@ -209,9 +209,9 @@ FAULTS = (
     Fault("no weights and no training", f"{BENCH} --no-train", ("no weights", "--weights", "--train")),
     Fault("wider weights", f"{BENCH} --weights MADE/wide.safetensors", ("shape", "24", "48")),
     Fault("fewer blocks", f"{BENCH} --weights MADE/shallow.safetensors", ("shallow.safetensors", "blocks.4")),
-    Fault("other classes", f"{BENCH} --weights MADE/classes.safetensors", ("7 classes", "10", "dynvit train")),
-    Fault("weights that run code", f"{BENCH} --weights MADE/bomb.pth", ("bomb.pth", "never done")),
-    Fault("weights that run code, zipped", f"{BENCH} --weights MADE/bomb-in-a-zip.pth", ("code", "never done")),
+    Fault("other classes", f"{BENCH} --weights MADE/classes.safetensors", ("10 classes", "got 7", "dynvit train")),
+    Fault("weights that run code", f"{BENCH} --weights MADE/bomb.pth", ("bomb.pth", "never run")),
+    Fault("weights that run code, zipped", f"{BENCH} --weights MADE/bomb-in-a-zip.pth", ("code", "never run")),
     Fault("noise for weights", f"{BENCH} --weights MADE/noise.safetensors", ("noise.safetensors", "not a readable")),
     Fault(
         "an untrained method",
@@ -342,7 +342,7 @@ def lose(folder: Path) -> None:
 BAD_DATA: dict[Spoil, tuple[str, ...]] = {
     cut: ("demo-validation-01.tar", "truncated", "last good key", "validation0007", "--on-bad-sample skip"),
     blur: ("demo-validation-01.tar", "'validation0009'", "not an image", "--on-bad-sample skip"),
-    mislabel: ("demo-validation-01.tar", "'validation0006'", "label 10", "0 to 9"),
+    mislabel: ("demo-validation-01.tar", "'validation0006'", "label", "0 to 9", "got 10"),
     shorten: ("demo-validation-01.tar", "6 samples", "says 7"),
     lose: ("demo-validation-01.tar", "missing", "dynvit data pack"),
 }
@@ -386,7 +386,7 @@ def test_debug_shows_where_it_happened(words: list[str]) -> None:
 
 PROCESSES = {
     "check dens": "did you mean 'dense'?",
-    f"{BENCH} --weights MADE/bomb.pth": "never done",
+    f"{BENCH} --weights MADE/bomb.pth": "never run",
     f"{SHARDS} MADE/empty": "no shards of cifar10",
 }
 

@@ -19,9 +19,7 @@ from dynvit.measurements.accuracy.record import name_of
 from dynvit.measurements.run import Run
 from dynvit.measurements.runner import Runner
 from dynvit.measurements.speed.measurement import Speed
-from dynvit.measurements.speed.result import SpeedResult
-from dynvit.measurements.speed.summary import break_even, conditions
-from dynvit.measurements.speed.table import curve_table
+from dynvit.measurements.speed.table import curve_table, faster_from
 from dynvit.measurements.task import MeasuredPoint
 from dynvit.processes import fit_threads
 from dynvit.session import OpenModel, Session, open_session
@@ -53,13 +51,17 @@ def timing_tables(given: Mapping[str, Any]) -> Iterator[tuple[Table, str]]:
     measurement.measurer.check(session, run.source)
     opened.model.eval().to(run.device)
     runner = Runner(measurement, run, measurement.store(output))
+    where = f"{session.dataset.name} {run.split}"
     for point in _points(config, session, opened, knobs):
         at = MeasuredPoint(opened, point, name_of(opened, point, run))
         tasks = list(measurement.measurer.tasks([at], run))
         runner.do(tasks)
-        found: list[SpeedResult] = runner.results(tasks)
+        found = runner.results(tasks)
         if found:
-            yield curve_table(_title(opened, point, run, found[0]), found), _said(found)
+            yield (
+                curve_table(f"{opened.label} {point_said(point)} on {opened.backbone.name}", found, where),
+                faster_from(found),
+            )
 
 
 def _points(config: BenchConfig, session: Session, opened: OpenModel, knobs: Sequence[str]) -> list[OperatingPoint]:
@@ -88,17 +90,3 @@ def _output(text: str | None) -> Path | None:
     if not path.absolute().parent.is_dir():
         raise InputError(f"--output {text!r}: there is no folder {str(path.parent)!r}; make it first")
     return path
-
-
-def _title(opened: OpenModel, point: OperatingPoint, run: Run, timing: SpeedResult) -> str:
-    where = f"{run.session.dataset.name} {run.split}"
-    return f"{opened.label} {point_said(point)} on {opened.backbone.name} · {where} · {conditions(timing)}"
-
-
-def _said(found: Sequence[SpeedResult]) -> str:
-    first = break_even(found)
-    return (
-        "at no batch size faster than dense in every valid round"
-        if first is None
-        else f"faster than dense from batch size {first}"
-    )

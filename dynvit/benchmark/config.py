@@ -10,7 +10,7 @@ import yaml
 from pydantic import field_validator
 
 from dynvit.errors import InputError, unknown
-from dynvit.measurements.asked import all_flags, take_settings
+from dynvit.measurements.asked import all_flags, check_flags, take_settings
 from dynvit.registry import load_plugin
 from dynvit.request import DATA, MODEL, TRAINING, SessionRequest
 from dynvit.settings import Flag, Settings, flags_of, setting, validated
@@ -116,6 +116,7 @@ def load_config(file: str | None, given: Mapping[str, Any]) -> BenchConfig:
     by_name = {flag.name: flag for flag in flags} | {"options": next(f for f in flags if f.name == "option")}
     for plugin in by_name["plugin"].read(values.get("plugin") or ()):
         load_plugin(plugin)
+    check_flags(by_name.keys())
     known = {*by_name, *(flag.name for own in all_flags().values() for flag in own), *all_flags()}
     for name in values:
         if name not in known:

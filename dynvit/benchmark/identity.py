@@ -7,7 +7,9 @@ from typing import Any
 
 from dynvit.backbones.weights import sha256_of
 from dynvit.benchmark.config import BenchConfig
+from dynvit.benchmark.folder import check_folder, claim_folder
 from dynvit.checkpoint import WEIGHTS
+from dynvit.interface import methods
 from dynvit.measurements.base import measurements
 from dynvit.registry import file_version
 from dynvit.session import Session
@@ -22,12 +24,30 @@ def identity(config: BenchConfig, session: Session) -> dict[str, Any]:
     """
     found: dict[str, Any] = config.model_dump(mode="json", exclude=_FREE)
     found |= {"dataset": session.dataset.name, "data_seed": session.data_seed}
-    found |= {"plugin": {Path(file).name: file_version(file) for file in config.plugin}}
+    found |= {"plugin": _plugins(config)}
     found |= {"contents": _contents(config)}
     if config.sampler != "budgets":
         for name, settings in config.measurements.items():
             found |= measurements.get(name)(settings).measurer.search_identity()
     return found
+
+
+def _plugins(config: BenchConfig) -> dict[str, str]:
+    """The one-file methods among those that are benched, by version; another file may come and go, or be edited."""
+    files = {methods.origins(name)[0].distribution for name in config.methods if name in methods.names()}
+    return {Path(f).name: file_version(f) for f in config.plugin if str(Path(f).resolve()) in files}
+
+
+def check(config: BenchConfig, session: Session) -> Path:
+    """The output folder. Raises: ``InputError`` where it is another configuration's."""
+    folder = folder_of(config, session)
+    check_folder(folder, identity(config, session))
+    return folder
+
+
+def claim(folder: Path, config: BenchConfig, session: Session) -> None:
+    """Make the folder this configuration's. Raises: as ``check``."""
+    claim_folder(folder, identity(config, session))
 
 
 def folder_of(config: BenchConfig, session: Session) -> Path:

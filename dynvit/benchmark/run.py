@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.benchmark.config import BenchConfig
-from dynvit.benchmark.folder import check_folder, claim_folder
-from dynvit.benchmark.identity import folder_of, identity
+from dynvit.benchmark.identity import check, claim
 from dynvit.benchmark.points import Budgets
 from dynvit.benchmark.prepare import Preparation, prepare
 from dynvit.benchmark.searching import search_points
@@ -55,8 +54,7 @@ class Bench:
         for measurement in asked:
             measurement.measurer.check(session, source)
         preparation = prepare(config, session, asked)
-        folder = folder_of(config, session)
-        check_folder(folder, identity(config, session))
+        folder = check(config, session)
         return cls(config, command, folder, session, source, preparation, asked, point)
 
     def run(self) -> Board:
@@ -73,7 +71,7 @@ class Bench:
             memory_mb=config.memory_mb,
         )
         if run.first:
-            claim_folder(self.folder, identity(config, self.session))
+            claim(self.folder, config, self.session)
         run.state.wait_for_everyone()
         models = self.preparation.models(self.folder, self.command)
         recorder = Recorder.of(run)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dynvit.cli._options import Values, given_flags, made
-from dynvit.cli.bench import load_plugins
+from dynvit.cli._plugins import load_named
 
 OWN: dict[str, Any] = {
     "attacks": (Annotated[str, typer.Argument(metavar="ATTACKS", help="fgsm,pgd,… or a preset's name.")], ...),
@@ -69,6 +69,6 @@ def command(arguments: Sequence[str] | None) -> Callable[..., None]:
     from dynvit.measurements.asked import flags_for
     from dynvit.measurements.base import measurements
 
-    load_plugins(arguments)
+    load_named(arguments)
     own = given_flags(flags_for(measurements.get("robustness")), ("norm", "eps", "attack_option", "masking_checks"))
     return made(attack, [*own, *given_flags(bench_flags(), TAKEN)], OWN)

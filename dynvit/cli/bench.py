@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
 
 from dynvit.cli._options import Values, made
+from dynvit.cli._plugins import load_named
 
 PANELS = ("Data", "Model", "Training", "Budgets", "", "Output")  # what is measured stands before the output
 
@@ -67,7 +67,7 @@ def command(arguments: Sequence[str] | None) -> Callable[..., None]:
     from dynvit.benchmark.config import OUTPUT, bench_flags
     from dynvit.measurements.asked import all_flags
 
-    load_plugins(arguments)
+    load_named(arguments)
     further = [replace(flag, panel=name.capitalize()) for name, own in all_flags().items() for flag in own]
     own_panels = [flag for flag in bench_flags() if flag.panel != OUTPUT]
     output = [flag for flag in bench_flags() if flag.panel == OUTPUT]
@@ -76,13 +76,3 @@ def command(arguments: Sequence[str] | None) -> Callable[..., None]:
         [*first, *further, *output], key=lambda flag: PANELS.index(flag.panel) if flag.panel in PANELS else 4
     )
     return made(bench, ordered, OWN, own_last=True)
-
-
-def load_plugins(arguments: Sequence[str]) -> None:
-    """Load the files that ``--plugin`` names, before the flags that they declare are asked for."""
-    from dynvit.registry import load_plugin
-
-    given = list(arguments)
-    files = [value for flag, value in pairwise(given) if flag == "--plugin"]
-    for file in [*files, *(word.partition("=")[2] for word in given if word.startswith("--plugin="))]:
-        load_plugin(file)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dynvit.cli._options import Values, given_flags, made
-from dynvit.cli.bench import load_plugins
+from dynvit.cli._plugins import load_named
 
 OWN: dict[str, Any] = {
     "images": (Annotated[list[Path] | None, typer.Argument(metavar="[IMAGE]...", help="Image files.")], None),
@@ -73,5 +73,5 @@ def command(arguments: Sequence[str] | None) -> Callable[..., None]:
         return made(explain, (), OWN)
     from dynvit.benchmark.config import bench_flags
 
-    load_plugins(arguments)
+    load_named(arguments)
     return made(explain, given_flags(bench_flags(), TAKEN), OWN)

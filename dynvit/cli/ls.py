@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dynvit.cli._plugins import Plugin, load
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from dynvit.registry import Registry
 
 app = typer.Typer(no_args_is_help=True, help="What there is, and where it came from.")
-Plugin = Annotated[list[str] | None, typer.Option("--plugin", metavar="FILE", help="A one-file plug-in; repeatable.")]
 
 
 @app.command("methods")
@@ -22,7 +23,7 @@ def list_methods(plugin: Plugin = None) -> None:
     """Methods: in tree, from installed packages, from plug-in files."""
     from dynvit.interface import methods
 
-    _load(plugin)
+    load(plugin)
     found = methods.load_all()
     rows = [(name, kind.summary, ", ".join(kind.recipes), _origin(methods, name)) for name, kind in found.items()]
     _show(("method", "what it does", "recipes", "from"), rows)
@@ -46,7 +47,7 @@ def list_datasets(plugin: Plugin = None) -> None:
     from dynvit.data import datasets
     from dynvit.data.folder_dataset import folder_datasets
 
-    _load(plugin)
+    load(plugin)
     found = [(spec, _origin(datasets, name)) for name, spec in datasets.load_all().items()]
     found += [(spec, f"folder {spec.folder}") for spec in folder_datasets()]
     rows = [
@@ -61,7 +62,7 @@ def list_measurements(plugin: Plugin = None) -> None:
     from dynvit.measurements.asked import flags_for
     from dynvit.measurements.base import measurements
 
-    _load(plugin)
+    load(plugin)
     rows = [
         (
             name,
@@ -79,7 +80,7 @@ def list_attacks(plugin: Plugin = None) -> None:
     """Attacks: built in, from installed packages, from plug-in files."""
     from dynvit.attacks import attacks
 
-    _load(plugin)
+    load(plugin)
     rows = [(name, attack.summary, _origin(attacks, name)) for name, attack in attacks.load_all().items()]
     _show(("attack", "what it does", "from"), rows)
 
@@ -89,7 +90,7 @@ def list_corruptions(plugin: Plugin = None) -> None:
     """Corruptions: the published fifteen, and those of plug-ins."""
     from dynvit.data.corruptions import corruptions
 
-    _load(plugin)
+    load(plugin)
     rows = [(name, one.group, _origin(corruptions, name)) for name, one in corruptions.load_all().items()]
     _show(("corruption", "group", "from"), rows)
 
@@ -99,7 +100,7 @@ def list_rules(plugin: Plugin = None) -> None:
     """Counting rules: what counts as a MAC."""
     from dynvit.cost import rules
 
-    _load(plugin)
+    load(plugin)
     rows = [
         (name, (rule.__doc__ or "").partition("\n")[0], _origin(rules, name)) for name, rule in rules.load_all().items()
     ]
@@ -111,20 +112,13 @@ def list_checkpoints(plugin: Plugin = None) -> None:
     """Published checkpoints that can be fetched by name, with the accuracy that their authors state."""
     from dynvit.interface import methods
 
-    _load(plugin)
+    load(plugin)
     rows = [
         (published.name, name, published.backbone, f"{published.top1_pct:.2f}", published.url)
         for name, method in methods.load_all().items()
         for published in method.published
     ]
     _show(("checkpoint", "method", "backbone", "top-1 %", "address"), rows)
-
-
-def _load(plugin: list[str] | None) -> None:
-    from dynvit.registry import load_plugin
-
-    for file in plugin or ():
-        load_plugin(file)
 
 
 def _origin(registry: Registry[Any], name: str) -> str:

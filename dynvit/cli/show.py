@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from dynvit.cli._plugins import Plugin, load
+
 
 def show(
     path: Annotated[Path, typer.Argument(help="A bench's output folder, its runs.jsonl, or a leaderboard.json.")],
     render: Annotated[
         bool, typer.Option("--render", help="Write the pictures and their numbers again, beside the file.")
     ] = False,
+    plugin: Plugin = None,
 ) -> None:
     """Print the tables of a finished or running bench, and draw its pictures again."""
     from rich.console import Console
@@ -21,6 +24,7 @@ def show(
     from dynvit.report import print_board, write_pictures
     from dynvit.report.found import boards_in
 
+    load(plugin)
     boards, console = boards_in(path), Console(highlight=False)
     for board in boards:
         print_board(board, console)
@@ -33,10 +37,12 @@ def show(
 
 def validate(
     paths: Annotated[list[Path], typer.Argument(help="Result files, or folders of them.")],
+    plugin: Plugin = None,
 ) -> None:
     """Check every line and every number against the schema; the first fault ends it with exit code 2."""
     from dynvit.report.found import checked
 
+    load(plugin)
     for path in paths:
         for line in checked(path):
             typer.echo(line)
@@ -44,10 +50,12 @@ def validate(
 
 def convert(
     paths: Annotated[list[Path], typer.Argument(help="leaderboard.json files, or folders of them.")],
+    plugin: Plugin = None,
 ) -> None:
     """Rewrite boards of an older schema in today's; ids and numbers stay what they are."""
     from dynvit.report.found import convert_boards
 
+    load(plugin)
     for path in paths:
         for line in convert_boards(path):
             typer.echo(line)

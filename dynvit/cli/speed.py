@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dynvit.cli._options import Values, given_flags, made
-from dynvit.cli.bench import load_plugins
+from dynvit.cli._plugins import load_named
 
 OWN: dict[str, Any] = {
     "method": (Annotated[str | None, typer.Option(help="The method. Default: the checkpoint's", metavar="NAME")], None),
@@ -81,7 +81,7 @@ def command(arguments: Sequence[str] | None) -> Callable[..., None]:
     from dynvit.measurements.asked import flags_for
     from dynvit.measurements.base import measurements
 
-    load_plugins(arguments)
+    load_named(arguments)
     taken = ("speed_batches", "speed_rounds", "speed_dtype", "compile")
     own = given_flags(flags_for(measurements.get("speed")), taken)
     return made(speed, [*own, *given_flags(bench_flags(), TAKEN)], OWN)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from dynvit.cli._options import Values, given_flags, made
-from dynvit.cli.bench import load_plugins
+from dynvit.cli._plugins import load_named
 
 OWN: dict[str, Any] = {
     "method": (
@@ -51,6 +51,6 @@ def command(arguments: Sequence[str] | None) -> Callable[..., None]:
     from dynvit.settings import flags_of
     from dynvit.training.request import RunSettings, TrainRequest
 
-    load_plugins(arguments)
+    load_named(arguments)
     own = [*flags_of(TrainRequest), *flags_of(RunSettings)]
     return made(train, [*given_flags(bench_flags(), SHARED), *own], OWN)

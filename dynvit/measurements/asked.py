@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from dynvit.errors import InputError, unknown
@@ -18,6 +18,19 @@ def flags_for(kind: Kind) -> list[Flag]:
     if not any(flag.switch for flag in found):
         found.insert(0, Flag("", kind.name, "", f"Measure {kind.summary or kind.name}.", True, bool))
     return found
+
+
+def check_flags(taken: Collection[str]) -> None:
+    """Raises: ``InputError`` for a measurement whose flag another has, or the bench itself (``taken``)."""
+    owners = dict.fromkeys(taken, "dynvit bench")
+    for name, flags in all_flags().items():
+        for flag in flags:
+            if flag.name in owners:
+                raise InputError(
+                    f"measurement {name!r} and {owners[flag.name]} both take {flag.flag}: rename the setting's flag, "
+                    "or the measurement"
+                )
+            owners[flag.name] = f"measurement {name!r}"
 
 
 def all_flags() -> dict[str, list[Flag]]:

@@ -167,9 +167,9 @@ class Measurement(Generic[SettingsT, ResultT, SummaryT]):
 class _Measurements(Registry[type[Measurement[Any, Any, Any]]]):
     """Measurements by name. A class knows its own: files, flags and boards have it from there."""
 
-    def get(self, name: str) -> type[Measurement[Any, Any, Any]]:
+    def _load(self, name: str, entries: Any) -> type[Measurement[Any, Any, Any]]:
         """As ``Registry``. Raises: ``InputError`` also where the class is called otherwise."""
-        kind = super().get(name)
+        kind = super()._load(name, entries)
         own = getattr(kind, "name", None)
         if own != name:
             raise InputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dynvit.errors import InputError
 from dynvit.leaderboard.board import Entry, Generated, MethodSummary, Objective, Setting
@@ -45,21 +45,11 @@ def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -
         by_method[record.method.name].append(record)
     ordered = [record for name in sorted(by_method) for record in by_method[name]]
     own = [flag for name in sorted(by_method) for flag in _front(by_method[name])]
-    static = next(
-        (run.per_sample[r.record_id] for r in ordered if is_static(r) and r.record_id in run.per_sample), None
-    )
-    said = {name: kind.summarise(ordered, run.results.get(name, {})) for name, kind in measurements.load_all().items()}
-    entries = tuple(
-        _entry(record, _against(static, run.per_sample.get(record.record_id)), mine, overall).model_copy(
-            update={"measurements": _said(record, said), "skipped": _skipped(record, run)}
-        )
-        for record, mine, overall in zip(ordered, own, _front(ordered), strict=True)
-    )
     worth = _worth(ordered, objectives)
     board = Board(
         setting=setting,
         objectives=objectives,
-        entries=entries,
+        entries=tuple(_entries(ordered, own, run)),
         methods=tuple(_summary(name, by_method[name], objectives) for name in sorted(by_method)),
         hypervolume=worth,
         hypervolume_share=_share(worth, objectives),
@@ -72,6 +62,16 @@ def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -
         generated=Generated(command=command, date_utc=max(record.date_utc for record in kept), dynvit=__version__),
     )
     return with_overviews(board)
+
+
+def _entries(records: Sequence[Record], on_method_front: Sequence[bool], run: RunData) -> Iterator[Entry]:
+    """An entry for each record, with what each measurement says of it."""
+    kept = run.per_sample
+    static = next((kept[r.record_id] for r in records if is_static(r) and r.record_id in kept), None)
+    said = {name: kind.summarise(records, run.results.get(name, {})) for name, kind in measurements.load_all().items()}
+    for record, mine, overall in zip(records, on_method_front, _front(records), strict=True):
+        entry = _entry(record, _against(static, kept.get(record.record_id)), mine, overall)
+        yield entry.model_copy(update={"measurements": _said(record, said), "skipped": _skipped(record, run)})
 
 
 def _said(record: Record, said: Mapping[str, Mapping[str, Frozen | None]]) -> dict[str, JsonObject]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.errors import InputError
-from dynvit.leaderboard.per_sample import PerSampleResults, read_per_sample
+from dynvit.leaderboard.per_sample import PER_SAMPLE, VERSION_1, PerSampleResults, read_per_sample
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.store import RUNS, RunStore
 from dynvit.measurements.base import measurements
@@ -40,6 +41,7 @@ def read_run(path: str | os.PathLike[str]) -> RunData:
     runs = Path(path) / RUNS if Path(path).is_dir() else Path(path)
     if not runs.is_file():
         raise InputError(f"no file {str(runs)!r}: give a bench's output folder, its {RUNS}, or a leaderboard.json")
+    _say_what_is_left_out(runs.parent)
     results: dict[str, dict[str, list[Any]]] = {}
     skipped: dict[str, dict[str, str]] = {}
     for name, kind in measurements.load_all().items():
@@ -53,3 +55,15 @@ def read_run(path: str | os.PathLike[str]) -> RunData:
         # What an older code could not measure, and today's has, is measured.
         skipped[name] = {record_id: why for record_id, why in left_out.items() if record_id not in found}
     return RunData(RunStore(runs).read(), results, skipped, read_per_sample(runs))
+
+
+def _say_what_is_left_out(folder: Path) -> None:
+    """Lines of a measurement that is not here are no part of the board: whoever looks at it should know."""
+    known = {RUNS, PER_SAMPLE, VERSION_1, *(f"{name}.jsonl" for name in measurements.names())}
+    for file in sorted(folder.glob("*.jsonl")):
+        if file.name not in known:
+            warnings.warn(
+                f"{file.name} is of a measurement that is not here, and left out: install it, or give its file with "
+                "--plugin",
+                stacklevel=3,
+            )

@@ -10,25 +10,20 @@ import torch
 from optuna.distributions import BaseDistribution
 from torch import nn
 
-from dynvit import checkpoint
-from dynvit.backbones.build import BackboneSpec, build, describe
+from dynvit.backbones.build import BackboneSpec, build
 from dynvit.backbones.dense import dense_macs
-from dynvit.backbones.weights import sha256_of
 from dynvit.cost import rules
 from dynvit.data import ImageSource, open_split
 from dynvit.data.datasets import DatasetSpec, datasets
 from dynvit.data.transforms import Preprocessing, preprocessing_for
 from dynvit.errors import InputError
-from dynvit.knobs import point_of
-from dynvit.leaderboard.record import CheckpointRecord
-from dynvit.options import options_from_json
 from dynvit.processes import find_device
-from dynvit.published import fetch, find
 from dynvit.request import SessionRequest
 from dynvit.session.adopt import adopt
-from dynvit.session.checking import check_checkpoint, check_shape
+from dynvit.session.checking import check_checkpoint
 from dynvit.session.dataset import backbone_for, default_backbone, find_dataset
 from dynvit.session.open_model import OpenModel
+from dynvit.session.opening import open_attached, open_folder, open_published, options_of
 from dynvit.session.wanted import Wanted
 
 
@@ -98,7 +93,7 @@ class Session:
     def preprocessing(self, backbone: nn.Module) -> Preprocessing:
         """How images become this backbone's input. Raises: ``InputError`` for what cannot be."""
         made = preprocessing_for(vars(backbone)["pretrained_cfg"], self.dataset, image_size=self.request.image_size)
-        return self._as_asked(made)
+        return self.as_asked(made)
 
     def untrained(self) -> nn.Module:
         """The backbone with weights as they are drawn: its structure, for what does not depend on weights."""
@@ -112,74 +107,19 @@ class Session:
         """
         if wanted.checkpoint is None:
             return self.attach(wanted, self.backbone, trained_in)
-        if not Path(wanted.checkpoint).is_dir():
-            return self._open_published(wanted, wanted.checkpoint)
-        model, config = checkpoint.load(wanted.checkpoint)
-        info = config.backbone_info
-        options = options_from_json(wanted.method.Options, config.method.options)
-        return OpenModel(
-            label=wanted.label,
-            name=wanted.name,
-            method=wanted.method,
-            options=options,
-            model=model,
-            backbone=replace(info, weights_uri=_within(info.weights_uri, trained_in)),
-            preprocessing=self._as_asked(config.preprocessing),
-            class_names=config.class_names,
-            checkpoint=CheckpointRecord(
-                uri=_within(wanted.checkpoint, trained_in) or wanted.checkpoint, sha256=config.weights_sha256
-            ),
-            training_seed=config.training.seed if config.training else None,
-            config=config,
-            kept_point=None if config.point is None else point_of(wanted.method.knobs(options), config.point),
-        )
-
-    def knobs(self, wanted: Wanted) -> Mapping[str, BaseDistribution]:
-        """What a point of the model sets, by what its checkpoint says of its options; no weight is read."""
-        options = wanted.options
-        if wanted.checkpoint is not None and Path(wanted.checkpoint).is_dir():
-            made_with = checkpoint.read_config(wanted.checkpoint).method.options
-            options = options_from_json(wanted.method.Options, made_with)
-        return wanted.method.knobs(options)
+        if Path(wanted.checkpoint).is_dir():
+            return open_folder(self, wanted, wanted.checkpoint, trained_in)
+        return open_published(self, wanted, wanted.checkpoint)
 
     def attach(
         self, wanted: Wanted, backbone: BackboneSpec, trained_in: Path | None = None, seed: int | None = None
     ) -> OpenModel:
         """The method on a backbone as it is. ``seed`` is that of the backbone's training, where a bench trained it."""
-        built = build(backbone)
-        info = describe(backbone, built)
-        return OpenModel(
-            label=wanted.label,
-            name=wanted.name,
-            method=wanted.method,
-            options=wanted.options,
-            model=wanted.method.attach(built, wanted.options).eval(),
-            backbone=replace(info, weights_uri=_within(info.weights_uri, trained_in)),
-            preprocessing=self.preprocessing(built),
-            class_names=self.dataset.class_names,
-            training_seed=seed,
-        )
+        return open_attached(self, wanted, backbone, trained_in, seed)
 
-    def _open_published(self, wanted: Wanted, given: str) -> OpenModel:
-        file = Path(given) if Path(given).exists() else fetch(find(wanted.method, given))
-        model, point = wanted.method.load_published(str(file))
-        backbone = model.backbone
-        info = replace(
-            describe(replace(self.backbone, weights=None), backbone), weights_uri=given, weights_sha256=sha256_of(file)
-        )
-        check_shape(self, given, backbone)
-        return OpenModel(
-            label=wanted.label,
-            name=wanted.name,
-            method=wanted.method,
-            options=getattr(model, "options", wanted.options),
-            model=model.eval(),
-            backbone=info,
-            preprocessing=self.preprocessing(backbone),
-            class_names=self.dataset.class_names,
-            checkpoint=CheckpointRecord(uri=given, sha256=info.weights_sha256 or ""),
-            kept_point=point,
-        )
+    def knobs(self, wanted: Wanted) -> Mapping[str, BaseDistribution]:
+        """What a point of the model sets, by what its checkpoint says of its options; no weight is read."""
+        return wanted.method.knobs(options_of(wanted))
 
     def check(self, wanted: Wanted) -> None:
         """Check a checkpoint before it is opened; a published one is fetched only then.
@@ -188,7 +128,7 @@ class Session:
         """
         check_checkpoint(self, wanted)
 
-    def _as_asked(self, preprocessing: Preprocessing) -> Preprocessing:
+    def as_asked(self, preprocessing: Preprocessing) -> Preprocessing:
         """The same for every model where the request says how images are cut."""
         return replace(
             preprocessing,
@@ -214,10 +154,3 @@ def open_session(request: SessionRequest, classes: DatasetSpec | None = None) ->
         dataset=request.dataset or dataset.name, backbone=name, data_seed=request.data_seed or 0
     )
     return Session(complete, dataset, backbone, dense, has_data=classes is None)
-
-
-def _within(uri: str | None, training: Path | None) -> str | None:
-    """What this bench trained is named by its place in the output folder, wherever that lies."""
-    if uri is None or training is None or not Path(uri).is_relative_to(training):
-        return uri
-    return Path(uri).relative_to(training.parent).as_posix()

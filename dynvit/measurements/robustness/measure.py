@@ -8,15 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import torch
 
-from dynvit.data.opening import drawn
 from dynvit.data.source import ImageSource
 from dynvit.interface import DynamicModel, OperatingPoint
 from dynvit.leaderboard.interval import wilson
 from dynvit.leaderboard.per_sample import images_hash, pack, unpack
 from dynvit.leaderboard.record import saving_lost_pct
 from dynvit.measurements.robustness.result import RobustnessResult
-from dynvit.measurements.robustness.settings import RobustnessSettings
-from dynvit.measurements.robustness.tasks import AttackTask, Planner, size_of
+from dynvit.measurements.robustness.tasks import AttackTask, size_of
 from dynvit.measurements.robustness.under_attack import AttackResults, attack, transfer, untouched
 from dynvit.measurements.run import Run
 from dynvit.measurements.task import MeasuredPoint
@@ -25,23 +23,6 @@ from dynvit.progress import Progress
 from dynvit.units import GIGA
 
 Yielded = tuple[AttackTask, AttackResults]
-
-
-def images_of(settings: RobustnessSettings, run: Run) -> ImageSource:
-    """The images that are attacked: a fair draw of the run's."""
-    return drawn(run.source, settings.limit, run.session.data_seed)
-
-
-def planner_for(settings: RobustnessSettings, run: Run) -> Planner:
-    """What plans the attacks of a run."""
-    few = images_of(settings, run)
-    starts = range(run.state.process_index * run.batch_size, len(few), run.batch_size * run.state.num_processes)
-    return Planner(
-        specs=settings.specs(run.session.dataset),
-        checks=settings.masking_checks,
-        images=images_hash(sample.key for sample in few.manifest.samples),
-        count=sum(min(run.batch_size, len(few) - start) for start in starts),
-    )
 
 
 def result_of(task: AttackTask, results: AttackResults, run: Run) -> RobustnessResult:

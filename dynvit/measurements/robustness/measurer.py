@@ -10,9 +10,8 @@ from dynvit.measurements.robustness import measure
 from dynvit.measurements.robustness.gradient import check_some_point
 from dynvit.measurements.robustness.result import RobustnessResult
 from dynvit.measurements.robustness.settings import RobustnessSettings
-from dynvit.measurements.robustness.specs import attacks_named, search_spec
 from dynvit.measurements.robustness.table import radius
-from dynvit.measurements.robustness.tasks import AttackTask
+from dynvit.measurements.robustness.tasks import AttackTask, images_of, planner_for, search_tasks
 from dynvit.measurements.robustness.under_attack import AttackResults
 from dynvit.measurements.task import MeasuredPoint, by_model, choose_points
 from dynvit.progress import Progress, clock
@@ -36,7 +35,7 @@ class AttackMeasurer(Measurer[RobustnessSettings, AttackTask, AttackResults, Rob
 
     def check_model(self, label: str, model: DynamicModel, knobs: Mapping[str, BaseDistribution]) -> None:
         """Raises: ``InputError`` for a model that gives gradient attacks no gradient, naming where it is cut."""
-        if any(not attack.black_box for attack in attacks_named(self.settings.attacks)):
+        if self.settings.need_gradients:
             check_some_point(label, model, knobs)
 
     def plan(self, session: Session, source: ImageSource) -> Iterator[str]:
@@ -57,13 +56,13 @@ class AttackMeasurer(Measurer[RobustnessSettings, AttackTask, AttackResults, Rob
         source = next((own[0] for own in models if own[0].opened.method.static), None)
         count = None if self.settings.points == "all" else self.settings.points
         chosen = [at for own in models for at in choose_points(own, count)]
-        return list(measure.planner_for(self.settings, run).plan(chosen, source))
+        return list(planner_for(self.settings, run).plan(chosen, source))
 
     def measure(
         self, tasks: Sequence[AttackTask], run: Run, progress: Progress
     ) -> Iterator[tuple[AttackTask, AttackResults]]:
         """Each attack; transfers last, one attack on the source for all models that share it."""
-        few = measure.images_of(self.settings, run)
+        few = images_of(self.settings, run)
         for task in tasks:
             if task.source is None:
                 yield task, measure.attack_share(task, few, run, progress)
@@ -76,7 +75,7 @@ class AttackMeasurer(Measurer[RobustnessSettings, AttackTask, AttackResults, Rob
 
     def estimate(self, tasks: Sequence[AttackTask], run: Run) -> str:
         """How many attacks, and at most about how long."""
-        few = measure.images_of(self.settings, run)
+        few = images_of(self.settings, run)
         points = len({task.at.record_id for task in tasks})
         seconds = measure.seconds_a_pass(tasks[0].at, few, run) * sum(task.work for task in tasks)
         return (
@@ -86,8 +85,7 @@ class AttackMeasurer(Measurer[RobustnessSettings, AttackTask, AttackResults, Rob
 
     def objective(self, at: MeasuredPoint, runner: Runner) -> float:
         """Accuracy under one attack through the gates, the worst of its variants, percent."""
-        spec = search_spec(self.settings.specs(runner.run.session.dataset))
-        tasks = list(measure.planner_for(self.settings, runner.run).accuracy(at, spec))
+        tasks = search_tasks(self.settings, at, runner.run)
         runner.do([task for task in tasks if task.spec.variant in ("adaptive", "soft")])
         return measure.worst_pct(runner.results(tasks))
 

@@ -59,6 +59,13 @@ class RobustnessSettings(Settings):
             raise ValueError(f"must be 1 or more, or all, got {points}")
         return points
 
+    @property
+    def need_gradients(self) -> bool:
+        """Whether one of the attacks takes a gradient of the model."""
+        from dynvit.measurements.robustness.specs import attacks_named
+
+        return any(not attack.black_box for attack in attacks_named(self.attacks))
+
     def specs(self, dataset: DatasetSpec) -> tuple[AttackSpec, ...]:
         """The attacks, the smallest radius first. Raises: ``InputError`` for one that there is not."""
         from dynvit.measurements.robustness.specs import specs_of

@@ -9,9 +9,14 @@ from dataclasses import dataclass
 import torch
 
 from dynvit.attacks.spec import AttackSpec, Variant
+from dynvit.data.opening import drawn
+from dynvit.data.source import ImageSource
+from dynvit.leaderboard.per_sample import images_hash
 from dynvit.leaderboard.record import JsonObject
-from dynvit.measurements.robustness.specs import masking_checks
+from dynvit.measurements.robustness.settings import RobustnessSettings
+from dynvit.measurements.robustness.specs import masking_checks, search_spec
 from dynvit.measurements.robustness.variants import compute_has_gradient, variants_of
+from dynvit.measurements.run import Run
 from dynvit.measurements.task import MeasuredPoint, Task
 from dynvit.options import options_to_json
 
@@ -111,3 +116,26 @@ def size_of(at: MeasuredPoint) -> tuple[int, int]:
     """Height and width of its images. Units: pixels."""
     side = at.opened.preprocessing.image_size
     return side, side
+
+
+def images_of(settings: RobustnessSettings, run: Run) -> ImageSource:
+    """The images that are attacked: a fair draw of the run's."""
+    return drawn(run.source, settings.limit, run.session.data_seed)
+
+
+def planner_for(settings: RobustnessSettings, run: Run) -> Planner:
+    """What plans the attacks of a run."""
+    few = images_of(settings, run)
+    starts = range(run.state.process_index * run.batch_size, len(few), run.batch_size * run.state.num_processes)
+    return Planner(
+        specs=settings.specs(run.session.dataset),
+        checks=settings.masking_checks,
+        images=images_hash(sample.key for sample in few.manifest.samples),
+        count=sum(min(run.batch_size, len(few) - start) for start in starts),
+    )
+
+
+def search_tasks(settings: RobustnessSettings, at: MeasuredPoint, run: Run) -> list[AttackTask]:
+    """The one attack on accuracy that a search looks at, in every variant."""
+    spec = search_spec(settings.specs(run.session.dataset))
+    return list(planner_for(settings, run).accuracy(at, spec))

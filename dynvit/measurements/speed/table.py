@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.table import Table
 
@@ -10,7 +10,15 @@ from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.table import plain_table
 from dynvit.measurements.speed.result import SpeedResult
-from dynvit.measurements.speed.summary import Conditions, SpeedSummary, curve_at, shown, timing_at
+from dynvit.measurements.speed.summary import (
+    Conditions,
+    SpeedSummary,
+    break_even,
+    conditions,
+    curve_at,
+    shown,
+    timing_at,
+)
 
 MEANING = (
     "× dense: realised speed-up, and the least and most of the valid rounds · of theory: its share of the theoretical "
@@ -38,13 +46,21 @@ def speed_table(board: Leaderboard, summaries: Mapping[str, SpeedSummary]) -> Ta
     return table
 
 
-def curve_table(title: str, timings: Iterable[SpeedResult]) -> Table:
-    """One row a batch size: what ``dynvit speed`` prints of a point."""
-    table = _table(title, "", ("batch",), ("p50 ms", "p95", "p99", "MB"))
+def curve_table(of: str, timings: Sequence[SpeedResult], images: str) -> Table:
+    """One row a batch size: what ``dynvit speed`` prints of a point. ``images`` says which were timed."""
+    table = _table(f"{of} · {images} · {conditions(timings[0])}", "", ("batch",), ("p50 ms", "p95", "p99", "MB"))
     for timing in timings:
         rest = (timing.latency_p50_ms, timing.latency_p95_ms, timing.latency_p99_ms, timing.peak_memory_mb)
         table.add_row(str(timing.batch_size), *_cells(timing), *("–" if x is None else f"{x:.4g}" for x in rest))
     return table
+
+
+def faster_from(timings: Sequence[SpeedResult]) -> str:
+    """The break-even batch size, in a line."""
+    first = break_even(timings)
+    if first is None:
+        return "at no batch size faster than dense in every valid round"
+    return f"faster than dense from batch size {first}"
 
 
 def _table(title: str, caption: str, names: Iterable[str], more: Iterable[str]) -> Table:
