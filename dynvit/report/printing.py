@@ -23,11 +23,8 @@ def print_board(board: Leaderboard, console: Console) -> None:
         for line in kind.notes(board):
             console.print(line, markup=False, soft_wrap=True)
     for (method, name, reason), count in _skipped(board).items():
-        console.print(
-            f"– {name} was skipped for {method} ({count} point{'' if count == 1 else 's'}): {reason}",
-            markup=False,
-            soft_wrap=True,
-        )
+        points = "1 point" if count == 1 else f"{count} points"
+        console.print(f"– {name} was skipped for {method} ({points}): {reason}", markup=False, soft_wrap=True)
 
 
 def _skipped(board: Leaderboard) -> dict[tuple[str, str, str], int]:
