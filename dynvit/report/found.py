@@ -90,11 +90,7 @@ def _kind_of(file: Path) -> str | None:
     config = first.get("config") if isinstance(first, dict) else None
     if not isinstance(config, dict):
         return None
-    return next(
-        (
-            name
-            for name, kind in measurements.load_all().items()
-            if kind.recognises(config) or config.get("measurement") == name
-        ),
-        None,
-    )
+    for name, kind in measurements.load_all().items():
+        if kind.recognises(config) or config.get("measurement") == name:
+            return name
+    return None
