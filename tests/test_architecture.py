@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from importlib.util import resolve_name
@@ -112,3 +114,34 @@ def test_every_package_is_shipped() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     packages = {name_of(file) for file in MODULES if file.name == "__init__.py"}
     assert packages == set(settings["packages"])
+
+
+@pytest.mark.parametrize("file", MODULES, ids=name_of)
+def test_a_file_imports_at_most_fifteen_of_our_modules(file: Path) -> None:
+    ours = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("dynvit")):
+            ours.add((node.level, node.module))
+    assert len(ours) <= 15, sorted(str(module) for _, module in ours)
+
+
+@pytest.mark.parametrize("file", MODULES, ids=name_of)
+def test_a_function_fits_a_screen(file: Path) -> None:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 50, f"{node.name} is too long"
+
+
+def test_a_board_is_read_without_torch() -> None:
+    code = (
+        "import sys; from dynvit.report import read_board, print_board; from rich.console import Console; "
+        f"print_board(read_board({str(ROOT / 'leaderboards' / 'cifar10.json')!r}), Console()); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_only_the_session_reads_what_a_checkpoint_says_of_itself() -> None:
+    readers = {name_of(file) for file in CORE.rglob("*.py") if "read_config" in file.read_text(encoding="utf-8")}
+    assert {name.split(".")[1] for name in readers} == {"checkpoint", "session"}
