@@ -1,15 +1,13 @@
-"""What all pictures of explanations share: their look, and that the same input gives the same bytes."""
+"""What all pictures of explanations share."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from dynvit.files import write_whole
-from dynvit.leaderboard.drawing import STYLE
+from dynvit.figures import new_figure, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,40 +15,16 @@ if TYPE_CHECKING:
 
 
 def write_png(figure: Figure, path: Path) -> Path:
-    """Write a figure whole or not at all, without date and version."""
-    import matplotlib
-
-    buffer = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
-    write_whole(path, buffer.getvalue())
-    return path
-
-
-def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
-    """Write what is plotted; the first row names the columns."""
-    import csv
-
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_whole(path, text.getvalue().encode())
-    return path
+    """Write a figure at the resolution of all explanations."""
+    return write_figure(figure, path, dpi=160)
 
 
 @contextmanager
 def canvas(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Iterator[Figure]:
-    """A figure of its own, without pyplot: no global state, no window, no display needed. Units: inches."""
-    import matplotlib
+    """A figure with the type of all explanations. Units: inches."""
     import seaborn
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    style: Any = {**seaborn.axes_style("whitegrid"), **seaborn.plotting_context("notebook", font_scale=0.9), **STYLE}
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(width, height), layout=layout)
-        FigureCanvasAgg(figure)
+    with new_figure(width, height, seaborn.plotting_context("notebook", font_scale=0.9), layout) as figure:
         yield figure
 
 

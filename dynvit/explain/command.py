@@ -9,12 +9,13 @@ from typing import Any
 from PIL import Image
 
 from dynvit.explain.block_pictures import draw_kept
-from dynvit.explain.canvas import write_csv, write_png
+from dynvit.explain.canvas import write_png
 from dynvit.explain.dataset import explain_dataset
 from dynvit.explain.exit_pictures import draw_explanations
 from dynvit.explain.images import as_seen, explain_images, read_image
 from dynvit.explain.request import ExplainRequest
 from dynvit.explain.trained import Trained
+from dynvit.figures import write_rows
 from dynvit.interface import Explanation
 from dynvit.knobs import parse_point, point_said
 from dynvit.request import SessionRequest
@@ -54,7 +55,7 @@ def _explain_images(request: ExplainRequest, trained: Trained, images: Sequence[
             picture = draw_explanations(images, found, names)
         yield str(write_png(picture, request.output / "explained.png"))
         rows = [row for path, e in zip(request.images, found, strict=True) for row in _rows(path, e)]
-        yield str(write_csv(rows, request.output / "explained.csv"))
+        yield str(write_rows(rows, request.output / "explained.csv"))
 
 
 def _rows(path: Path, explanation: Explanation) -> Iterator[dict[str, Any]]:

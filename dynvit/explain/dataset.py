@@ -13,13 +13,14 @@ from dynvit.data import ImageSource
 from dynvit.errors import InputError
 from dynvit.explain.block_pictures import draw_kept, draw_skip_ratios
 from dynvit.explain.blocks import Policies, policies
-from dynvit.explain.canvas import write_csv, write_png
+from dynvit.explain.canvas import write_png
 from dynvit.explain.decides import decides
 from dynvit.explain.exit_pictures import draw_shares, draw_sheet
 from dynvit.explain.exits import Departures, departures, easy_and_hard
 from dynvit.explain.images import as_seen, explain_images
 from dynvit.explain.request import ExplainRequest
 from dynvit.explain.trained import Trained, solve
+from dynvit.figures import write_rows
 from dynvit.interface import OperatingPoint
 from dynvit.knobs import parse_point, point_said
 from dynvit.units import GIGA
@@ -70,7 +71,7 @@ class _Split:
         yield _left(found, len(points), point)
         picture = draw_shares(budgets, found.shares()[:-1], f"{self.title} · {self.count}")
         yield str(write_png(picture, self.output / "exit_shares.png"))
-        yield str(write_csv(_share_rows(budgets, points, found), self.output / "exit_shares.csv"))
+        yield str(write_rows(_share_rows(budgets, points, found), self.output / "exit_shares.csv"))
         rows = easy_and_hard(found, len(points), request.per_class)
         note = f", the first {MOST_CLASSES} of {len(rows)} classes" if len(rows) > MOST_CLASSES else ""
         sheet = draw_sheet(
@@ -90,7 +91,7 @@ class _Split:
         yield f"at {point_said(point)}: {spent}, top-1 {100 * np.mean(found.answers == found.labels):.2f} %"
         picture = draw_skip_ratios(found.skip_ratios(), f"{self.title}\n{self.count}, {spent}")
         yield str(write_png(picture, self.output / "skip_ratios.png"))
-        yield str(write_csv(_ratio_rows(found), self.output / "skip_ratios.csv"))
+        yield str(write_rows(_ratio_rows(found), self.output / "skip_ratios.csv"))
         cheap, expensive = found.cheap_and_expensive(self.request.per_class)
         yield str(self._sheet(found, [*cheap, *expensive], point, spent))
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dynvit.figures import new_figure
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.front import non_dominated
-from dynvit.leaderboard.palette import FAINT, INK, Style, style_of
+from dynvit.leaderboard.palette import FAINT, Style, style_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,19 +18,6 @@ if TYPE_CHECKING:
 
 WIDTH = 8.3
 """Inches of every picture: at the 830 pixels that GitHub's README shows, a point of type is 1.4 pixels."""
-STYLE: Any = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
-    "axes.edgecolor": "#b5b5b5",
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "grid.color": "#ececec",
-    "grid.linewidth": 0.8,
-    "axes.linewidth": 1.0,
-    "svg.hashsalt": "dynvit",  # ids in the svg are random without it
-    "svg.fonttype": "path",
-}
 _SIZES: Any = {
     "font.size": 10.5,
     "axes.labelsize": 10.5,
@@ -53,16 +41,9 @@ class Mark(NamedTuple):
 
 @contextmanager
 def canvas(height: float) -> Iterator[Figure]:
-    """A figure of its own, without pyplot: no global state, no window, no display needed. Units: inches."""
-    import matplotlib
-    import seaborn
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context({**seaborn.axes_style("whitegrid"), **STYLE, **_SIZES}):
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    """A figure as wide as all of a board's, with room at its edges. Units: inches."""
+    with new_figure(WIDTH, height, _SIZES) as figure:
         figure.get_layout_engine().set(w_pad=0.09, h_pad=0.07)  # type: ignore[union-attr,call-arg]
-        FigureCanvasAgg(figure)
         yield figure
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dynvit.files import write_whole
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.drawing import (
-    STYLE,
     Mark,
     by_checkpoint,
     canvas,
@@ -33,22 +29,6 @@ from dynvit.leaderboard.palette import FAINT, Style, style_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-
-def write_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """``NAME.png`` and ``NAME.svg``: the same figure, the same bytes."""
-    import matplotlib
-
-    written = []
-    # No date and no library version in the files: they would differ on every run.
-    for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
-        buffer = io.BytesIO()
-        with matplotlib.rc_context(STYLE):
-            figure.savefig(buffer, format=suffix, dpi=200, metadata=metadata)
-        path = folder / f"{name}.{suffix}"
-        write_whole(path, buffer.getvalue())
-        written.append(path)
-    return written
 
 
 def rows(board: Leaderboard) -> list[dict[str, Any]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import NamedTuple
 
-INK, FAINT = "#2b2b2b", "#8a8a8a"
+from dynvit.figures import INK
+
+FAINT = "#8a8a8a"
 
 
 class Style(NamedTuple):

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dynvit.figures import INK, write_figure
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.drawing import Mark, by_checkpoint, lowest_shown, staircase, with_dominated_faint
-from dynvit.leaderboard.figure import draw, rows, write_figure
-from dynvit.leaderboard.palette import FIXED, INK, style_of
+from dynvit.leaderboard.figure import draw, rows
+from dynvit.leaderboard.palette import FIXED, style_of
 from dynvit.leaderboard.paper import PaperRow
 from dynvit.measurements.base import measurements
 from dynvit.measurements.robustness.figure import telling
@@ -137,7 +138,9 @@ def test_the_same_board_gives_the_same_bytes_and_the_size_of_the_readme(board, w
     for folder in (tmp_path / "a", tmp_path / "b"):
         figure = draw(board) if what == "front" else measurements.get(what).figure(board)
         assert figure.get_size_inches()[0] == pytest.approx(8.3)
-        written.append([path.read_bytes() for path in write_figure(figure, folder, what)])
+        written.append(
+            [write_figure(figure, folder / f"{what}.{kind}", dpi=200).read_bytes() for kind in ("png", "svg")]
+        )
     assert written[0] == written[1]
 
 

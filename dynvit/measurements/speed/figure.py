@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dynvit.figures import INK
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.drawing import Mark, canvas, draw_marks, dress, handle, legend_below, ranked, setting_of
-from dynvit.leaderboard.palette import FAINT, INK, style_of
+from dynvit.leaderboard.palette import FAINT, style_of
 from dynvit.measurements.speed.result import SpeedResult
 from dynvit.measurements.speed.summary import Conditions, SpeedSummary, curve_at, timing_at
 

@@ -1,0 +1,76 @@
+"""Every picture's look and the rows behind it; the same input gives the same bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from dynvit.files import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK = "#2b2b2b"
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
+    "axes.edgecolor": "#b5b5b5",
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": "#ececec",
+    "grid.linewidth": 0.8,
+    "axes.linewidth": 1.0,
+    "svg.hashsalt": "dynvit",  # ids in the svg are random without it
+    "svg.fonttype": "path",
+}
+# No date and no library version in the files: they would differ on every run.
+_METADATA: dict[str, dict[str, None]] = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}
+
+
+@contextmanager
+def new_figure(
+    width: float, height: float, sizes: Mapping[str, Any], layout: Literal["constrained"] | None = "constrained"
+) -> Iterator[Figure]:
+    """A figure of its own, without pyplot: no global state, no window, no display needed.
+
+    Args:
+        width: Inches.
+        height: Inches.
+        sizes: matplotlib's settings of type and lines, such as ``font.size``.
+        layout: Who places the axes: matplotlib, or with None the caller.
+    """
+    import matplotlib
+    import seaborn
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    style: Any = {**seaborn.axes_style("whitegrid"), **sizes, **_STYLE}
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(width, height), layout=layout)
+        FigureCanvasAgg(figure)
+        yield figure
+
+
+def write_figure(figure: Figure, path: Path, dpi: int) -> Path:
+    """Write a figure whole or not at all, as its name says: ``.png`` or ``.svg``."""
+    import matplotlib
+
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(buffer, format=path.suffix[1:], dpi=dpi, metadata=_METADATA[path.suffix])
+    write_whole(path, buffer.getvalue())
+    return path
+
+
+def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
+    """What is plotted as CSV: the columns in the order in which they first come, empty where there is no value."""
+    import pandas as pd
+
+    # As objects: a column with gaps would turn its counts and flags into fractions.
+    table = pd.DataFrame(list(rows), dtype=object)
+    write_whole(path, table.to_csv(index=False, lineterminator="\n").encode())
+    return path
