@@ -188,3 +188,10 @@ def _upgraded(body: Any, file: Path) -> Any:
 def is_checkpoint(path: str | os.PathLike[str]) -> bool:
     """Whether the folder holds a finished checkpoint."""
     return (Path(path) / CONFIG).is_file() and (Path(path) / WEIGHTS).is_file()
+
+
+def folder_of(weights: str) -> Path | None:
+    """The checkpoint whose weights these are, given as its folder or as the file in it; None for other weights."""
+    path = Path(weights).expanduser()
+    folder = path.resolve().parent if path.is_file() else path
+    return folder if is_checkpoint(folder) and (path.is_dir() or path.resolve().name == WEIGHTS) else None

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bench_helpers import records
+from data_helpers import pack_pets, write_tree
 from session_helpers import keys_of, train
 
+import dynvit
 from dynvit.checkpoint import read_config
 from dynvit.cli import main
+from dynvit.data.packing import pack
 from dynvit.errors import InputError
 from dynvit.request import SessionRequest
-from dynvit.session import Wanted, open_session
+from dynvit.session import Wanted, open_models, open_session
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +122,66 @@ def test_a_training_goes_on_with_the_splits_of_its_weights(seeds: dict[str, Path
     assert read_config(made).data_seed == 5
     with pytest.raises(InputError, match="data seed 5"):
         open_session(SessionRequest(dataset="digits", weights=str(start), data_seed=0))
+
+
+@pytest.mark.parametrize("given", ["the file", "a link to the file", "the home folder"])
+def test_weights_bind_the_splits_however_they_are_named(
+    seeds: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    file = seeds["data1"] / "model.safetensors"
+    (tmp_path / "link.safetensors").symlink_to(file)
+    monkeypatch.setenv("HOME", str(seeds["data1"].parent))
+    named = {"the file": file, "a link to the file": tmp_path / "link.safetensors", "the home folder": "~/data1"}[given]
+    assert open_session(SessionRequest(dataset="digits", weights=str(named))).data_seed == 1
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Packed pets, a link to them, three images of the same classes, and what was trained on the pets."""
+    root = tmp_path_factory.mktemp("folders")
+    pets = pack_pets(root)
+    write_tree(root / "raw-few", ["train"], 2)
+    pack(root / "raw-few", root / "few", quiet=True)
+    (root / "link").symlink_to(pets)
+    request = ["--dataset", str(pets), "--backbone", "vit_digits", "--epochs", "1", "--calibration", "6"]
+    made = root / "model"
+    assert main(["train", "--method", "dense", *request, "--data-seed", "5", "-b", "8", "-o", str(made)]) == 0
+    return {"pets": pets, "few": root / "few", "link": root / "link", "model": made}
+
+
+@pytest.mark.parametrize("alias", ["a link", "another name"])
+def test_a_folder_is_the_same_data_by_any_name(folders: dict[str, Path], alias: str) -> None:
+    place = {"dataset": str(folders["link"])}
+    if alias == "another name":
+        place = {"dataset": "beasts", "data_dir": str(folders["pets"])}
+    session = open_session(SessionRequest(method_checkpoint={"dense": (str(folders["model"]),)}, **place))
+    learned = keys_of(open_session(SessionRequest(dataset=str(folders["pets"]), data_seed=5, calibration=6)).split("train"))
+    assert session.data_seed == 5
+    assert not learned & keys_of(session.split("calibration"))
+    with pytest.raises(InputError, match="data seed 5"):
+        open_session(SessionRequest(method_checkpoint={"dense": (str(folders["model"]),)}, data_seed=4, **place))
+
+
+def test_a_smaller_set_holds_out_as_many_as_it_can(folders: dict[str, Path]) -> None:
+    asked = SessionRequest(method_checkpoint={"dense": (str(folders["model"]),)}, dataset=str(folders["few"]))
+    assert len(open_session(asked).split("calibration")) == 1
+
+
+def test_a_model_of_one_data_set_is_measured_on_another_by_the_splits_of_that_one(
+    seeds: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DYNVIT_DATA", raising=False)
+    model = dynvit.load(seeds["data1"], dataset="cifar10").at(keep_ratio=0.7)
+    assert model.session.data_seed == 0
+    assert dynvit.evaluate(model, "digits", limit=8).record.seeds.data == 1
+
+
+def test_images_are_explained_where_the_data_set_is_not(folders: dict[str, Path], tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folders["model"], copy)
+    body = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(body | {"dataset": "unheard-of"}))
+    assert open_models(SessionRequest(method_checkpoint={"dense": (str(copy),)})).dataset.num_classes == 2
 
 
 def test_savings_are_held_against_the_backbone_at_the_size_of_the_checkpoint(

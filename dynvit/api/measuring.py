@@ -141,7 +141,7 @@ def session_on(
     if differ:
         place, ours, theirs = differ[0]
         raise InputError(f"{spec.name} has other classes: class {place} is {theirs!r} there, {ours!r} of the model")
-    return replace(session, request=session.request.completed(dataset=dataset, **asked), dataset=spec, has_data=True)
+    return session.on(spec, session.request.completed(dataset=dataset, **asked))
 
 
 def run_on(model: Model, session: Session, batch_size: int, call: str) -> Run:

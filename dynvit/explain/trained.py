@@ -15,7 +15,7 @@ from dynvit.data.pixels import PixelBatches
 from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint, methods
 from dynvit.request import SessionRequest
-from dynvit.session import OpenModel, Session, Wanted, checkpoint_facts, open_session
+from dynvit.session import OpenModel, Session, Wanted, checkpoint_facts, open_models
 from dynvit.units import GIGA
 
 
@@ -41,7 +41,7 @@ class Trained:
             raise InputError(f"method {name!r} does not explain itself: those that do are {', '.join(can) or 'none'}")
         if not folder.is_dir():
             raise InputError(f"no checkpoint in {folder}: a folder of dynvit train is wanted")
-        session = open_session(request.completed(method_checkpoint={name: (str(folder),)}))
+        session = open_models(request.completed(method_checkpoint={name: (str(folder),)}))
         wanted = Wanted.of(name, checkpoint=str(folder))
         session.check(wanted)
         opened, device = session.open(wanted), session.device

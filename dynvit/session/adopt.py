@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dynvit.checkpoint import CheckpointConfig, is_checkpoint, read_config
+from dynvit.checkpoint import CheckpointConfig, folder_of, read_config
 from dynvit.errors import InputError
 from dynvit.request import SessionRequest
+from dynvit.session.same_data import SameData
 
 _SAID = {
     "backbone": "backbone",
@@ -18,7 +19,7 @@ _SAID = {
     "data_seed": "data seed",
     "calibration": "number of calibration images",
 }
-_OF_DATA = ("data_seed", "calibration")
+_OF_DATA = {"data_seed": SameData.seen_by, "calibration": SameData.holds_out}
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,16 @@ def adopt(request: SessionRequest) -> SessionRequest:
     Raises: ``InputError`` where two checkpoints disagree, or one with what is asked for; both are named.
     """
     facts = [Facts(path, read_config(path)) for path in request.checkpoints if Path(path).is_dir()]
-    if request.weights is not None and is_checkpoint(request.weights):
-        facts.append(Facts(request.weights, read_config(request.weights), binding=False))
+    if request.weights is not None and (folder := folder_of(request.weights)) is not None:
+        facts.append(Facts(request.weights, read_config(folder), binding=False))
     dataset = _agreed("dataset", request, [each for each in facts if each.binding] or facts)
+    data = SameData(dataset, request.data_dir)
     found = {"dataset": dataset}
     for name in _SAID:
         # Splits are a matter of the data set that was trained on; another one may be measured on.
-        same = [each for each in facts if each.config.dataset == _folder_name(dataset)]
-        found[name] = _agreed(name, request, same if name in _OF_DATA else [e for e in facts if e.binding or e in same])
+        concerned = _OF_DATA.get(name, SameData.seen_by)
+        bound = [e for e in facts if (e.binding and name not in _OF_DATA) or concerned(data, e.config)]
+        found[name] = _agreed(name, request, bound)
     return request.completed(**found)
 
 
@@ -83,11 +86,6 @@ def _agreed(name: str, request: SessionRequest, facts: Sequence[Facts]) -> Any:
                 "together only what was made alike"
             )
     return value
-
-
-def _folder_name(dataset: str | None) -> str | None:
-    """A folder that is a data set is known by its name."""
-    return Path(os.path.abspath(dataset)).name if dataset is not None and Path(dataset).is_dir() else dataset
 
 
 def checkpoint_facts(path: str | os.PathLike[str]) -> CheckpointConfig:

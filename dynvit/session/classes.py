@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dynvit.backbones.build import BackboneSpec, build, image_size
 from dynvit.backbones.weights import classes_of, find_weights, read_weights
-from dynvit.checkpoint import CheckpointConfig, is_checkpoint, read_config
+from dynvit.checkpoint import CheckpointConfig, folder_of, read_config
 from dynvit.data.datasets import DatasetSpec
 from dynvit.errors import InputError
 from dynvit.request import SessionRequest
@@ -23,8 +23,8 @@ def open_models(request: SessionRequest) -> Session:
     if request.dataset is not None:
         return open_session(request)
     configs = [read_config(path) for path in request.checkpoints if Path(path).is_dir()]
-    if request.weights is not None and is_checkpoint(request.weights):
-        configs.append(read_config(request.weights))
+    if request.weights is not None and (folder := folder_of(request.weights)) is not None:
+        configs.append(read_config(folder))
     if not configs:
         return open_session(request, _of_weights(request))
     classes = _of_checkpoint(configs[0])

@@ -95,6 +95,14 @@ class Session:
         made = preprocessing_for(vars(backbone)["pretrained_cfg"], self.dataset, image_size=self.request.image_size)
         return self.as_asked(made)
 
+    def on(self, dataset: DatasetSpec, request: SessionRequest) -> Session:
+        """The same models on another data set. Its splits are drawn as the checkpoints say that have learned from it,
+        else by default: those of this session are a matter of this session's data set.
+        """
+        adopted = adopt(request.completed(data_seed=None, calibration=None))
+        complete = adopted.completed(data_seed=adopted.data_seed or 0)
+        return replace(self, request=complete, dataset=dataset, has_data=True)
+
     def untrained(self) -> nn.Module:
         """The backbone with weights as they are drawn: its structure, for what does not depend on weights."""
         return build(replace(self.backbone, weights=None))

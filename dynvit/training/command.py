@@ -55,11 +55,11 @@ def run_train(given: Mapping[str, Any], command: str) -> Path:
         raise InputError(f"{folder} holds this training, unfinished: give --resume to continue it")
     fit_threads(session.dense_macs)
     path = train_to(folder, request, settings)
-    _report(path)
+    _report(path, session.dataset.folder)
     return path
 
 
-def _report(path: Path) -> None:
+def _report(path: Path, folder: str | None) -> None:
     from accelerate import PartialState
 
     if not PartialState().is_main_process:
@@ -69,4 +69,5 @@ def _report(path: Path) -> None:
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in config.training.metrics.items())
     console = Console()
     console.print(f"[bold]{config.method.name}[/] on {config.dataset}, {config.training.epochs} epochs: {numbers}")
-    console.print(f"checkpoint in {path}: dynvit bench --method-checkpoint {config.method.name}={path}")
+    named = "" if folder is None else f" --dataset {folder}"  # by its name alone it is found in few places
+    console.print(f"checkpoint in {path}: dynvit bench --method-checkpoint {config.method.name}={path}{named}")
