@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from dynvit.api.benching import plan_bench
 from dynvit.api.benching import run_bench as run_planned
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.store import RunStore
+from dynvit.measurements.speed import interleaved
 
 # Small, and yet every part runs: a backbone trained from scratch, a method trained on it, four arms, three budgets.
 SMALL: dict[str, Any] = {"methods": ("dense", "random", "topk", "dynamicvit"), "epochs": 2, "points": 3, "limit": 60}
@@ -24,6 +29,14 @@ def bench(folder: Path, **options: Any) -> dict[str, dict[str, Any]]:
     """Run to the end; what was recorded, by record id."""
     run_bench(None, {**SMALL, "output": str(folder), **options})
     return recorded(folder)
+
+
+@contextlib.contextmanager
+def every_round_valid() -> Iterator[None]:
+    """On a busy machine no round of a speed measurement may be valid, and what is tested is not the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interleaved, "VALID_WITHIN", math.inf)
+        yield
 
 
 def records(folder: Path) -> list[Record]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_helpers import bench, recorded
+from bench_helpers import bench, every_round_valid, recorded
 
 from dynvit.cli import main
 from dynvit.leaderboard.follow_up import FollowUp
@@ -35,9 +34,7 @@ def lines_of(folder: Path) -> list[FollowUp[SpeedResult]]:
 
 @pytest.fixture(autouse=True, scope="module")
 def any_load() -> Any:
-    """Every round is valid: on a busy machine none may be, and what is tested is not the machine."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(interleaved, "VALID_WITHIN", math.inf)
+    with every_round_valid():
         yield
 
 

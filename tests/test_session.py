@@ -155,7 +155,8 @@ def test_a_folder_is_the_same_data_by_any_name(folders: dict[str, Path], alias: 
     if alias == "another name":
         place = {"dataset": "beasts", "data_dir": str(folders["pets"])}
     session = open_session(SessionRequest(method_checkpoint={"dense": (str(folders["model"]),)}, **place))
-    learned = keys_of(open_session(SessionRequest(dataset=str(folders["pets"]), data_seed=5, calibration=6)).split("train"))
+    trained = open_session(SessionRequest(dataset=str(folders["pets"]), data_seed=5, calibration=6))
+    learned = keys_of(trained.split("train"))
     assert session.data_seed == 5
     assert not learned & keys_of(session.split("calibration"))
     with pytest.raises(InputError, match="data seed 5"):
