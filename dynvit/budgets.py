@@ -85,7 +85,7 @@ class KnobSolver:
 
 
 class ModelSolver:
-    """The ladder of a model that solves its budgets itself."""
+    """The budgets of a model that solves them itself."""
 
     def __init__(self, model: DynamicModel, calibration: Sequence[Batch]) -> None:
         self._model, self._calibration = model, calibration
@@ -108,12 +108,12 @@ def solver_for(
     return None if budget_knob is None else KnobSolver(model, budget_knob, knobs, calibration)
 
 
-def check_feasible(budget: float, reach: CostRange, who: str = "the method") -> None:
+def check_feasible(budget: float, feasible: CostRange, who: str = "the method") -> None:
     """Raises: ``InputError`` for a budget that a method cannot be set to. Units: MACs per image."""
-    if not reach.low * (1 - SLACK) <= budget <= reach.high * (1 + SLACK):
+    if not feasible.low * (1 - SLACK) <= budget <= feasible.high * (1 + SLACK):
         raise InputError(
-            f"a budget of {budget / GIGA:.4g} GMACs is out of range: {who} goes from {reach.low / GIGA:.4g} to "
-            f"{reach.high / GIGA:.4g} GMACs per image; give --budgets within that"
+            f"a budget of {budget / GIGA:.4g} GMACs is out of range: {who} goes from {feasible.low / GIGA:.4g} to "
+            f"{feasible.high / GIGA:.4g} GMACs per image; give --budgets within that"
         )
 
 

@@ -33,6 +33,19 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     return InputError(f"unknown {kind} {name!r}:{hint} Known: {', '.join(shown) or 'none'}")
 
 
+def lacks(error: Exception) -> str:
+    """What a file of another form lacks, from the error that reading it gave.
+
+    >>> lacks(KeyError("entries"))
+    "field 'entries' is missing"
+    """
+    return (
+        f"field {error.args[0]!r} is missing"
+        if isinstance(error, KeyError)
+        else f"a field is of another type ({error})"
+    )
+
+
 def first_fault(error: ValidationError) -> str:
     """The first thing that pydantic finds wrong: which field, why, and how many more there are."""
     faults = error.errors(include_url=False)

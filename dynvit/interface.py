@@ -392,7 +392,8 @@ class Method(ABC, Generic[OptionsT]):
 
         Raises: ``InputError`` for a file of another layout, or where there is no published layout.
         """
-        raise InputError(f"method {type(self).__name__} has no published checkpoint layout: give one of dynvit's own")
+        name = next((name for name, kind in methods.load_all().items() if kind is type(self)), type(self).__name__)
+        raise InputError(f"method {name!r} has no published checkpoint layout: give one of dynvit's own")
 
 
 methods: Registry[type[Method[Any]]] = Registry("method", "dynvit.methods")

@@ -23,12 +23,15 @@ _SECONDS = 30.0
 def find(method: Method[Any], name: str) -> PublishedCheckpoint:
     """The method's published checkpoint of that name.
 
-    Raises: ``InputError`` with the nearest names.
+    Raises: ``InputError`` with the nearest names, for one that is no file either.
     """
     for published in method.published:
         if published.name == name:
             return published
-    raise unknown("published checkpoint", name, [published.name for published in method.published])
+    what = "folder, file or published checkpoint"
+    if not method.published:
+        raise InputError(f"no {what} is called {name!r}, and the method has none published: give a folder or a file")
+    raise unknown(what, name, [published.name for published in method.published])
 
 
 def fetch(published: PublishedCheckpoint, cache: Path | None = None) -> Path:

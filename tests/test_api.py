@@ -236,6 +236,12 @@ def test_bench_takes_models_and_patterns(topk: dynvit.Model, made: Made, tmp_pat
     assert torch.get_num_threads() == threads
 
 
+def test_a_data_set_may_be_a_path(topk: dynvit.Model) -> None:
+    model = topk.at(keep_ratio=0.5)
+    named, by_path = (dynvit.evaluate(model, name, limit=10).record for name in ("digits", Path("digits")))  # type: ignore[arg-type]
+    assert named.record_id == by_path.record_id
+
+
 def test_lists_take_patterns() -> None:
     assert dynvit.list_methods("*vit*") == ["dynamicvit"]
     assert dynvit.list_methods(["d?nse", "top*"]) == ["dense", "topk"]
@@ -288,14 +294,17 @@ WRONG: dict[str, tuple[Callable[[dynvit.Model, dynvit.Model, Made], Any], str]] 
     "a file for a folder": (lambda c, t, made: t.save(made["dvt"] / "config.json"), "is a file"),
     "no model": (lambda c, t, made: dynvit.evaluate(7, "digits"), "model must be one of dynvit.load"),  # type: ignore[arg-type]
     "no data set": (lambda c, t, made: dynvit.evaluate(t, "digit"), "did you mean 'digits'"),
+    "no packed folder": (lambda c, t, made: dynvit.evaluate(t, made["photos"]), "photos"),  # type: ignore[arg-type]
+    "no pattern": (lambda c, t, made: dynvit.list_methods(3), "a pattern must be text.*got 3"),  # type: ignore[arg-type]
     "other classes": (lambda c, t, made: dynvit.evaluate(t, "cifar10"), "cifar10 has other classes"),
     "more classes": (lambda c, t, made: dynvit.evaluate(t, "cifar100"), "has 100 classes, the model answers with 10"),
     "a split": (lambda c, t, made: dynvit.evaluate(t, split="calibration"), "another split than calibration"),
     "a limit": (lambda c, t, made: dynvit.evaluate(t, limit=0), "limit must be greater than or equal to 1"),
     "an attack": (lambda c, t, made: dynvit.attack(t, "pdg"), "did you mean 'pgd'"),
     "a setting": (lambda c, t, made: dynvit.attack(t, "pgd", stesp=3), "did you mean 'steps'"),
+    "no attacks": (lambda c, t, made: dynvit.attack(t, 3), "attacks must be names.*got 3"),  # type: ignore[arg-type]
     "whose setting": (lambda c, t, made: dynvit.attack(t, "pgd,fgsm", steps=3), "attack one by one"),
-    "an eps": (lambda c, t, made: dynvit.attack(t, "pgd", eps=-1), "eps must be a radius"),
+    "an eps": (lambda c, t, made: dynvit.attack(t, "pgd", eps=-1), "--eps must be a radius"),
     "a bench's option": (lambda c, t, made: dynvit.bench(["dense"], epohcs=3), "did you mean 'epochs'"),
     "a bench's method": (lambda c, t, made: dynvit.bench(["dens"]), "did you mean 'dense'"),
     "a bench's model": (lambda c, t, made: dynvit.bench([7]), "must be names or models, got int"),  # type: ignore[list-item]

@@ -77,6 +77,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "broken.yaml").write_text("points: [8\n")
     (folder / "name.yaml").write_text("pionts: 8\n")
     (folder / "value.yaml").write_text("points: many\n")
+    (folder / "switch.yaml").write_text("speed: 'no'\n")
+    (folder / "attacks.yaml").write_text("robustness: true\n")
+    (folder / "plugin.yaml").write_text("plugin: {a: b}\n")
+    (folder / "half.json").write_text('{"schema_version": 1}')
     (folder / "rounded.py").write_text(ROUNDED)
     (folder / "empty").mkdir()
     write_dataset(folder / "shards", {"train": 40, "validation": 12})
@@ -157,6 +161,11 @@ FAULTS = (
     Fault("unknown norm", f"{WEIGHTS} --robustness pgd --norm l1", ("norm", "'linf'", "'l2'", "'l1'")),
     Fault("a negative eps", f"{WEIGHTS} --robustness pgd --eps -0.1", ("eps", "-0.1", "0 or more")),
     Fault("an eps that is no number", f"{WEIGHTS} --robustness pgd --eps 4:255", ("'4:255'", "4/255")),
+    Fault(
+        "the flag of an eps", f"{WEIGHTS} --robustness pgd --eps -0.1", ("error: --eps must be a radius", "got -0.1")
+    ),
+    Fault("attacks of no name", f"{WEIGHTS} --robustness=", ("--robustness must name one or more", "NAME,NAME")),
+    Fault("corruptions of no name", f"{WEIGHTS} --corruptions=", ("--corruptions must name one or more", "all|GROUP")),
     Fault("an eps of a preset", f"{WEIGHTS} --robustness cifar-linf --eps 4/255", ("'cifar-linf'", "--eps")),
     Fault(
         "a setting of a preset", f"{WEIGHTS} --robustness cifar-linf --attack-option cifar-linf.steps=9", ("settings",)
@@ -193,6 +202,11 @@ FAULTS = (
         "attack , --method dense --weights MADE/good.safetensors",
         ("--robustness", "one or more"),
     ),
+    Fault(
+        "attack: no image",
+        "attack pgd --method dense --weights MADE/good.safetensors --limit 0",
+        ("error: --limit must be", "got 0"),
+    ),
     Fault("attack: unknown method", "attack pgd --method dens", ("method 'dens'", "'dense'")),
     Fault("no suite", f"{BENCH} -C MADE/none.yaml", ("none.yaml", "YAML")),
     Fault("a suite that is no YAML", f"{BENCH} -C MADE/broken.yaml", ("broken.yaml", "not YAML")),
@@ -200,6 +214,9 @@ FAULTS = (
     Fault("a suite that is a list", f"{BENCH} -C MADE/list.yaml", ("list.yaml", "mapping")),
     Fault("a suite with an unknown option", f"{BENCH} -C MADE/name.yaml", ("'pionts'", "'points'")),
     Fault("a suite with a wrong value", f"{BENCH} -C MADE/value.yaml", ("--points", "integer", "'many'")),
+    Fault("a suite with text for a switch", f"{BENCH} -C MADE/switch.yaml", ("--speed", "true or false", "got 'no'")),
+    Fault("a suite that measures True", f"{BENCH} -C MADE/attacks.yaml", ("--robustness", "the attacks", "got True")),
+    Fault("a suite with half a plug-in", f"{BENCH} -C MADE/plugin.yaml", ("--plugin", "path", "'a': 'b'")),
     Fault("no plug-in", f"{WEIGHTS} --plugin MADE/none.py", ("none.py", "--plugin")),
     Fault(
         "no place for data", f"{WEIGHTS} --dataset cifar10", ("--data-dir", "DYNVIT_DATA", "dynvit data pack", "hf://")
@@ -221,9 +238,14 @@ FAULTS = (
     Fault(
         "a checkpoint of nobody", f"{WEIGHTS} --method-checkpoint MADE/trained", ("--method-checkpoint", "dynamicvit=")
     ),
+    Fault(
+        "no checkpoint of that name",
+        f"{WEIGHTS} --method-checkpoint dense=nope",
+        ("no folder, file or published", "'nope'"),
+    ),
     Fault("no checkpoint", f"{WEIGHTS} --method-checkpoint topk=MADE/none", ("none", "dynvit train")),
     Fault(
-        "weights for a checkpoint", f"{WEIGHTS} --method-checkpoint topk=MADE/good.safetensors", ("published", "TopK")
+        "weights for a checkpoint", f"{WEIGHTS} --method-checkpoint topk=MADE/good.safetensors", ("published", "'topk'")
     ),
     Fault("a folder without one", f"{WEIGHTS} --method-checkpoint topk=MADE/empty", ("no checkpoint", "dynvit train")),
     Fault(
@@ -258,6 +280,10 @@ FAULTS = (
     Fault(
         "check: a backbone it cannot serve", "check dense --backbone resnet18", ("resnet18", "deit_tiny_patch16_224")
     ),
+    Fault("show: half a board", "show MADE/half.json", ("half.json", "version 1: field 'entries' is missing")),
+    Fault("convert: nothing there", "convert MADE/none", ("no file", "none", "leaderboard.json")),
+    Fault("convert: no board", "convert MADE/rounded.py", ("not a board", "rounded.py")),
+    Fault("convert: a folder of none", "convert MADE/empty", ("no results", "empty")),
     Fault("show: nothing there", "show MADE/none", ("none", "runs.jsonl")),
     Fault("show: no results", "show MADE/empty", ("runs.jsonl",)),
     Fault("validate: no results", "validate MADE/empty", ("no results", "empty")),

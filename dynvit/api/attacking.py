@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynvit.api.benching import command_line
 from dynvit.api.one_model import as_bench
-from dynvit.benchmark.config import BenchConfig, load_config
+from dynvit.benchmark.config import BenchConfig, bench_flags, load_config
 from dynvit.benchmark.run import Bench
 from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint
@@ -16,6 +16,7 @@ from dynvit.knobs import parse_point
 from dynvit.processes import fit_threads
 from dynvit.report import read_run
 from dynvit.session import Session, Wanted, open_session
+from dynvit.settings import validated
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,6 +36,7 @@ def run_attack(given: Mapping[str, Any]) -> tuple[Path | None, OperatingPoint | 
     if knobs and budget is not None:
         raise InputError("--knob and --budget both name the operating point: give one of the two")
     limit = values.setdefault("limit", 256)
+    validated(BenchConfig, {"methods": None, "limit": limit}, bench_flags())  # as --limit, not as --robustness-limit
     values |= {"robustness": attacks, "robustness_points": "all", "robustness_limit": limit}
     values |= {} if budget is None else {"budgets": budget}
     config = load_config(None, values)

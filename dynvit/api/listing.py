@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
+from dynvit.errors import InputError
+
 Pattern = str | Sequence[str]
 
 SHOWN_BACKBONES = (
@@ -104,7 +106,7 @@ def matching(names: Iterable[str], pattern: Pattern) -> list[str]:
     >>> matching(["mia", "dvt", "dense"], "d*")
     ['dense', 'dvt']
     """
-    patterns = [pattern] if isinstance(pattern, str) else list(pattern)
+    patterns = _each(pattern)
     return sorted(name for name in names if any(fnmatchcase(name, one) for one in patterns))
 
 
@@ -114,3 +116,11 @@ def load_plugins(files: Pattern) -> None:
 
     for file in [files] if isinstance(files, str) else files:
         load_plugin(file)
+
+
+def _each(pattern: Pattern) -> list[str]:
+    """Raises: ``InputError`` for what is neither a pattern nor several."""
+    found = [pattern] if isinstance(pattern, str) else pattern
+    if not isinstance(found, Iterable) or not all(isinstance(one, str) for one in found):
+        raise InputError(f"a pattern must be text or a list of texts, got {pattern!r}: write 'd*' for one")
+    return list(found)

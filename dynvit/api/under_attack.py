@@ -137,7 +137,7 @@ def _carried_out(measurement: Robustness, at: MeasuredPoint, run: Run) -> list[R
 
 
 def _settings(attacks: Any, eps: Any, limit: int, given: Mapping[str, Any]) -> RobustnessSettings:
-    names = tuple(part.strip() for part in attacks.split(",")) if isinstance(attacks, str) else tuple(attacks)
+    names = _names(attacks)
     values: dict[str, Any] = {"attacks": names, "eps": eps, "limit": limit, "points": "all"}
     kinds: list[Any] = [registered.get(name) for name in names if name in registered.names()]
     own = [setting.name for kind in kinds for setting in fields(kind)]
@@ -156,3 +156,11 @@ def _settings(attacks: Any, eps: Any, limit: int, given: Mapping[str, Any]) -> R
         values | ({"attack_option": {names[0]: tuple(options)}} if options else {}),
         flags_of(RobustnessSettings, "robustness"),
     )
+
+
+def _names(attacks: Any) -> tuple[str, ...]:
+    """Raises: ``InputError`` for what is neither a name nor several."""
+    found = attacks.split(",") if isinstance(attacks, str) else attacks
+    if not isinstance(found, Sequence) or not all(isinstance(name, str) for name in found):
+        raise InputError(f"attacks must be names, 'pgd' or ['fgsm', 'pgd'] for some, got {attacks!r} (list_attacks)")
+    return tuple(name.strip() for name in found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
@@ -115,6 +116,8 @@ def load_config(file: str | None, given: Mapping[str, Any]) -> BenchConfig:
     flags = bench_flags()
     by_name = {flag.name: flag for flag in flags} | {"options": next(f for f in flags if f.name == "option")}
     for plugin in by_name["plugin"].read(values.get("plugin") or ()):
+        if not isinstance(plugin, str | PathLike):
+            raise InputError(f"--plugin must be the path of a file, got {plugin!r}")
         load_plugin(plugin)
     check_flags(by_name.keys())
     known = {*by_name, *(flag.name for own in all_flags().values() for flag in own), *all_flags()}

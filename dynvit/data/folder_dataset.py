@@ -25,7 +25,7 @@ _SMALL = 64  # up to here square images have a native edge
 _LOOKED_AT = 8  # images
 
 
-def find_dataset(name: str, data_dir: str | os.PathLike[str] | None = None) -> DatasetSpec:
+def find_dataset(name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None) -> DatasetSpec:
     """A data set by its registered name, by the path of a packed folder, or by any name for one in ``data_dir``.
 
     A registered name comes first; ``./digits`` is the folder. Another name is looked for in ``data_dir`` (the folder,
@@ -34,6 +34,7 @@ def find_dataset(name: str, data_dir: str | os.PathLike[str] | None = None) -> D
     Raises: ``InputError`` where there is none: with the nearest names, with what was looked for in a folder, and with
     the command that packs it where it holds images.
     """
+    name = os.fspath(name)
     if not name or name in datasets.names():
         return datasets.get(name)
     if is_remote(name):

@@ -19,16 +19,16 @@ SHOWN = 8  # digits of an id, enough for one folder
 
 @dataclass(frozen=True)
 class Answered:
-    """A record and which images it answered right."""
+    """A record and its per-sample results: which images it classified correctly."""
 
     record: Record
-    answers: PerSampleResults
+    results: PerSampleResults
 
 
 def read_answered(folder: Path) -> list[Answered]:
-    """The reporting records of a bench whose answers were kept.
+    """The reporting records of a bench whose per-sample results were kept.
 
-    Raises: ``InputError`` where there is no bench, or none of its records has its answers.
+    Raises: ``InputError`` where there is no bench, or none of its records has them.
     """
     runs = folder / RUNS if folder.is_dir() else folder
     if not runs.is_file():
@@ -37,7 +37,7 @@ def read_answered(folder: Path) -> list[Answered]:
     reported = [record for record in RunStore(runs).read() if record.role == "report"]
     found = [Answered(record, kept[record.record_id]) for record in reported if record.record_id in kept]
     if not found:
-        raise InputError(f"{runs} has no answers kept image by image: run the bench again with --fresh")
+        raise InputError(f"{runs} has no per-sample results: run the bench again with --fresh")
     return found
 
 
@@ -52,7 +52,7 @@ def find(name: str) -> Answered:
     answered = read_answered(Path(folder))
     found = [one for one in answered if (one.record.record_id.startswith(prefix) if prefix else is_static(one.record))]
     if not found:
-        what = f"record {prefix!r} with answers kept" if prefix else "record of the static backbone"
+        what = f"record {prefix!r} with per-sample results" if prefix else "record of the static backbone"
         raise InputError(f"{folder} has no {what}: dynvit compare {folder} lists what there is")
     if len(found) > 1 and prefix:
         raise InputError(f"{len(found)} records of {folder} begin with {prefix!r}: give more of the id")
@@ -61,12 +61,12 @@ def find(name: str) -> Answered:
 
 def compare(first: Answered, second: Answered) -> Paired:
     """Second minus first. Raises: ``InputError`` where they were not measured on the same images."""
-    if first.answers.images != second.answers.images:
+    if first.results.images != second.results.images:
         raise InputError(
             f"records {first.record.record_id} and {second.record.record_id} are of other images "
-            f"({first.answers.n:,} and {second.answers.n:,}): measure both on one split, with one --limit and --seed"
+            f"({first.results.n:,} and {second.results.n:,}): measure both on one split, with one --limit and --seed"
         )
-    return paired(first.answers.bits(), second.answers.bits())
+    return paired(first.results.bits(), second.results.bits())
 
 
 def comparison_table(first: Answered, others: list[Answered]) -> Table:
@@ -74,7 +74,7 @@ def comparison_table(first: Answered, others: list[Answered]) -> Table:
     base = first.record
     shown = plain_table(
         title=f"against {base.method.name} {base.record_id[:SHOWN]}: {base.accuracy.top1_pct:.2f} % "
-        f"at {base.compute.gmacs_mean:.4g} GMACs, {first.answers.n:,} images",
+        f"at {base.compute.gmacs_mean:.4g} GMACs, {first.results.n:,} images",
         caption="difference in points with its 95 % interval, paired · p of the exact McNemar test, for one comparison "
         "alone: of twenty rows one falls below 0.05 by chance",
     )

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Generic, Self, TypeVar
 import jsonlines
 from pydantic import BaseModel, ValidationError
 
-from dynvit.errors import InputError, first_fault
+from dynvit.errors import InputError, first_fault, lacks
 
 if sys.platform != "win32":
     import fcntl
@@ -125,7 +125,7 @@ class LineStore(Generic[LineT]):
             try:
                 upgraded = self.upgrade(line)
             except (KeyError, TypeError, AttributeError) as error:
-                raise ValueError(f"no line of version 1: {error!r} is missing or of another type") from error
+                raise ValueError(f"no line of version 1: {lacks(error)}") from error
             return _Parsed(None if upgraded is None else self.model.model_validate_json(json.dumps(upgraded)))
         return _Parsed(self.model.model_validate_json(text) if self.current else None)
 

@@ -1,4 +1,4 @@
-"""Two sets of answers to the same images: is one better, and by how much?
+"""Per-sample results of two models on the same images: is one better, and by how much?
 
 Two accuracies with an interval each say less than the images know: where both models fail on the same ones, their
 difference is known far better than either.
@@ -23,7 +23,7 @@ Z95 = 1.959963984540054
 
 
 class Paired(Frozen):
-    """How a second set of answers stands to a first."""
+    """How the per-sample results of a second model stand to those of a first."""
 
     n: int = Field(ge=1, description="images that both answered")
     gained: Count = Field(description="images that only the second answers right")
@@ -35,12 +35,14 @@ class Paired(Frozen):
 
 
 def paired(first: Bools, second: Bools) -> Paired:
-    """Compare answers image by image.
+    """Compare per-sample results image by image.
 
     Shape: both (n,). Raises: ``InputError`` where they are not of equally many images.
     """
     if first.shape != second.shape or not len(first):
-        raise InputError(f"answers to {len(first)} and {len(second)} images cannot be paired: measure the same images")
+        raise InputError(
+            f"per-sample results of {len(first)} and {len(second)} images cannot be paired: measure the same images"
+        )
     n = len(first)
     gained, lost = int((second & ~first).sum()), int((first & ~second).sum())
     interval = difference_interval(gained, lost, n)
@@ -72,7 +74,7 @@ def mcnemar(gained: int, lost: int) -> float:
 
 
 def difference_interval(gained: int, lost: int, n: int) -> Interval:
-    """The 95 % interval of a difference of paired shares, in points; right also where nearly all answers agree.
+    """The 95 % interval of a difference of paired shares, in points; right also where nearly all results agree.
 
     Source: Bonett & Price, "Adjusted Wald confidence interval for a difference of binomial proportions based on paired
     data", 2012, eq. (4): one image more on each side, then Wald.

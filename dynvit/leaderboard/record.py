@@ -159,8 +159,8 @@ class ComputeRecord(Frozen):
     def _consistent(self) -> Self:
         # A mean or percentile of equal numbers may leave them by a rounding.
         slack = 1e-9 * max(self.gmacs_max, 1.0)
-        ladder = (self.gmacs_p5, self.gmacs_p50, self.gmacs_p95, self.gmacs_max)
-        if any(low > high + slack for low, high in pairwise(ladder)):
+        percentiles = (self.gmacs_p5, self.gmacs_p50, self.gmacs_p95, self.gmacs_max)
+        if any(low > high + slack for low, high in pairwise(percentiles)):
             raise ValueError("gmacs_p5, p50, p95 and max must not fall")
         if self.gmacs_mean > self.gmacs_max + slack:
             raise ValueError("gmacs_mean is above gmacs_max")
@@ -282,9 +282,9 @@ def record_id(
     rule: Rule,
     seeds: SeedsRecord,
 ) -> str:
-    """Sixteen hex digits that name a measurement before it is made: the same question, the same id.
+    """Sixteen hex digits that name a measurement before it is made: the same configuration, the same id.
 
-    Everything that may change the answer counts; where a file lay, what the machine was and when it ran do
+    Everything that may change the result counts; where a file lay, what the machine was and when it ran do
     not. ``1`` and ``1.0`` are the same setting.
     """
     identity: dict[str, Any] = {

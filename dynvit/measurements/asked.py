@@ -75,7 +75,9 @@ def _nested(kind: Kind, flags: list[Flag], values: Mapping[str, Any]) -> Setting
 
 def _asked(kind: Kind, flags: list[Flag], given: Mapping[Flag, Any]) -> Settings | None:
     switches = [flag for flag in flags if flag.switch]
-    on = any(given.get(flag) not in (None, False, "", (), []) for flag in switches)
+    for flag in switches:
+        _check_switch(flag, given.get(flag))
+    on = any(given.get(flag) not in (None, False) for flag in switches)
     if not on:
         refused = any(flag in given for flag in switches)  # speed: false, and how it would have been measured
         stray = next(_stray(given), None)
@@ -88,6 +90,14 @@ def _asked(kind: Kind, flags: list[Flag], given: Mapping[Flag, Any]) -> Settings
     values = {flag.field: flag.read(value) for flag, value in given.items() if flag.field}
     made: Settings = validated(kind.Settings, values, flags)
     return made
+
+
+def _check_switch(flag: Flag, value: Any) -> None:
+    """Raises: ``InputError`` for a switch that is neither on nor off: text for true, or nothing that is named."""
+    if flag.is_bool and not isinstance(value, bool | None):
+        raise InputError(f"{flag.flag} must be true or false, without quotes, got {value!r}")
+    if value is not None and value is not False and flag.read(value) in ("", ()):
+        raise InputError(f"{flag.flag} must name one or more, got none: give {flag.metavar}, or leave it out")
 
 
 def _stray(given: Mapping[Flag, Any]) -> Iterator[Flag]:

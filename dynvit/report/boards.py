@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from dynvit.errors import InputError, first_fault
+from dynvit.errors import InputError, first_fault, lacks
 from dynvit.leaderboard.board import BOARD_VERSION, Leaderboard
 from dynvit.measurements.base import measurements
 
@@ -87,9 +87,7 @@ def read_board(path: str | os.PathLike[str]) -> Board:
             f"{path} is not a leaderboard: {first_fault(error)}; build it again from runs.jsonl"
         ) from error
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path} is not a leaderboard of version 1: {error!r} is missing or of another type"
-        ) from error
+        raise InputError(f"{path} is not a leaderboard of version 1: {lacks(error)}; restore it from a copy") from error
     return board
 
 

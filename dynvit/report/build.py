@@ -158,10 +158,10 @@ def _summary(name: str, records: Sequence[Record], objectives: Sequence[Objectiv
     )
 
 
-def _against(static: PerSampleResults | None, answers: PerSampleResults | None) -> Paired | None:
-    if static is None or answers is None or static is answers or static.images != answers.images:
+def _against(static: PerSampleResults | None, results: PerSampleResults | None) -> Paired | None:
+    if static is None or results is None or static is results or static.images != results.images:
         return None
-    return paired(static.bits(), answers.bits())
+    return paired(static.bits(), results.bits())
 
 
 def _entry(record: Record, against_dense: Paired | None, on_method_front: bool, on_front: bool) -> Entry:

@@ -42,16 +42,19 @@ def checked(path: Path) -> Iterator[str]:
 
 
 def convert_boards(path: Path) -> Iterator[str]:
-    """Rewrite boards of version 1, one line for each file. Raises: ``InputError`` for a file that is no board."""
-    for file in files_in(path):
-        if file.suffix == ".json":
-            board = read_board(file)
-            version = json.loads(file.read_bytes()).get("schema_version")
-            if version == BOARD_VERSION:
-                yield f"{file}: version {version} already"
-            else:
-                board.write(file)
-                yield f"{file}: version {version} is now {BOARD_VERSION}"
+    """Rewrite boards of version 1, one line for each file. Raises: ``InputError`` where there is no board."""
+    boards = [file for file in files_in(path) if file.suffix == ".json"]
+    if not boards:
+        what = "no board in" if path.is_dir() else "not a board:" if path.exists() else "no file"
+        raise InputError(f"{what} {str(path)!r}: give a leaderboard.json, or a folder that holds boards")
+    for file in boards:
+        board = read_board(file)
+        version = json.loads(file.read_bytes()).get("schema_version")
+        if version == BOARD_VERSION:
+            yield f"{file}: version {version} already"
+        else:
+            board.write(file)
+            yield f"{file}: version {version} is now {BOARD_VERSION}"
 
 
 def files_in(path: Path) -> list[Path]:

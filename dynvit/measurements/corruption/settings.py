@@ -51,5 +51,6 @@ class CorruptionSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _whole(cls, values: dict[str, object]) -> dict[str, object]:
-        """A pre-computed set alone asks for all that is in it."""
-        return values if values.get("corruptions") else {**values, "corruptions": ("all",)}
+        """A pre-computed set alone asks for all that is in it, and so does True."""
+        given = values.get("corruptions")
+        return {**values, "corruptions": ("all",)} if not given or given in (True, (True,)) else values

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import field_validator
 
+from dynvit.errors import InputError
 from dynvit.settings import Settings, setting
 
 if TYPE_CHECKING:
@@ -44,13 +45,23 @@ class RobustnessSettings(Settings):
         True, flag="--masking-checks", help="Run further attacks that show masked gradients. Default: on"
     )
 
+    @field_validator("attacks", mode="before")
+    @classmethod
+    def _named(cls, attacks: Any) -> Any:
+        if attacks in (True, (True,), [True]):
+            raise ValueError("must name the attacks, fgsm,pgd or a preset such as cifar-linf, got True")
+        return attacks
+
     @field_validator("eps", mode="before")
     @classmethod
     def _radii(cls, eps: Any) -> tuple[float, ...]:
         from dynvit.attacks.radius import read_eps
 
         given = (eps,) if isinstance(eps, str | int | float) else tuple(eps or ())
-        return tuple(read_eps(str(radius)) for radius in given)
+        try:
+            return tuple(read_eps(str(radius)) for radius in given)
+        except InputError as error:  # the flag is named by whoever knows it
+            raise ValueError(str(error).removeprefix("eps ")) from error
 
     @field_validator("points")
     @classmethod
