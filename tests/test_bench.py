@@ -11,6 +11,7 @@ import pytest
 from bench_helpers import bench, recorded, records
 
 from dynvit.benchmark.config import load_config
+from dynvit.benchmark.folder import check_folder
 from dynvit.benchmark.identity import identity
 from dynvit.cli import main
 from dynvit.data.pixels import PixelBatches
@@ -148,6 +149,14 @@ def test_an_edited_plugin_is_another_configuration(tmp_path: Path, capsys: pytes
     plugin.write_text(text.replace("depth // 2", "depth // 4"))
     with pytest.raises(InputError, match=r"halfvit\.py"):
         bench(tmp_path / "out", **options)
+
+
+def test_a_folder_of_version_1_lists_plugins_that_are_no_methods(tmp_path: Path) -> None:
+    (tmp_path / "bench.json").write_text(json.dumps({"seed": 0, "plugin": {"own.py": "1", "attack.py": "2"}}))
+    today = {"seed": 0, "data_seed": 0, "plugin": {"own.py": "1"}}
+    assert check_folder(tmp_path, today)
+    with pytest.raises(InputError, match=r"plugin = .*own\.py"):
+        check_folder(tmp_path, {**today, "plugin": {"own.py": "3"}})
 
 
 def test_what_is_trained_again_under_the_same_name_is_another_bench(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from dynvit.leaderboard.record import Record, record_id
 from dynvit.leaderboard.spread import seed_spreads
 from dynvit.measurements.corruption.measurement import Corruption
 from dynvit.measurements.corruption.summary import ALEXNET_ERROR, mean_corruption_error, summary_of
+from dynvit.measurements.run import Run
 from dynvit.report import RunData, build_board, read_board, read_run
 
 CORRUPTED: dict[str, Any] = {
@@ -118,7 +119,7 @@ def test_other_images_are_not_compared(done: Path, tmp_path: Path, capsys: pytes
     assert "are of other images (60 and 30)" in capsys.readouterr().err
     (other / PER_SAMPLE).unlink()
     assert main(["compare", str(other)]) == 2
-    assert "no answers kept" in capsys.readouterr().err
+    assert "no per-sample results" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -193,6 +194,25 @@ def test_a_precomputed_set_of_our_own_corruptions_gives_our_own_numbers(tmp_path
         found.setdefault((measured.corruption, measured.severity), set()).add((measured.right, measured.images))
     assert len(lines(tmp_path / "out")) == 8
     assert all(len(answers) == 1 for answers in found.values())
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_what_is_kept_of_decoded_images_stays_within_its_memory(
+    ready: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[list[int]] = []
+    forget = Run.forget_pixels
+
+    def watched(run: Run) -> None:
+        kept.append([loader._memory_left for loader in run._pixels.values()])
+        forget(run)
+
+    monkeypatch.setattr(Run, "forget_pixels", watched)
+    options = {**CORRUPTED, "methods": ("dense",), "corruptions": ("fog", "jpeg_compression"), "corruptions_limit": 60}
+    folder = {"corrupted_dir": str(precomputed_set(tmp_path / "set"))} if ready else {}
+    bench(tmp_path / "out", **options, **folder, memory_mb=100)
+    assert 1 <= len(kept[-1]) <= 2  # the images as models see them, and as canvases; no variant
+    assert all(0 < left <= 50 << 20 for left in kept[-1])
 
 
 def test_the_paired_test_is_mcnemars() -> None:

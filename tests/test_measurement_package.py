@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bench_helpers import bench
 from hypothesis import given
 from hypothesis import strategies as st
 from package_helpers import dynvit, install, python
@@ -56,6 +57,30 @@ class Steps(SampleMeasurement):
     def result(self, task, share, run):
         return StepsResult(n=len(share.ids))
 """
+# One that a single process measures: under a launcher the others wait for it.
+ALONE = """
+from dynvit.leaderboard.record import Frozen
+from dynvit.measurements.base import register_measurement
+from dynvit.measurements.samples import SampleMeasurement
+
+class AloneResult(Frozen):
+    n: int
+    mean: float
+
+@register_measurement("alone")
+class Alone(SampleMeasurement):
+    name, shared = "alone", False
+    Result = Summary = AloneResult
+
+    def per_sample(self, at, images, labels):
+        return {"mean": images.mean((1, 2, 3))}
+
+    def result(self, task, share, run):
+        return AloneResult(n=len(share.ids), mean=share.values["mean"].mean())
+"""
+# One that promises a search an objective, and has none.
+SILENT = STEPS.replace('"steps"', '"silent"').replace('frozenset({"explanations"})', "frozenset()")
+SILENT = SILENT.replace("    Result =", "    searchable = True\n    Result =")
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +260,23 @@ def test_several_processes_measure_what_one_does(done: tuple[Path, str], site: P
     assert {line["environment"]["processes"] for line in two} == {2}
 
 
+@pytest.mark.slow
+def test_one_process_measures_what_is_not_shared(done: tuple[Path, str], site: Path, tmp_path: Path) -> None:
+    folder, _ = done
+    shutil.copytree(folder, tmp_path / "out", ignore=shutil.ignore_patterns("ece.*", "steps.jsonl"))
+    shutil.copy(folder.parent / "steps.py", tmp_path)
+    (tmp_path / "alone.py").write_text(ALONE)
+    asked = (*command(tmp_path), "--plugin", str(tmp_path / "alone.py"), "--alone")
+    file = tmp_path / "out" / "alone.jsonl"
+    python(site, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "dynvit", *asked)
+    two = lines(file)
+    file.unlink()
+    dynvit(site, *asked)
+    assert [(line["key"], line["result"]) for line in two] == [(line["key"], line["result"]) for line in lines(file)]
+    assert {line["result"]["n"] for line in two} == {60}
+    assert {line["environment"]["processes"] for line in two} == {1}
+
+
 # The bench and the board
 
 
@@ -291,7 +333,7 @@ def test_its_board_is_read_where_it_is_not_installed(done: tuple[Path, str]) -> 
 @pytest.mark.slow
 def test_a_model_that_a_measurement_does_not_fit_is_skipped_with_the_reason(done: tuple[Path, str]) -> None:
     folder, said = done
-    assert "steps was skipped for dense (1 points): it does not support explanations" in said
+    assert "steps was skipped for dense (1 point): it does not support explanations" in said
     skipped = {line["skipped"]: line["result"] for line in lines(folder / "steps.jsonl")}
     assert skipped == {"it does not support explanations": None, None: {"n": 60}}
     entries = read_board(folder / "leaderboard.json").entries
@@ -299,3 +341,13 @@ def test_a_model_that_a_measurement_does_not_fit_is_skipped_with_the_reason(done
         "dense": {"steps": "it does not support explanations"},
         "dvt": {},
     }
+
+
+def test_a_searchable_measurement_without_an_objective_is_named(tmp_path: Path) -> None:
+    (tmp_path / "silent.py").write_text(SILENT)
+    options = {"methods": ("topk",), "epochs": 1, "sampler": "nsga2", "trials": 4, "calibration": 40}
+    try:
+        with pytest.raises(InputError, match="'silent' must give a search a number at every point, got None at"):
+            bench(tmp_path / "out", **options, plugin=(str(tmp_path / "silent.py"),), silent=True)
+    finally:
+        measurements._registered.pop("silent", None)

@@ -18,7 +18,7 @@ from dynvit.benchmark.folder import MODELS
 from dynvit.errors import InputError, unknown
 from dynvit.interface import methods as registered
 from dynvit.options import option_text
-from dynvit.processes import launched
+from dynvit.processes import launched, process_state
 from dynvit.report import Board, build_board, read_run
 from dynvit.session import checkpoint_facts
 
@@ -58,7 +58,7 @@ def bench(
             output = until_done.enter_context(TemporaryDirectory(prefix="dynvit-"))
         values = {**settings, "dataset": dataset, "output": os.fspath(output)}
         if methods is not None:
-            values |= _Compared.of(methods, Path(output)).values(values)
+            values |= _Compared.of(methods, Path(output), str(settings.get("device") or "auto")).values(values)
         if options:
             values["options"] = {name: [option_text(*one) for one in own.items()] for name, own in options.items()}
         until_done.enter_context(threads_kept())
@@ -76,12 +76,12 @@ class _Compared:
     models: list[Model] = field(default_factory=list)
 
     @classmethod
-    def of(cls, given: str | Model | Sequence[str | Model], output: Path) -> _Compared:
+    def of(cls, given: str | Model | Sequence[str | Model], output: Path, device: str) -> _Compared:
         found = cls()
         for number, one in enumerate([given] if isinstance(given, str | Model) else given, 1):
             if isinstance(one, Model):
                 found.models.append(one)
-                found.add(one.method, _folder_of(one, output / MODELS / f"{one.method}-{number}"))
+                found.add(one.method, _folder_of(one, output / MODELS / f"{one.method}-{number}", device))
             elif isinstance(one, str | os.PathLike):
                 for name, checkpoint in _resolved(os.fspath(one)):
                     found.add(name, checkpoint)
@@ -107,10 +107,17 @@ class _Compared:
         return found
 
 
-def _folder_of(model: Model, new: Path) -> str:
+def _folder_of(model: Model, new: Path, device: str) -> str:
+    """Where the model lies, or is saved to. ``device`` is the bench's: of several processes the first one saves."""
     if model.path is not None and (Path(model.path).exists() or model.path in published()):
         return model.path
-    return str(model.save(new))
+    if launched() == 1:
+        return str(model.save(new))
+    state = process_state(device)
+    if state.is_main_process:  # the others read it
+        model.save(new)
+    state.wait_for_everyone()
+    return str(new)
 
 
 def _resolved(name: str) -> Iterator[tuple[str, str | None]]:

@@ -42,7 +42,7 @@ def check_folder(folder: Path, identity: Mapping[str, Any]) -> bool:
         raise InputError(f"{file} is not JSON ({error}): give another --output, or --fresh") from error
     if not isinstance(there, dict):
         raise InputError(f"{file} holds a {type(there).__name__}, not what a bench writes: give another --output")
-    _as_it_is_called_now(there)
+    _as_it_is_called_now(there, identity)
     # What an older file does not know was added since: records carry the hashes that matter.
     for name in sorted(there):
         if there[name] != identity.get(name):
@@ -53,8 +53,11 @@ def check_folder(folder: Path, identity: Mapping[str, Any]) -> bool:
     return True
 
 
-def _as_it_is_called_now(there: dict[str, Any]) -> None:
-    """An older bench drew its splits by its one seed, and called the budgets a ladder."""
+def _as_it_is_called_now(there: dict[str, Any], identity: Mapping[str, Any]) -> None:
+    """An older bench drew its splits by its one seed, called the budgets a ladder, and listed every plug-in file."""
+    plugins, methods = there.get("plugin"), identity.get("plugin")
+    if "data_seed" not in there and isinstance(plugins, dict) and isinstance(methods, dict):
+        there["plugin"] = {name: version for name, version in plugins.items() if name in methods}
     there.setdefault("data_seed", there.get("seed", 0))
     if there.get("sampler") == "ladder":
         there["sampler"] = "budgets"

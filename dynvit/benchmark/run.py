@@ -78,8 +78,7 @@ class Bench:
         with recorder.lines.writing():
             points = self._sweep(models, recorder)
             for measurement in self.measurements:
-                if measurement.shared or run.first:
-                    Runner(measurement, run).carry_out(points)
+                Runner(measurement, run).carry_out(points)
                 run.forget_pixels()
             run.state.wait_for_everyone()  # what the others read is on the disk
             return self._publish(write=run.first)

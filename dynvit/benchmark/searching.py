@@ -7,10 +7,13 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from dynvit.benchmark.points import only_point
+from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint
+from dynvit.knobs import point_said
 from dynvit.measurements.accuracy.measure import Recorder, Target
 from dynvit.measurements.base import Measurement
 from dynvit.measurements.runner import Runner
+from dynvit.measurements.task import MeasuredPoint
 from dynvit.progress import Progress
 from dynvit.search import Objectives, search
 from dynvit.session import OpenModel
@@ -47,7 +50,19 @@ def search_points(
         def measure(point: OperatingPoint) -> Objectives:
             [at] = recorder.measure(opened, [Target(point)], progress)
             worth = Objectives(at.record.accuracy.top1_pct, at.record.compute.gmacs_mean)
-            return worth if third is None else replace(worth, third=third.measurement.measurer.objective(at, third))
+            return worth if third is None else replace(worth, third=_third(at, third))
 
         points = search(opened.knobs, sampler, trials, seed, measure, objectives=2 if third is None else 3)
     return [Target(point) for point in points]
+
+
+def _third(at: MeasuredPoint, runner: Runner) -> float:
+    """What a searchable measurement says of a point. Raises: ``InputError`` where it says nothing."""
+    measurement = runner.measurement
+    worth = measurement.measurer.objective(at, runner)
+    if worth is None:
+        raise InputError(
+            f"measurement {measurement.name!r} must give a search a number at every point, got None at "
+            f"{point_said(at.point)} of {at.opened.label}: leave it out, or give --sampler budgets"
+        )
+    return worth

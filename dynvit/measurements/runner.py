@@ -49,6 +49,11 @@ class Lines(Generic[LineT]):
         self.known[self.store.key(line)] = line
         return line
 
+    def until_done(self) -> None:
+        """Where the first process alone adds lines: it says when it is done; the others take its lines in."""
+        while lines := self._everywhere([]):
+            self.known |= {self.store.key(line): line for line in lines}
+
     def _everywhere(self, lines: list[LineT]) -> list[LineT]:
         """The first process's lines, in every process. They go as JSON: a model with parameters cannot be pickled."""
         if self.run.state.num_processes == 1:
@@ -66,23 +71,29 @@ def together(share: Share) -> Any:
 
 @dataclass
 class Runner:
-    """Carries out one follow-up measurement, into its file in the run's folder or into ``store``."""
+    """Carries out one follow-up measurement, into its file in the run's folder or into ``store``.
+
+    Every process has one. Of a measurement that is not ``shared`` the first process measures all images, and the others
+    hear what came out.
+    """
 
     measurement: Measurement[Any, Any, Any]
     run: Run
     store: LineStore[FollowUp[Any]] | None = None
     lines: Lines[FollowUp[Any]] = field(init=False)
+    within: Run = field(init=False)
 
     def __post_init__(self) -> None:
         store, read = self.store, None
         if store is None:
             store, read = self.measurement.store(self.run.folder), partial(self.measurement.read, self.run.folder)
         self.lines = Lines(self.run, store, read)
+        self.within = self.run if self.measurement.shared else self.run.by_itself()
 
     def carry_out(self, points: Sequence[MeasuredPoint]) -> None:
         """Measure what is missing of the points; what a model cannot give is recorded as skipped, with the reason."""
         fitting = self._fitting(points)
-        self.do(self.measurement.measurer.tasks(fitting, self.run))
+        self.do(self.measurement.measurer.tasks(fitting, self.within))
 
     def missing(self, tasks: Iterable[Task]) -> list[Task]:
         """Those of the tasks that no line answers, each once."""
@@ -102,7 +113,13 @@ class Runner:
         todo = self.missing(tasks)
         if not todo:
             return
-        if (said := self.measurement.measurer.estimate(todo, self.run)) is not None and self.run.first:
+        if self.measurement.shared or self.run.first:
+            self._measure(todo)
+        if not self.measurement.shared:
+            self.lines.until_done()
+
+    def _measure(self, todo: Sequence[Task]) -> None:
+        if (said := self.measurement.measurer.estimate(todo, self.within)) is not None and self.run.first:
             sys.stderr.write(f"{said}\n")
             sys.stderr.flush()
         total = sum(task.work for task in todo)
@@ -110,14 +127,14 @@ class Runner:
             self.lines.writing(),
             Progress(self.measurement.name, total, unit=self.measurement.unit, quiet=not self.run.first) as progress,
         ):
-            for task, own in self.measurement.measurer.measure(todo, self.run, progress):
+            for task, own in self.measurement.measurer.measure(todo, self.within, progress):
                 share = together(own) if self.measurement.shared else own
                 known = self.lines.known.get(task.key)
                 if known is None or self.measurement.measurer.better(task, share, known):
                     self.lines.add(lambda task=task, share=share: self._line(task, share))  # type: ignore[misc]
 
     def _line(self, task: Task, share: Share) -> FollowUp[Any]:
-        result = self.measurement.measurer.result(task, share, self.run)
+        result = self.measurement.measurer.result(task, share, self.within)
         return self._framed(task.at, task.config, share.seconds, result=result)
 
     def _framed(self, at: MeasuredPoint, config: dict[str, Any], seconds: float, **what: Any) -> FollowUp[Any]:
@@ -126,7 +143,7 @@ class Runner:
             record_id=record_id,
             key=follow_up_key(record_id, config),
             config=config,
-            environment=self.run.environment,
+            environment=self.within.environment,
             command=self.run.command,
             git_sha=self.run.git_sha,
             date_utc=datetime.now(UTC),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from dynvit.data.corruptions.loading import CorruptedBatches, Variant, canvas, corrupting_pool
-from dynvit.data.pixels import PixelBatch
+from dynvit.data.pixels import PixelBatch, PixelBatches
 from dynvit.data.transforms import Preprocessing
 from dynvit.leaderboard.per_sample import images_hash, pack
 from dynvit.leaderboard.record import saving_lost_pct
@@ -76,6 +76,7 @@ class CorruptionRun:
         for task in tasks:
             by_variant.setdefault(task.variant, []).append(task)
         clean: dict[str, SampleResults] = {}
+        self.run.forget_pixels()  # what the sweep kept would lie beside what is kept here
         with corrupting_pool(self.run.workers) as pool:
             for variant, those in by_variant.items():
                 for task, results in self._evaluate(those, variant, pool, progress):
@@ -137,17 +138,22 @@ class CorruptionRun:
     ) -> Iterable[PixelBatch]:
         images, run = self.images, self.run
         if variant is None:
-            return run.batches(preprocessing, images.drawn)
+            return self._clean(preprocessing)
         if variant in images.ready:
-            # Its images are cut already: a crop would cut them a second time.
-            return run.batches(replace(preprocessing, crop_pct=1.0), images.ready[variant])
+            # Its images are cut already: a crop would cut them a second time. They go with the variant.
+            cut = replace(preprocessing, crop_pct=1.0)
+            return run.own_batches(cut, images.ready[variant], memory_mb=run.memory_mb // 2)
         return CorruptedBatches(
-            run.batches(canvas(images.drawn.spec, preprocessing), images.drawn),
+            self._clean(canvas(images.drawn.spec, preprocessing)),
             images.corrupting(variant, preprocessing),
             pool=pool,
             ahead=2 * run.workers,
             memory_mb=run.memory_mb // 2,
         )
+
+    def _clean(self, preprocessing: Preprocessing) -> PixelBatches:
+        """The images undisturbed, decoded once for all variants: half the memory as they are seen, half as canvases."""
+        return self.run.batches(preprocessing, self.images.drawn, memory_mb=self.run.memory_mb // 2)
 
 
 def result_of(task: CorruptionTask, share: CorruptionShare, images: CorruptedImages, run: Run) -> CorruptionResult:
@@ -181,7 +187,7 @@ def _one_each(tasks: Sequence[CorruptionTask]) -> Iterable[CorruptionTask]:
 
 
 def _few(run: Run, preprocessing: Preprocessing, images: CorruptedImages) -> PixelBatch:
-    batch = next(iter(run.batches(preprocessing, images.drawn)))
+    batch = next(iter(run.own_batches(preprocessing, images.drawn, memory_mb=0)))
     return PixelBatch(batch.ids[:_TRIED], batch.images[:_TRIED], batch.labels[:_TRIED])
 
 
