@@ -238,7 +238,7 @@ def test_bench_takes_models_and_patterns(topk: dynvit.Model, made: Made, tmp_pat
 
 def test_a_data_set_may_be_a_path(topk: dynvit.Model) -> None:
     model = topk.at(keep_ratio=0.5)
-    named, by_path = (dynvit.evaluate(model, name, limit=10).record for name in ("digits", Path("digits")))  # type: ignore[arg-type]
+    named, by_path = (dynvit.evaluate(model, name, limit=10).record for name in ("digits", Path("digits")))
     assert named.record_id == by_path.record_id
 
 

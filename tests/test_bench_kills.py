@@ -73,3 +73,14 @@ def test_two_processes_record_what_one_does(tmp_path: Path) -> None:
     assert recorded(tmp_path / "two") == recorded(tmp_path / "one")
     assert len(recorded(tmp_path / "one")) == 7
     assert {record.environment.processes for record in records(tmp_path / "two")} == {2}
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_go_on_to_measure(tmp_path: Path) -> None:
+    """The end of a training does not end the group of processes that the bench still needs."""
+    options = ["--methods", "dense,dynamicvit", "--epochs", "1", "--points", "2", "--limit", "20", "--device", "cpu"]
+    two = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "dynvit", "bench", *options]
+    run = subprocess.run([*two, "-o", str(tmp_path / "out")], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    assert {record.method.name for record in records(tmp_path / "out")} == {"dense", "dynamicvit"}
+    assert (tmp_path / "out" / "leaderboard.json").is_file()

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import safetensors.torch
 import timm
 import torch
 from data_helpers import hashes, picture, write_dataset, write_shard
+from fault_cases import BENCH, FAULTS, SHARDS, WEIGHTS, Fault
 
 import dynvit.backbones.small  # noqa: F401 - registers vit_digits with timm
 from dynvit.cli import main
@@ -101,194 +101,6 @@ def alone(tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     before = hashes(made)
     yield
     assert hashes(made) == before
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A command with one thing wrong, and what its line must hold. ``MADE`` stands for the folder of files."""
-
-    name: str
-    command: str
-    says: tuple[str, ...] = field(default=())
-
-
-BENCH = "bench --methods dense,topk --limit 20 -o out"
-WEIGHTS = f"{BENCH} --weights MADE/good.safetensors"
-SHARDS = f"{WEIGHTS} --dataset cifar10 --backbone vit_digits --data-dir"
-FAULTS = (
-    Fault("unknown command", "bnech", ("bnech",)),
-    Fault("unknown flag", f"{BENCH} --budgts 1", ("--budgts", "--budgets")),
-    Fault("unknown method", "bench --methods dense,topkk -o out", ("method 'topkk'", "'topk'", "dynamicvit")),
-    Fault("no method", "bench --methods , -o out", ("methods",)),
-    Fault("unknown backbone", f"{BENCH} --backbone vit_digit", ("backbone 'vit_digit'", "'vit_digits'")),
-    Fault("unknown dataset", f"{BENCH} --dataset digit", ("dataset 'digit'", "'digits'", "imagenet")),
-    Fault("unknown split", f"{WEIGHTS} --split validatoin", ("'validatoin'", "'validation'", "calibration")),
-    Fault("unknown option", f"{WEIGHTS} --option topk.stage=2", ("'stage'", "'stages'")),
-    Fault("option of another type", f"{WEIGHTS} --option topk.stages=many", ("stages", "many")),
-    Fault("option of nobody", f"{WEIGHTS} --option stages=2", ("--option", "'stages=2'")),
-    Fault("option of an absent method", f"{WEIGHTS} --option random.seed=2", ("'random'", "dense, topk")),
-    Fault("an option out of range", f"{WEIGHTS} --option topk.stages=0", ("stages", "1 to 5")),
-    Fault("more stages than blocks", f"{WEIGHTS} --option topk.stages=6", ("stages", "1 to 5")),
-    Fault("unknown device", f"{WEIGHTS} --device gpu", ("device", "'auto'", "'cpu'")),
-    Fault("unknown interpolation", f"{WEIGHTS} --interpolation cubic", ("'cubic'", "bicubic")),
-    Fault("a size that patches do not divide", f"{BENCH} --image-size 9", ("patch size 2", "got 9")),
-    Fault("reporting where points are chosen", f"{WEIGHTS} --split calibration", ("split", "calibration")),
-    Fault("an output that is a file", f"{WEIGHTS} -o MADE/good.safetensors", ("good.safetensors", "--output")),
-    Fault("an output in a file", f"{WEIGHTS} -o MADE/good.safetensors/out", ("good.safetensors", "--output")),
-    Fault("more calibration than there is", f"{WEIGHTS} --calibration 9999", ("9999", "1437")),
-    Fault("unknown recipe", f"{WEIGHTS} --recipe digit", ("recipe 'digit'", "'digits'", "finetune")),
-    Fault("unknown sampler", f"{WEIGHTS} --sampler tpee", ("--sampler", "'budgets'", "'tpe'", "'tpee'")),
-    Fault("unknown rule", f"{WEIGHTS} --rule flops", ("unknown counting rule 'flops'", "matmul+conv", "fvcore")),
-    Fault("no point", f"{WEIGHTS} --points 0", ("points", "1")),
-    Fault("no image", f"{WEIGHTS} --limit 0", ("limit", "1")),
-    Fault("budgets that are no numbers", f"{WEIGHTS} --budgets low,high", ("--budgets", "number", "'low'")),
-    Fault("a budget of nothing", f"{WEIGHTS} --budgets 0", ("budget", "above 0")),
-    Fault("a budget out of range", f"{WEIGHTS} --budgets 0.0001", ("0.0001", "GMACs")),
-    Fault("a target above one", f"{WEIGHTS} --targets 1.5", ("targets", "(0, 1]", "1.5")),
-    Fault("speed in an unknown type", f"{WEIGHTS} --speed --speed-dtype fp16", ("--speed-dtype", "'bf16'")),
-    Fault("speed of no image", f"{WEIGHTS} --speed --speed-batches 4,0", ("--speed-batches", "1", "got 0")),
-    Fault("speed of half an image", f"{WEIGHTS} --speed --speed-batches 2.5", ("--speed-batches", "integer", "2.5")),
-    Fault("speed of no batch", f"{WEIGHTS} --speed --speed-batches ,", ("--speed-batches", "one or more", "none")),
-    Fault("speed in no round", f"{WEIGHTS} --speed --speed-rounds 0", ("--speed-rounds", "1", "got 0")),
-    Fault("speed of an unknown method", "speed --method topkk", ("method 'topkk'", "'topk'")),
-    Fault("speed of what was not trained", "speed --method dvt", ("'dvt'", "--checkpoint")),
-    Fault("speed on a device that is not there", "speed --method topk --device cuda:99", ("cuda:99", "'auto', 'cpu'")),
-    Fault("speed at half a point", "speed --method topk --knob keep=0.5", ("knob 'keep'", "keep_ratio")),
-    Fault("speed at two points", "speed --method topk --knob keep_ratio=1 --budgets 1", ("--knob", "--budgets")),
-    Fault("speed into a folder", "speed --method topk -o MADE", ("--output", "folder")),
-    Fault("speed on no thread", "speed --method topk --threads 0", ("--threads", "1", "got 0")),
-    Fault("unknown attack", f"{WEIGHTS} --robustness pgdd", ("'pgdd'", "'pgd'", "cifar-linf")),
-    Fault("unknown norm", f"{WEIGHTS} --robustness pgd --norm l1", ("norm", "'linf'", "'l2'", "'l1'")),
-    Fault("a negative eps", f"{WEIGHTS} --robustness pgd --eps -0.1", ("eps", "-0.1", "0 or more")),
-    Fault("an eps that is no number", f"{WEIGHTS} --robustness pgd --eps 4:255", ("'4:255'", "4/255")),
-    Fault(
-        "the flag of an eps", f"{WEIGHTS} --robustness pgd --eps -0.1", ("error: --eps must be a radius", "got -0.1")
-    ),
-    Fault("attacks of no name", f"{WEIGHTS} --robustness=", ("--robustness must name one or more", "NAME,NAME")),
-    Fault("corruptions of no name", f"{WEIGHTS} --corruptions=", ("--corruptions must name one or more", "all|GROUP")),
-    Fault("an eps of a preset", f"{WEIGHTS} --robustness cifar-linf --eps 4/255", ("'cifar-linf'", "--eps")),
-    Fault(
-        "a setting of a preset", f"{WEIGHTS} --robustness cifar-linf --attack-option cifar-linf.steps=9", ("settings",)
-    ),
-    Fault("a norm of a preset", f"{WEIGHTS} --robustness cifar-linf --norm l2", ("'cifar-linf'", "--norm")),
-    Fault("an eps of no attack", f"{WEIGHTS} --eps 4/255", ("--eps", "--robustness")),
-    Fault("unknown attack option", f"{WEIGHTS} --robustness pgd --attack-option pgd.step=3", ("'step'", "'steps'")),
-    Fault("option of an absent attack", f"{WEIGHTS} --robustness pgd --attack-option fgsm.seed=3", ("'fgsm'", "pgd")),
-    Fault("an attack of no step", f"{WEIGHTS} --robustness pgd --attack-option pgd.steps=0", ("steps", "1", "got 0")),
-    Fault(
-        "no attacked point",
-        f"{WEIGHTS} --robustness pgd --robustness-points 0",
-        ("points", "1 or more", "got 0"),
-    ),
-    Fault(
-        "attacked points",
-        f"{WEIGHTS} --robustness pgd --robustness-points some",
-        ("points", "integer", "'some'"),
-    ),
-    Fault("no attacked image", f"{WEIGHTS} --robustness pgd --robustness-limit 0", ("--robustness-limit", "got 0")),
-    Fault(
-        "a method without gradient",
-        "bench --methods dense,rounded --limit 20 -o out --plugin MADE/rounded.py --robustness fgsm",
-        ("'rounded'", "no gradient", "rounding"),
-    ),
-    Fault("attack: no point", "attack pgd --method topk --weights MADE/good.safetensors", ("keep_ratio", "--knob")),
-    Fault(
-        "attack: unknown knob",
-        "attack pgd --method topk --weights MADE/good.safetensors --knob ratio=1",
-        ("'ratio'", "keep_ratio"),
-    ),
-    Fault(
-        "attack: no attack",
-        "attack , --method dense --weights MADE/good.safetensors",
-        ("--robustness", "one or more"),
-    ),
-    Fault(
-        "attack: no image",
-        "attack pgd --method dense --weights MADE/good.safetensors --limit 0",
-        ("error: --limit must be", "got 0"),
-    ),
-    Fault("attack: unknown method", "attack pgd --method dens", ("method 'dens'", "'dense'")),
-    Fault("no suite", f"{BENCH} -C MADE/none.yaml", ("none.yaml", "YAML")),
-    Fault("a suite that is no YAML", f"{BENCH} -C MADE/broken.yaml", ("broken.yaml", "not YAML")),
-    Fault("a suite that is no text", f"{BENCH} -C MADE/noise.safetensors", ("noise.safetensors", "not YAML")),
-    Fault("a suite that is a list", f"{BENCH} -C MADE/list.yaml", ("list.yaml", "mapping")),
-    Fault("a suite with an unknown option", f"{BENCH} -C MADE/name.yaml", ("'pionts'", "'points'")),
-    Fault("a suite with a wrong value", f"{BENCH} -C MADE/value.yaml", ("--points", "integer", "'many'")),
-    Fault("a suite with text for a switch", f"{BENCH} -C MADE/switch.yaml", ("--speed", "true or false", "got 'no'")),
-    Fault("a suite that measures True", f"{BENCH} -C MADE/attacks.yaml", ("--robustness", "the attacks", "got True")),
-    Fault("a suite with half a plug-in", f"{BENCH} -C MADE/plugin.yaml", ("--plugin", "path", "'a': 'b'")),
-    Fault("no plug-in", f"{WEIGHTS} --plugin MADE/none.py", ("none.py", "--plugin")),
-    Fault(
-        "no place for data", f"{WEIGHTS} --dataset cifar10", ("--data-dir", "DYNVIT_DATA", "dynvit data pack", "hf://")
-    ),
-    Fault("no shards", f"{SHARDS} MADE/empty", ("no shards of cifar10", "dynvit data pack", "hf://")),
-    Fault("no weights", f"{BENCH} --weights MADE/none.safetensors", ("none.safetensors", "hf://")),
-    Fault("no weights and no training", f"{BENCH} --no-train", ("no weights", "--weights", "--train")),
-    Fault("wider weights", f"{BENCH} --weights MADE/wide.safetensors", ("shape", "24", "48")),
-    Fault("fewer blocks", f"{BENCH} --weights MADE/shallow.safetensors", ("shallow.safetensors", "blocks.4")),
-    Fault("other classes", f"{BENCH} --weights MADE/classes.safetensors", ("10 classes", "got 7", "dynvit train")),
-    Fault("weights that run code", f"{BENCH} --weights MADE/bomb.pth", ("bomb.pth", "never run")),
-    Fault("weights that run code, zipped", f"{BENCH} --weights MADE/bomb-in-a-zip.pth", ("code", "never run")),
-    Fault("noise for weights", f"{BENCH} --weights MADE/noise.safetensors", ("noise.safetensors", "not a readable")),
-    Fault(
-        "an untrained method",
-        f"{WEIGHTS} --methods dynamicvit --no-train",
-        ("'dynamicvit'", "--method-checkpoint dynamicvit=PATH", "--train"),
-    ),
-    Fault(
-        "a checkpoint of nobody", f"{WEIGHTS} --method-checkpoint MADE/trained", ("--method-checkpoint", "dynamicvit=")
-    ),
-    Fault(
-        "no checkpoint of that name",
-        f"{WEIGHTS} --method-checkpoint dense=nope",
-        ("no folder, file or published", "'nope'"),
-    ),
-    Fault("no checkpoint", f"{WEIGHTS} --method-checkpoint topk=MADE/none", ("none", "dynvit train")),
-    Fault(
-        "weights for a checkpoint", f"{WEIGHTS} --method-checkpoint topk=MADE/good.safetensors", ("published", "'topk'")
-    ),
-    Fault("a folder without one", f"{WEIGHTS} --method-checkpoint topk=MADE/empty", ("no checkpoint", "dynvit train")),
-    Fault(
-        "a checkpoint of another method",
-        f"{WEIGHTS} --method-checkpoint topk=MADE/trained",
-        ("'dynamicvit'", "'topk'"),
-    ),
-    Fault(
-        "a checkpoint of another backbone",
-        "bench --methods dynamicvit --method-checkpoint dynamicvit=MADE/trained --backbone vit_cifar -o out",
-        ("vit_digits", "vit_cifar", "--backbone"),
-    ),
-    Fault(
-        "a checkpoint of other classes",
-        "bench --methods dynamicvit --method-checkpoint dynamicvit=MADE/trained --backbone vit_digits "
-        "--dataset cifar100 --data-dir MADE/shards -o out",
-        ("10 classes", "100"),
-    ),
-    Fault(
-        "a checkpoint half copied",
-        "bench --methods dynamicvit --method-checkpoint dynamicvit=MADE/half-copied -o out",
-        ("half-copied", "model.safetensors", "whole folder"),
-    ),
-    Fault("train: unknown method", "train --method dens --dataset digits --backbone vit_digits -o out", ("'dense'",)),
-    Fault(
-        "train: unknown recipe",
-        "train --method dense --dataset digits --backbone vit_digits --recipe digit -o out",
-        ("recipe", "'digit'", "'digits'"),
-    ),
-    Fault("train: nothing to train", "train --method topk --dataset digits --backbone vit_digits -o out", ("train",)),
-    Fault("check: unknown method", "check dens", ("method 'dens'", "'dense'")),
-    Fault(
-        "check: a backbone it cannot serve", "check dense --backbone resnet18", ("resnet18", "deit_tiny_patch16_224")
-    ),
-    Fault("show: half a board", "show MADE/half.json", ("half.json", "version 1: field 'entries' is missing")),
-    Fault("convert: nothing there", "convert MADE/none", ("no file", "none", "leaderboard.json")),
-    Fault("convert: no board", "convert MADE/rounded.py", ("not a board", "rounded.py")),
-    Fault("convert: a folder of none", "convert MADE/empty", ("no results", "empty")),
-    Fault("show: nothing there", "show MADE/none", ("none", "runs.jsonl")),
-    Fault("show: no results", "show MADE/empty", ("runs.jsonl",)),
-    Fault("validate: no results", "validate MADE/empty", ("no results", "empty")),
-    Fault("pack: no source", "data pack MADE/none out", ("none",)),
-)
 
 
 def refused(command: str, made: Path, capsys: pytest.CaptureFixture[str]) -> str:

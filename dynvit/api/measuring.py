@@ -70,10 +70,10 @@ class Evaluation:
 
 def evaluate(
     model: Model | str | os.PathLike[str],
-    dataset: str | None = None,
+    dataset: str | os.PathLike[str] | None = None,
     *,
     split: str = "validation",
-    data_dir: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
     limit: int | None = None,
     batch_size: int = 64,
 ) -> Evaluation:
@@ -114,10 +114,10 @@ def measure(model: Model, run: Run) -> MeasuredPoint:
 
 def session_on(
     model: Model,
-    dataset: str | None = None,
+    dataset: str | os.PathLike[str] | None = None,
     *,
     split: str = "validation",
-    data_dir: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
     limit: int | None = None,
 ) -> Session:
     """The model's session, on a data set whose classes it answers with.
@@ -126,14 +126,15 @@ def session_on(
     """
     validated(SessionRequest, {"split": split, "limit": limit}, flags_of(SessionRequest))
     session = model.session
+    dataset = None if dataset is None else os.fspath(dataset)
     own = dataset is None or (dataset == session.dataset.name and session.has_data)
     asked: dict[str, Any] = {"split": split, "limit": limit}
     if data_dir is not None or not own:
-        asked["data_dir"] = data_dir
+        asked["data_dir"] = None if data_dir is None else os.fspath(data_dir)
     if own:
         return replace(session, request=session.request.completed(**asked))
     assert dataset is not None
-    spec = find_dataset(dataset, data_dir)
+    spec = find_dataset(dataset, asked["data_dir"])
     if spec.num_classes != model.classes:
         raise InputError(f"{spec.name} has {spec.num_classes} classes, the model answers with {model.classes}")
     named = model.class_names
@@ -150,8 +151,7 @@ def run_on(model: Model, session: Session, batch_size: int, call: str) -> Run:
         raise InputError(f"batch_size must be 1 or more, got {batch_size}")
     source = session.split(limit=session.request.limit)
     state = process_state(session.request.device)
-    if state.num_processes == 1:
-        state.device = model.device
     where = f"{session.dataset.name!r}, split={source.split!r}"
     said = f"{call}({model.method} at {point_said(model.needs_point()) or 'its only point'}, {where})"
-    return Run(session, source, Path(), state, said, limit=session.request.limit, batch_size=batch_size)
+    placed = model.device if state.num_processes == 1 else None
+    return Run(session, source, Path(), state, said, limit=session.request.limit, batch_size=batch_size, placed=placed)

@@ -64,7 +64,8 @@ def train_to(folder: str | os.PathLike[str], request: TrainRequest, settings: Ru
         save(path, prepared.model, _config(prepared, request, settings, summary, accelerator))
         (path / STATE).unlink(missing_ok=True)
     accelerator.wait_for_everyone()
-    accelerator.end_training()
+    for tracker in accelerator.trackers:
+        tracker.finish()  # not end_training(): it would also end the group of processes, which a bench goes on in
     return path
 
 
