@@ -23,10 +23,19 @@ _MOVED = ("speed", "corruption", "robust", "slowdown", "findings")
 class Board(Leaderboard):
     """A leaderboard with what a notebook asks of it."""
 
-    def to_dataframe(self) -> DataFrame:
-        """A row an entry; what was measured besides stands in columns ``MEASUREMENT.KEY`` where it is a number."""
+    def to_dataframe(self, what: str = "front") -> DataFrame:
+        """A row an entry, with columns ``MEASUREMENT.KEY`` for what was measured besides and is one number.
+
+        With the name of a measurement: all that it measured, such as a row for each point and radius of "robustness".
+        Raises: ``InputError`` for another name, or where nothing was measured.
+        """
         import pandas as pd
 
+        if what != "front":
+            found = measurements.get(what).rows(self)
+            if not found:
+                raise InputError(f"the board has no rows of {what}: it was not measured, or has none")
+            return pd.DataFrame.from_records(list(found))
         rows = []
         for entry in self.entries:
             row = entry.model_dump(exclude={"measurements", "skipped", "against_dense"})

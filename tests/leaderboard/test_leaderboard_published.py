@@ -164,3 +164,12 @@ def test_what_cannot_be_true_is_refused_in_one_line(tmp_path: Path, change: Any,
 if __name__ == "__main__":
     boards = {Path(name).name: compact(json.loads(Path(name).read_text())) for name in sys.argv[1:]}
     print(json.dumps(boards).replace(" [[", "\n[[").replace("], [", "],\n["))
+
+
+def test_what_was_measured_besides_is_a_frame_of_its_own() -> None:
+    board = read_board(PUBLISHED / "cifar10.json")
+    frame = board.to_dataframe("robustness")
+    assert {"record_id", "eps"} <= set(frame.columns)
+    assert set(frame["record_id"]) <= {entry.record_id for entry in board.entries}
+    with pytest.raises(InputError, match="no rows of speed"):
+        read_board(PUBLISHED / "digits.json").to_dataframe("speed")
