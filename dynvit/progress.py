@@ -66,6 +66,15 @@ class Progress:
             sys.stderr.flush()
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    >>> counted(1, "point"), counted(1200, "point")
+    ('1 point', '1,200 points')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def clock(seconds: float) -> str:
     """A duration as people read it.
 

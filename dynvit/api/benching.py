@@ -14,6 +14,7 @@ from dynvit.benchmark.identity import folder_of
 from dynvit.benchmark.run import Bench
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.processes import fit_threads
+from dynvit.progress import counted
 from dynvit.report import Board
 from dynvit.session import open_session
 
@@ -69,7 +70,7 @@ def closing(board: Leaderboard, folder: Path) -> str:
     """What came out, and where it lies."""
     share = f"{100 * board.hypervolume_share:.1f} %"
     files = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_file()))
-    return f"{len(board.entries)} points, hypervolume {share} of the possible; in {folder}: {files}"
+    return f"{counted(len(board.entries), 'point')}, hypervolume {share} of the possible; in {folder}: {files}"
 
 
 def command_line() -> str:

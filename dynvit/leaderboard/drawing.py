@@ -11,6 +11,7 @@ from dynvit.figures import new_figure
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.front import non_dominated
 from dynvit.leaderboard.palette import FAINT, Style, style_of
+from dynvit.progress import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -184,7 +185,7 @@ def notes_on(faint: bool, below: int) -> list[Any]:
     if faint:
         notes.append(handle(grey, "one line a checkpoint; faint: dominated within it", line=False, faint=True))
     if below:
-        points = "1 point" if below == 1 else f"{below} points"
+        points = counted(below, "point")
         notes.append(handle(grey, f"on the axis: {points} below it", line=False))
     return notes
 

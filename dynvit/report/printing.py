@@ -7,6 +7,7 @@ from rich.console import Console
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.table import seeds_table, table
 from dynvit.measurements.base import measurements
+from dynvit.progress import counted
 
 
 def print_board(board: Leaderboard, console: Console) -> None:
@@ -23,7 +24,7 @@ def print_board(board: Leaderboard, console: Console) -> None:
         for line in kind.notes(board):
             console.print(line, markup=False, soft_wrap=True)
     for (method, name, reason), count in _skipped(board).items():
-        points = "1 point" if count == 1 else f"{count} points"
+        points = counted(count, "point")
         console.print(f"– {name} was skipped for {method} ({points}): {reason}", markup=False, soft_wrap=True)
 
 

@@ -14,7 +14,7 @@ from dynvit.measurements.robustness.table import radius
 from dynvit.measurements.robustness.tasks import AttackTask, images_of, planner_for, search_tasks
 from dynvit.measurements.robustness.under_attack import AttackResults
 from dynvit.measurements.task import MeasuredPoint, by_model, choose_points
-from dynvit.progress import Progress, clock
+from dynvit.progress import Progress, clock, counted
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -79,8 +79,8 @@ class AttackMeasurer(Measurer[RobustnessSettings, AttackTask, AttackResults, Rob
         points = len({task.at.record_id for task in tasks})
         seconds = measure.seconds_a_pass(tasks[0].at, few, run) * sum(task.work for task in tasks)
         return (
-            f"robustness: {len(tasks)} attacks on {points} points, {len(few):,} images: at most about "
-            f"{clock(seconds)}; images that fall early take less"
+            f"robustness: {counted(len(tasks), 'attack')} on {counted(points, 'point')}, {counted(len(few), 'image')}: "
+            f"at most about {clock(seconds)}; images that fall early take less"
         )
 
     def objective(self, at: MeasuredPoint, runner: Runner) -> float:
