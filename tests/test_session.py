@@ -124,14 +124,24 @@ def test_a_training_goes_on_with_the_splits_of_its_weights(seeds: dict[str, Path
         open_session(SessionRequest(dataset="digits", weights=str(start), data_seed=0))
 
 
-@pytest.mark.parametrize("given", ["the file", "a link to the file", "the home folder"])
+@pytest.mark.parametrize("given", ["the file", "a link to the file", "a link in the folder", "the home folder"])
 def test_weights_bind_the_splits_however_they_are_named(
     seeds: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
     file = seeds["data1"] / "model.safetensors"
     (tmp_path / "link.safetensors").symlink_to(file)
     monkeypatch.setenv("HOME", str(seeds["data1"].parent))
-    named = {"the file": file, "a link to the file": tmp_path / "link.safetensors", "the home folder": "~/data1"}[given]
+    stored = tmp_path / "stored"
+    stored.mkdir()
+    shutil.copy(seeds["data1"] / "config.json", stored)
+    (stored / file.name).symlink_to(shutil.copy(file, tmp_path / "4f2a"))
+    linked = stored / file.name
+    named = {
+        "the file": file,
+        "a link in the folder": linked,
+        "a link to the file": tmp_path / "link.safetensors",
+        "the home folder": "~/data1",
+    }[given]
     assert open_session(SessionRequest(dataset="digits", weights=str(named))).data_seed == 1
 
 
