@@ -7,29 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from dynvit.cli._one_model import ONE_MODEL
 from dynvit.cli._options import Values, given_flags, made
 from dynvit.cli._plugins import load_named
 
 OWN: dict[str, Any] = {
     "attacks": (Annotated[str, typer.Argument(metavar="ATTACKS", help="fgsm,pgd,… or a preset's name.")], ...),
-    "method": (Annotated[str | None, typer.Option(help="The method. Default: the checkpoint's", metavar="NAME")], None),
-    "checkpoint": (
-        Annotated[
-            str | None,
-            typer.Option(metavar="PATH|NAME", help="The trained model: a folder of dynvit train, or published."),
-        ],
-        None,
-    ),
-    "option": (
-        Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the method. Repeatable.")],
-        None,
-    ),
-    "knob": (
-        Annotated[
-            list[str] | None, typer.Option(metavar="NAME=VALUE", help="The operating point: every knob. Repeatable.")
-        ],
-        None,
-    ),
+    **ONE_MODEL,
     "budget": (
         Annotated[str | None, typer.Option(metavar="G", help="Or GMACs an image, solved on calibration.")],
         None,

@@ -8,19 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
+from dynvit.cli._one_model import ONE_MODEL
 from dynvit.cli._options import Values, given_flags, made
 from dynvit.cli._plugins import load_named
 
 OWN: dict[str, Any] = {
     "images": (Annotated[list[Path] | None, typer.Argument(metavar="[IMAGE]...", help="Image files.")], None),
     "checkpoint": (Annotated[Path, typer.Option(metavar="DIR", help="A folder of dynvit train.")], ...),
-    "method": (Annotated[str | None, typer.Option(help="The method. Default: the checkpoint's", metavar="NAME")], None),
-    "knob": (
-        Annotated[
-            list[str] | None, typer.Option(metavar="NAME=VALUE", help="The operating point: every knob. Repeatable.")
-        ],
-        None,
-    ),
+    "method": ONE_MODEL["method"],
+    "knob": ONE_MODEL["knob"],
     "budget": (
         Annotated[
             float | None,

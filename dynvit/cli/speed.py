@@ -7,28 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from dynvit.cli._one_model import ONE_MODEL
 from dynvit.cli._options import Values, given_flags, made
 from dynvit.cli._plugins import load_named
 
 OWN: dict[str, Any] = {
-    "method": (Annotated[str | None, typer.Option(help="The method. Default: the checkpoint's", metavar="NAME")], None),
-    "checkpoint": (
-        Annotated[
-            str | None,
-            typer.Option(metavar="PATH|NAME", help="The trained model: a folder of dynvit train, or published."),
-        ],
-        None,
-    ),
-    "option": (
-        Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the method. Repeatable.")],
-        None,
-    ),
-    "knob": (
-        Annotated[
-            list[str] | None, typer.Option(metavar="NAME=VALUE", help="The operating point: every knob. Repeatable.")
-        ],
-        None,
-    ),
+    **ONE_MODEL,
     "budgets": (
         Annotated[str | None, typer.Option(metavar="G,G", help="Or GMACs an image, solved on calibration.")],
         None,
