@@ -88,15 +88,21 @@ class LineStore(Generic[LineT]):
 
     def read(self) -> list[LineT]:
         """Every measurement, in the order of its first line; none where there is no file yet."""
+        return list({self.key(line): line for _, line in self.numbered()}.values())
+
+    def numbered(self) -> list[tuple[int, LineT]]:
+        """Every line with its number, those too that a later one replaces."""
         whole, torn = self._split()
         if torn:
-            warnings.warn(f"{self.path.name}: dropped a torn last line of {len(torn)} bytes", stacklevel=2)
-        found: dict[str, LineT] = {}
-        with jsonlines.Reader(whole.splitlines(), loads=self._parse) as lines:
+            warnings.warn(f"{self.path.name}: dropped a torn last line of {len(torn)} bytes", stacklevel=3)
+        found: list[tuple[int, LineT]] = []
+        texts = whole.splitlines()
+        numbers = (number for number, text in enumerate(texts, 1) if text.rstrip())  # as the reader skips lines
+        with jsonlines.Reader(texts, loads=self._parse) as lines:
             try:
-                for parsed in lines.iter(skip_empty=True):
+                for number, parsed in zip(numbers, lines.iter(skip_empty=True), strict=True):
                     if parsed.line is not None:
-                        found[self.key(parsed.line)] = parsed.line
+                        found.append((number, parsed.line))
             except jsonlines.InvalidLineError as error:
                 cause = error.__cause__
                 what = first_fault(cause) if isinstance(cause, ValidationError) else str(cause or error.message)
@@ -104,7 +110,7 @@ class LineStore(Generic[LineT]):
                     f"{self.path} line {error.lineno} is not a record: {what}; "
                     "restore the file from a copy or take that line out"
                 ) from error
-        return list(found.values())
+        return found
 
     def find(self, key: str) -> LineT | None:
         """The measurement of this key, or ``None`` where it was not made yet."""
@@ -186,7 +192,7 @@ class UnwrittenLines(LineStore[LineT]):
     def append(self, line: LineT) -> None:
         """Nothing is written."""
 
-    def read(self) -> list[LineT]:
+    def numbered(self) -> list[tuple[int, LineT]]:
         """Nothing is known."""
         return []
 

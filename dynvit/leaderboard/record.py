@@ -245,8 +245,13 @@ def from_version_1(line: JsonObject) -> JsonObject:
 
 
 def is_static(record: Record) -> bool:
-    """Whether a record is of the static backbone itself: nothing to turn, and it costs what dense costs."""
-    return not record.point.knobs and math.isclose(record.compute.gmacs_mean, record.compute.dense_gmacs)
+    """Whether a record is of the static backbone itself."""
+    return looks_static(record.point.knobs, record.compute.gmacs_mean, record.compute.dense_gmacs)
+
+
+def looks_static(knobs: Mapping[str, object], gmacs_mean: float, dense_gmacs: float) -> bool:
+    """Whether these are of the static backbone: nothing to turn, and it costs what dense costs."""
+    return not knobs and math.isclose(gmacs_mean, dense_gmacs)
 
 
 def saving_pct(gmacs_mean: float, dense_gmacs: float) -> float:

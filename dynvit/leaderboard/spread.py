@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pydantic import Field
 
@@ -65,8 +65,15 @@ def _spread(by_seed: dict[int, Record]) -> SeedSpread:
         knobs=knobs if all(record.point.knobs == knobs for record in records) else None,
         seeds=tuple(seeds),
         record_ids=tuple(record.record_id for record in records),
-        top1_mean_pct=statistics.mean(top1),
-        top1_sd_pct=statistics.stdev(top1),
-        gmacs_mean=statistics.mean(gmacs),
-        gmacs_sd=statistics.stdev(gmacs),
+        **spread_of(top1, gmacs),
     )
+
+
+def spread_of(top1: Sequence[float], gmacs: Sequence[float]) -> dict[str, float]:
+    """Means and standard deviations over seeds, by the keys of ``SeedSpread``. Units: percent, GMACs."""
+    return {
+        "top1_mean_pct": statistics.mean(top1),
+        "top1_sd_pct": statistics.stdev(top1),
+        "gmacs_mean": statistics.mean(gmacs),
+        "gmacs_sd": statistics.stdev(gmacs),
+    }

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from dynvit.errors import InputError
 from dynvit.leaderboard.board import Entry, Leaderboard
+from dynvit.leaderboard.contradiction import Contradiction
 from dynvit.leaderboard.follow_up import FollowUp, from_version_1
 from dynvit.leaderboard.lines import LineStore, UnwrittenLines
 from dynvit.leaderboard.record import Frozen, JsonObject, Record
 from dynvit.measurements.measurer import Measurer
+from dynvit.measurements.rederive import Beside
 from dynvit.registry import Registry
 from dynvit.settings import Settings
 
@@ -41,7 +43,8 @@ class Measurement(Generic[SettingsT, ResultT, SummaryT]):
     ``measured_by``, ``module:class`` of its ``Measurer``, which is imported when something is measured; ``Settings``,
     ``Result`` (of a task), ``Summary`` (of a record, in a board) and ``Overview`` (of all entries of a board; None:
     there is none); ``unit`` of progress; ``shared``, whether several processes share a task's images; ``searchable``,
-    whether its measurer gives a search a third objective; ``higher_is_better``, by the summary's keys.
+    whether its measurer gives a search a third objective; ``higher_is_better``, by the summary's keys; ``judgements``,
+    keys of the summary that another version of the package may judge otherwise: ``validate`` does not hold them.
     """
 
     name: ClassVar[str]
@@ -55,6 +58,7 @@ class Measurement(Generic[SettingsT, ResultT, SummaryT]):
     shared: ClassVar[bool] = True
     searchable: ClassVar[bool] = False
     higher_is_better: ClassVar[Mapping[str, bool]] = {}
+    judgements: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, settings: SettingsT) -> None:
         self.settings = settings
@@ -81,7 +85,12 @@ class Measurement(Generic[SettingsT, ResultT, SummaryT]):
     @classmethod
     def read(cls, folder: Path) -> list[FollowUp[ResultT]]:
         """Every line that a run's folder holds of this measurement. Raises: as ``LineStore``."""
-        return cls.store(folder).read()
+        return [line for store in cls.stores(folder) for line in store.read()]
+
+    @classmethod
+    def stores(cls, folder: Path) -> Sequence[LineStore[FollowUp[ResultT]]]:
+        """The files of a run's folder that hold its lines."""
+        return [cls.store(folder)]
 
     @classmethod
     def recognises(cls, config: Mapping[str, Any]) -> bool:
@@ -150,6 +159,18 @@ class Measurement(Generic[SettingsT, ResultT, SummaryT]):
         """The entries that were measured, each with its summary, in the order of the board."""
         found = cls.of(board)
         return [(entry, found[entry.record_id]) for entry in board.entries if entry.record_id in found]
+
+    # What follows from the rest, for ``dynvit validate``
+
+    @classmethod
+    def contradictions(cls, result: ResultT, beside: Beside) -> Iterator[Contradiction]:
+        """Numbers of a result that do not follow from the rest of its line, or from its record."""
+        return iter(())
+
+    @classmethod
+    def contradictions_on_board(cls, summary: SummaryT, entry: Entry, board: Leaderboard) -> Iterator[Contradiction]:
+        """Numbers of an entry's summary that do not follow from the rest of the board."""
+        return iter(())
 
     # Boards of version 1
 

@@ -18,6 +18,9 @@ from dynvit.report.boards import Board, with_overviews
 from dynvit.report.run_data import RunData
 from dynvit.version import __version__
 
+Point = tuple[float, float]
+"""Mean GMACs an image, and top-1 in percent."""
+
 
 def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -> Board:
     """The board of the records that report; a sampler's trials (``role: search``) are left out.
@@ -36,23 +39,20 @@ def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -
     if len(groups) > 1:
         raise InputError(f"one front cannot hold {_difference(list(groups))}: give each its own leaderboard")
     [(setting, kept)] = groups.items()
-    objectives = (
-        Objective(key="gmacs_mean", higher_is_better=False, reference=setting.dense_gmacs),
-        Objective(key="top1_pct", higher_is_better=True, reference=100 / setting.num_classes),
-    )
+    objectives = objectives_of(setting)
     by_method: dict[str, list[Record]] = defaultdict(list)
     for record in sorted(kept, key=_order):
         by_method[record.method.name].append(record)
     ordered = [record for name in sorted(by_method) for record in by_method[name]]
-    own = [flag for name in sorted(by_method) for flag in _front(by_method[name])]
-    worth = _worth(ordered, objectives)
+    own = [flag for name in sorted(by_method) for flag in on_front(_points(by_method[name]))]
+    worth = worth_of(_points(ordered), objectives)
     board = Board(
         setting=setting,
         objectives=objectives,
         entries=tuple(_entries(ordered, own, run)),
         methods=tuple(_summary(name, by_method[name], objectives) for name in sorted(by_method)),
         hypervolume=worth,
-        hypervolume_share=_share(worth, objectives),
+        hypervolume_share=share_of(worth, objectives),
         seeds=seed_spreads(ordered),
         paper=tuple(
             row
@@ -69,7 +69,8 @@ def _entries(records: Sequence[Record], on_method_front: Sequence[bool], run: Ru
     kept = run.per_sample
     static = next((kept[r.record_id] for r in records if is_static(r) and r.record_id in kept), None)
     said = {name: kind.summarise(records, run.results.get(name, {})) for name, kind in measurements.load_all().items()}
-    for record, mine, overall in zip(records, on_method_front, _front(records), strict=True):
+    overall_front = on_front(_points(records))
+    for record, mine, overall in zip(records, on_method_front, overall_front, strict=True):
         entry = _entry(record, _against(static, kept.get(record.record_id)), mine, overall)
         yield entry.model_copy(update={"measurements": _said(record, said), "skipped": _skipped(record, run)})
 
@@ -126,35 +127,47 @@ def _order(record: Record) -> tuple[float, float, str]:
     return record.compute.gmacs_mean, -record.accuracy.top1_pct, record.record_id
 
 
-def _points(records: Sequence[Record]) -> list[tuple[float, float]]:
+def _points(records: Sequence[Record]) -> list[Point]:
     return [(record.compute.gmacs_mean, record.accuracy.top1_pct) for record in records]
 
 
-def _front(records: Sequence[Record]) -> list[bool]:
-    flags: list[bool] = non_dominated(_points(records), minimise=(True, False)).tolist()
+def objectives_of(setting: Setting) -> tuple[Objective, Objective]:
+    """The axes of the front; the reference point is the static backbone's GMACs with chance accuracy."""
+    return (
+        Objective(key="gmacs_mean", higher_is_better=False, reference=setting.dense_gmacs),
+        Objective(key="top1_pct", higher_is_better=True, reference=100 / setting.num_classes),
+    )
+
+
+def on_front(points: Sequence[Point]) -> list[bool]:
+    """Which no other dominates."""
+    flags: list[bool] = non_dominated(points, minimise=(True, False)).tolist()
     return flags
 
 
-def _worth(records: Sequence[Record], objectives: Sequence[Objective]) -> float:
+def worth_of(points: Sequence[Point], objectives: Sequence[Objective]) -> float:
+    """The hypervolume of points. Units: GMACs x percent."""
     reference = [objective.reference for objective in objectives]
-    return hypervolume(_points(records), reference, minimise=(True, False))
+    return hypervolume(points, reference, minimise=(True, False))
 
 
-def _share(worth: float, objectives: Sequence[Objective]) -> float:
+def share_of(worth: float, objectives: Sequence[Objective]) -> float:
+    """The same as a share of what is possible."""
     cost, accuracy = objectives
     return min(worth / (cost.reference * (100 - accuracy.reference)), 1.0)  # 1 up to a rounding
 
 
 def _summary(name: str, records: Sequence[Record], objectives: Sequence[Objective]) -> MethodSummary:
-    worth = _worth(records, objectives)
+    points = _points(records)
+    worth = worth_of(points, objectives)
     return MethodSummary(
         name=name,
         distribution=records[0].method.distribution,
         versions=tuple(sorted({record.method.version for record in records})),
         n_entries=len(records),
-        n_front=sum(_front(records)),
+        n_front=sum(on_front(points)),
         hypervolume=worth,
-        hypervolume_share=_share(worth, objectives),
+        hypervolume_share=share_of(worth, objectives),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dynvit.errors import InputError
@@ -14,6 +14,7 @@ from dynvit.measurements.base import measurements
 from dynvit.report.boards import Board, read_board
 from dynvit.report.build import build, group
 from dynvit.report.run_data import read_run
+from dynvit.report.validation import Fault, faults_of_board, faults_of_file, faults_of_run
 
 
 def boards_in(path: Path) -> list[Board]:
@@ -33,12 +34,21 @@ def boards_in(path: Path) -> list[Board]:
 
 
 def checked(path: Path) -> Iterator[str]:
-    """One line for each valid file. Raises: ``InputError`` at the first fault, with file and line."""
-    for file in files_in(path):
-        if file.suffix == ".jsonl":
-            yield f"{file}: {_lines(file)}, all valid"
-        else:
-            yield f"{file}: {len(read_board(file).entries)} entries, all valid"
+    """One line for each valid file, and one for each number that does not follow from the rest.
+
+    Raises: ``InputError`` at the first line that cannot be read, with file and line; at the end where a number does not
+    follow.
+    """
+    files = files_in(path)
+    counts = {file: _lines(file) if file.suffix == ".jsonl" else _entries(file) for file in files}
+    faults = [fault for fault in dict.fromkeys(_faults(files)) if any(fault.concerns(file) for file in files)]
+    for file in files:
+        yield from (str(fault) for fault in faults if fault.file == file)
+        if not any(fault.concerns(file) for fault in faults):
+            yield f"{file}: {counts[file]}, all valid"
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise InputError(f"{faults[0]}{more}: restore the files from a copy, or measure again")
 
 
 def convert_boards(path: Path) -> Iterator[str]:
@@ -61,12 +71,34 @@ def files_in(path: Path) -> list[Path]:
     """The result files that ``path`` names: itself, a bench's own, or every board of a published folder."""
     if not path.is_dir():
         return [path]
-    names = (RUNS, *(f"{name}.jsonl" for name in measurements.names()), VERSION_1, PER_SAMPLE, "leaderboard.json")
+    names = (*_of_a_bench(), "leaderboard.json")
     bench = [path / name for name in names if (path / name).exists()]
     found = bench or sorted(path.glob("*.json"))
     if not found:
         raise InputError(f"no results in {str(path)!r}: give a bench's output folder, its {RUNS}, or a board")
     return found
+
+
+def _faults(files: Sequence[Path]) -> Iterator[Fault]:
+    """What contradicts itself in the files, or between them and those beside them."""
+    together: set[Path] = set()
+    for file in files:
+        if file.suffix != ".jsonl":
+            yield from faults_of_board(file)
+        elif file.name not in _of_a_bench() or not (file.parent / RUNS).is_file():
+            kind = _kind_of(file)
+            yield from faults_of_file(file, None if kind is None else measurements.get(kind))
+        elif file.parent not in together:
+            together.add(file.parent)
+            yield from faults_of_run(file.parent)
+
+
+def _of_a_bench() -> tuple[str, ...]:
+    return (RUNS, *(f"{name}.jsonl" for name in measurements.names()), VERSION_1, PER_SAMPLE)
+
+
+def _entries(file: Path) -> str:
+    return f"{len(read_board(file).entries)} entries"
 
 
 def _lines(file: Path) -> str:

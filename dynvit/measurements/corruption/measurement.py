@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dynvit.leaderboard.board import Leaderboard
+from dynvit.leaderboard.board import Entry, Leaderboard
+from dynvit.leaderboard.contradiction import Contradiction
 from dynvit.leaderboard.follow_up import FollowUp
 from dynvit.leaderboard.follow_up import from_version_1 as frame_from_version_1
 from dynvit.leaderboard.lines import LineStore
@@ -15,6 +16,7 @@ from dynvit.measurements.base import Measurement
 from dynvit.measurements.corruption.result import CorruptionResult, from_version_1
 from dynvit.measurements.corruption.settings import CorruptionSettings
 from dynvit.measurements.corruption.summary import CorruptionSummary, summary_from_version_1, summary_of
+from dynvit.measurements.rederive import Beside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,15 +40,12 @@ class Corruption(Measurement[CorruptionSettings, CorruptionResult, CorruptionSum
         return config.get("threat") == "corruption"
 
     @classmethod
-    def read(cls, folder: Path) -> list[FollowUp[CorruptionResult]]:
-        """Lines of this measurement; version 1 wrote them beside attacks."""
-        among_attacks: list[FollowUp[CorruptionResult]] = LineStore(
-            folder / "robustness.jsonl",
-            FollowUp[CorruptionResult],
-            upgrade=_among_attacks,
-            current=False,
-        ).read()
-        return [*among_attacks, *super().read(folder)]
+    def stores(cls, folder: Path) -> Sequence[LineStore[FollowUp[CorruptionResult]]]:
+        """Its own file; and that of attacks, where version 1 wrote its lines."""
+        among_attacks: LineStore[FollowUp[CorruptionResult]] = LineStore(
+            folder / "robustness.jsonl", FollowUp[CorruptionResult], upgrade=_among_attacks, current=False
+        )
+        return [among_attacks, *super().stores(folder)]
 
     @classmethod
     def summary_of(cls, record: Record, results: Sequence[CorruptionResult]) -> CorruptionSummary | None:
@@ -76,6 +75,22 @@ class Corruption(Measurement[CorruptionSettings, CorruptionResult, CorruptionSum
         from dynvit.measurements.corruption.table import rows
 
         return rows(board, cls.of(board))
+
+    @classmethod
+    def contradictions(cls, result: CorruptionResult, beside: Beside) -> Iterator[Contradiction]:
+        """What a line says against itself and its record."""
+        from dynvit.measurements.corruption.rederive import of_result
+
+        return of_result(result, beside)
+
+    @classmethod
+    def contradictions_on_board(
+        cls, summary: CorruptionSummary, entry: Entry, board: Leaderboard
+    ) -> Iterator[Contradiction]:
+        """What an entry's summary says against itself and the board."""
+        from dynvit.measurements.corruption.rederive import of_summary
+
+        return of_summary(summary, entry, board)
 
     @classmethod
     def entry_from_version_1(cls, entry: JsonObject) -> JsonObject | None:

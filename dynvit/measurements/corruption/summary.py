@@ -92,7 +92,7 @@ def summary_of(record: Record, results: Sequence[CorruptionResult]) -> Corruptio
     source: Literal["generated", "pre-computed set"] = (
         "pre-computed set" if chosen[0].source == PRECOMPUTED else "generated"
     )
-    mce, over = _mce(rows, source) if record.backbone.num_classes == 1000 else (None, ())
+    mce, over = mean_corruption_error_of(rows, source) if record.backbone.num_classes == 1000 else (None, ())
     clean = chosen[0].clean_gmacs_mean
     gmacs = _mean([row.gmacs_mean for row in rows])
     return CorruptionSummary(
@@ -130,7 +130,8 @@ def summary_from_version_1(summary: JsonValue) -> JsonObject | None:
     return summary | {"source": GENERATED if summary["source"] == GENERATED else PRECOMPUTED}
 
 
-def _mce(rows: Sequence[CorruptionRow], source: str) -> tuple[float | None, tuple[str, ...]]:
+def mean_corruption_error_of(rows: Sequence[CorruptionRow], source: str) -> tuple[float | None, tuple[str, ...]]:
+    """The mCE of the corruptions that have one, and which these are. Units: percent."""
     left_out = _NOT_AS_PUBLISHED if source == GENERATED else set()
     errors = {
         row.name: 1 - row.accuracy_pct / 100

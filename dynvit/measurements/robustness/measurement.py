@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dynvit.leaderboard.board import Entry, Leaderboard
+from dynvit.leaderboard.contradiction import Contradiction
 from dynvit.leaderboard.follow_up import from_version_1
 from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.record import JsonObject, Record
 from dynvit.measurements.base import Measurement
+from dynvit.measurements.rederive import Beside
 from dynvit.measurements.robustness.result import RENAMED, RobustnessResult
 from dynvit.measurements.robustness.settings import RobustnessSettings
 from dynvit.measurements.robustness.summary import RobustnessOverview, RobustnessSummary, robust_fronts, summarise
@@ -31,6 +33,7 @@ class Robustness(Measurement[RobustnessSettings, RobustnessResult, RobustnessSum
     Overview = RobustnessOverview
     unit = "passes"
     searchable = True
+    judgements: ClassVar[frozenset[str]] = frozenset({"masking_signs"})
     higher_is_better: ClassVar[Mapping[str, bool]] = {"accuracy_pct": True, "saving_lost_pct": False}
 
     @classmethod
@@ -94,6 +97,22 @@ class Robustness(Measurement[RobustnessSettings, RobustnessResult, RobustnessSum
 
         overview = board.overview(cls.name, RobustnessOverview)
         return rows(board, cls.of(board), overview.fronts) if overview else []
+
+    @classmethod
+    def contradictions(cls, result: RobustnessResult, beside: Beside) -> Iterator[Contradiction]:
+        """What a line says against itself and its record."""
+        from dynvit.measurements.robustness.rederive import of_result
+
+        return of_result(result, beside)
+
+    @classmethod
+    def contradictions_on_board(
+        cls, summary: RobustnessSummary, entry: Entry, board: Leaderboard
+    ) -> Iterator[Contradiction]:
+        """What an entry's summary says against itself and the board."""
+        from dynvit.measurements.robustness.rederive import of_summary
+
+        return of_summary(summary, entry, board)
 
     @classmethod
     def entry_from_version_1(cls, entry: JsonObject) -> JsonObject | None:

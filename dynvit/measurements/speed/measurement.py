@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dynvit.leaderboard.board import Leaderboard
+from dynvit.leaderboard.board import Entry, Leaderboard
+from dynvit.leaderboard.contradiction import Contradiction
 from dynvit.leaderboard.follow_up import from_version_1
 from dynvit.leaderboard.record import JsonObject, Record
 from dynvit.measurements.base import Measurement
+from dynvit.measurements.rederive import Beside
 from dynvit.measurements.speed.result import RENAMED, SpeedResult
 from dynvit.measurements.speed.settings import SpeedSettings
 from dynvit.measurements.speed.summary import SpeedSummary, shown, speed_curves
@@ -75,6 +77,22 @@ class Speed(Measurement[SpeedSettings, SpeedResult, SpeedSummary]):
         from dynvit.measurements.speed.figure import rows
 
         return rows(board, cls.of(board))
+
+    @classmethod
+    def contradictions(cls, result: SpeedResult, beside: Beside) -> Iterator[Contradiction]:
+        """What a line says against itself and its record."""
+        from dynvit.measurements.speed.rederive import of_line
+
+        return of_line(result, beside)
+
+    @classmethod
+    def contradictions_on_board(
+        cls, summary: SpeedSummary, entry: Entry, board: Leaderboard
+    ) -> Iterator[Contradiction]:
+        """What an entry's summary says against itself and the board."""
+        from dynvit.measurements.speed.rederive import of_summary
+
+        return of_summary(summary, entry, board)
 
     @classmethod
     def entry_from_version_1(cls, entry: JsonObject) -> JsonObject | None:

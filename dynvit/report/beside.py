@@ -1,0 +1,66 @@
+"""A board held against the board that the runs beside it make."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dynvit.leaderboard.contradiction import Contradiction, differences, equal
+from dynvit.leaderboard.store import RUNS
+from dynvit.measurements.base import measurements
+from dynvit.report.boards import Board, from_version_1
+from dynvit.report.build import build, group
+from dynvit.report.run_data import read_run
+
+_ENTRIES, _SAID = "entries", "measurements"
+# What the runs do not say, or what is held against the entries: see dynvit.report.rederive.
+_ELSEWHERE = (_ENTRIES, _SAID, "schema_version", "generated", "paper", "setting")
+
+
+def of_runs(file: Path, board: Board, places: Mapping[str, str]) -> Iterator[Contradiction]:
+    """Every number of a board that the runs beside it do not give. ``places``: of the records, by id."""
+    run = read_run(file.parent)
+    groups = group(run.records)
+    if board.setting not in groups:
+        nearest = next(iter(groups), None)
+        must = nearest.model_dump(mode="json") if nearest else {}
+        yield from differences(board.setting.model_dump(mode="json"), must, f"of {RUNS}", "setting")
+        return
+    made = build(run.only(groups[board.setting]), papers=board.paper)
+    body = json.loads(file.read_bytes())
+    stored, must = from_version_1(body) if body["schema_version"] == 1 else body, made.model_dump(mode="json")
+    yield from equal("generated.date_utc", board.generated.date_utc, made.generated.date_utc, "the newest record's")
+    yield from differences(_without(stored, *_ELSEWHERE), _without(must, *_ELSEWHERE), f"of {RUNS}")
+    yield from _of_entries(stored[_ENTRIES], must[_ENTRIES], places)
+
+
+def _of_entries(
+    stored: list[dict[str, Any]], must: list[dict[str, Any]], places: Mapping[str, str]
+) -> Iterator[Contradiction]:
+    expected = {entry["record_id"]: entry for entry in must}
+    for place, entry in enumerate(stored):
+        record_id = entry["record_id"]
+        if record_id not in expected:
+            yield Contradiction(f"{_ENTRIES}.{place}.record_id", f"name a record of {RUNS} that reports", record_id)
+            continue
+        for found in _of_entry(entry, expected.pop(record_id), places[record_id]):
+            yield found.within(f"{_ENTRIES}.{place}")
+    for record_id in expected:
+        yield Contradiction(_ENTRIES, f"hold the record {record_id} ({places[record_id]})", "none: run the bench again")
+
+
+def _of_entry(entry: dict[str, Any], must: dict[str, Any], where: str) -> Iterator[Contradiction]:
+    yield from differences(_without(entry, _SAID), _without(must, _SAID), where)
+    for name, kind in measurements.load_all().items():
+        got, made = ({k: v for k, v in one[_SAID].items() if k == name} for one in (entry, must))
+        if got and made:
+            got, made = ({name: _without(one[name], *kind.judgements)} for one in (got, made))
+            yield from differences(got, made, f"of {name}.jsonl", _SAID, older=True)
+        else:
+            yield from differences(got, made, f"of {name}.jsonl", _SAID)
+
+
+def _without(body: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if key not in keys}

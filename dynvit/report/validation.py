@@ -1,0 +1,145 @@
+"""The files of a run held against each other: what follows from the rest is derived again, for ``dynvit validate``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dynvit.leaderboard.contradiction import Contradiction
+from dynvit.leaderboard.follow_up import FollowUp
+from dynvit.leaderboard.record import Record
+from dynvit.leaderboard.rederive import agreeing, images_of, of_per_sample, of_record, of_records
+from dynvit.leaderboard.store import RUNS, RunStore
+from dynvit.measurements.base import Measurement, measurements
+from dynvit.measurements.rederive import Beside
+from dynvit.report.beside import of_runs
+from dynvit.report.boards import read_board
+from dynvit.report.build import setting_of
+from dynvit.report.placed import Placed, PlacedRun, placed, read_placed, standing
+from dynvit.report.rederive import of_board
+
+Kind = type[Measurement[Any, Any, Any]]
+_SAME_MACHINE = ("device", "cpu", "torch", "timm", "numpy")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a file, and in which line."""
+
+    file: Path
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}{self.text}"
+
+    def concerns(self, file: Path) -> bool:
+        """Whether it is of this file, or between another and this one."""
+        return file == self.file or (file.parent == self.file.parent and file.name in self.text)
+
+
+def faults_of_run(folder: Path) -> Iterator[Fault]:
+    """Every contradiction among the lines of a run's folder. Raises: as ``LineStore``."""
+    run = read_placed(folder)
+    yield from _of_records(run)
+    yield from _of_per_sample(run)
+    for name, kind in measurements.load_all().items():
+        yield from _of_follow_ups(kind, run.follow_ups[name], run)
+
+
+def faults_of_file(file: Path, kind: Kind | None) -> Iterator[Fault]:
+    """Every contradiction within a file alone. ``kind``: the measurement of its lines; None: records."""
+    if kind is None:
+        yield from _of_records(PlacedRun(placed(RunStore(file)), (), {}))
+        return
+    for line in placed(kind.store(file)):
+        yield from _of_follow_up(kind, line, Beside(line.line.config))
+
+
+def faults_of_board(file: Path) -> Iterator[Fault]:
+    """Every contradiction within a board, and between it and the runs beside it. Raises: ``InputError``."""
+    board = read_board(file)
+    yield from (Fault(file, f": {found}") for found in of_board(board))
+    if not (file.parent / RUNS).is_file():
+        return
+    records = standing(read_placed(file.parent).records)
+    places = {key: line.where for key, line in records.items()}
+    yield from (Fault(file, f": {found}") for found in of_runs(file, board, places))
+    for line in records.values():
+        if line.line.role == "report" and setting_of(line.line) != board.setting:
+            yield Fault(line.file, f" line {line.number}: must be of the setting of {file.name}, is of another")
+
+
+def _of_records(run: PlacedRun) -> Iterator[Fault]:
+    first: dict[str, Placed[Record]] = {}
+    for line in run.records:
+        yield from (_fault(line, found) for found in of_record(line.line))
+        if line.key in first:
+            yield Fault(line.file, f" line {line.number}: record {line.key} stands in {first[line.key].where} already")
+        first.setdefault(line.key, line)
+    by_place = {line.where: line for line in run.records}
+    records = [(line.where, line.line) for line in run.records]
+    yield from (_fault(by_place[where], found) for where, found in of_records(records))
+
+
+def _of_per_sample(run: PlacedRun) -> Iterator[Fault]:
+    records, lines = standing(run.records), standing(run.per_sample)
+    known = []
+    for key, line in lines.items():
+        if key in records:
+            yield from (
+                _fault(line, found) for found in of_per_sample(line.line, records[key].line, records[key].where)
+            )
+            known.append(line)
+        elif records and line is not run.per_sample[-1]:  # a kill may leave the last one without its record
+            yield _no_record(line, key)
+    by_place = {line.where: line for line in known}
+    images = agreeing(
+        [(line.where, line.line) for line in known],
+        lambda results: images_of(records[results.record_id].line),
+        {"images": lambda results: results.images},
+    )
+    yield from (_fault(by_place[where], found) for where, found in images)
+
+
+def _of_follow_ups(kind: Kind, lines: Sequence[Placed[FollowUp[Any]]], run: PlacedRun) -> Iterator[Fault]:
+    records, kept = standing(run.records), standing(run.per_sample)
+    by_record: dict[str, list[Placed[FollowUp[Any]]]] = {}
+    seen: dict[str, Placed[FollowUp[Any]]] = {}
+    for line in lines:
+        before = seen.setdefault(line.key, line)
+        if before is not line and before.line.result == line.line.result:
+            yield Fault(line.file, f" line {line.number}: key {line.key} stands in {before.where} with the same result")
+        by_record.setdefault(line.line.record_id, []).append(line)
+    for record_id, own in by_record.items():
+        record = records.get(record_id)
+        for line in own:
+            if record is None:
+                yield _no_record(line, record_id)
+                continue
+            alike_made = [o.line.result for o in own if o.line.result is not None and _same_machine(o.line, line.line)]
+            results = kept[record_id].line if record_id in kept and _same_machine(record.line, line.line) else None
+            yield from _of_follow_up(kind, line, Beside(line.line.config, record.line, results, alike_made))
+
+
+def _of_follow_up(kind: Kind, line: Placed[FollowUp[Any]], beside: Beside) -> Iterator[Fault]:
+    config, result = line.line.config, line.line.result
+    if result is None:
+        if "skipped" in config and config["skipped"] != line.line.skipped:
+            yield _fault(line, Contradiction("skipped", f"be {config['skipped']!r} (config)", line.line.skipped))
+        return
+    for found in kind.contradictions(result, beside):
+        yield _fault(line, found.within("result"))
+
+
+def _same_machine(one: FollowUp[Any] | Record, other: FollowUp[Any] | Record) -> bool:
+    return all(getattr(one.environment, key) == getattr(other.environment, key) for key in _SAME_MACHINE)
+
+
+def _fault(line: Placed[Any], found: Contradiction) -> Fault:
+    return Fault(line.file, f" line {line.number}: {found}")
+
+
+def _no_record(line: Placed[Any], record_id: str) -> Fault:
+    return Fault(line.file, f" line {line.number}: record_id must name a record of {RUNS}, got {record_id}")
