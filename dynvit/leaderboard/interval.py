@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -12,6 +13,7 @@ class Interval(NamedTuple):
     high_pct: float
 
 
+@lru_cache(maxsize=4096)
 def wilson(n_correct: int, n: int) -> Interval:
     """Wilson's 95 % score interval of a share, in percent; right for few images and near 0 and 100 %.
 

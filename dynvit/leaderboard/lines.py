@@ -127,7 +127,10 @@ class LineStore(Generic[LineT]):
         if self.upgrade is None:
             return _Parsed(self.model.model_validate_json(text))
         line = json.loads(text)
-        if isinstance(line, dict) and line.get("schema_version") != CURRENT:
+        version = line.get("schema_version", 1) if isinstance(line, dict) else CURRENT
+        if version not in (1, CURRENT) or isinstance(version, bool):
+            raise ValueError(f"schema_version must be 1 or {CURRENT}, got {version!r}: does a newer dynvit read it?")
+        if version != CURRENT:
             try:
                 upgraded = self.upgrade(line)
             except (KeyError, TypeError, AttributeError) as error:

@@ -98,4 +98,7 @@ def unpack(right: str, n: int) -> Bools:
         raise ValueError("right is not base64") from error
     if len(packed) != (n + 7) // 8:
         raise ValueError(f"right holds {8 * len(packed)} bits for {n} images")
-    return np.unpackbits(np.frombuffer(packed, np.uint8), count=n).astype(bool)
+    bits = np.unpackbits(np.frombuffer(packed, np.uint8)).astype(bool)
+    if bits[n:].any():
+        raise ValueError(f"right marks images beyond the {n} that there are")
+    return bits[:n]

@@ -13,7 +13,7 @@ from typing import TypeVar
 from dynvit.leaderboard.contradiction import Contradiction, between, equal, share_of_images
 from dynvit.leaderboard.interval import wilson
 from dynvit.leaderboard.per_sample import PerSampleResults
-from dynvit.leaderboard.record import ComputeRecord, Record, saving_pct
+from dynvit.leaderboard.record import ComputeRecord, Record, is_static, saving_pct
 
 T = TypeVar("T")
 _PERCENTILES = ((0.05, "gmacs_p5"), (0.50, "gmacs_p50"), (0.95, "gmacs_p95"))
@@ -31,7 +31,7 @@ def of_record(record: Record) -> Iterator[Contradiction]:
         n=n,
     )
     yield from of_top5("accuracy.top5_pct", accuracy.top5_pct, record.backbone.num_classes, n)
-    for contradiction in of_compute(record.compute, n):
+    for contradiction in of_compute(record.compute, n, static=is_static(record)):
         yield contradiction.within("compute")
     yield from equal(
         "point.realised_gmacs", record.point.realised_gmacs, record.compute.gmacs_mean, "compute.gmacs_mean"
@@ -56,12 +56,16 @@ def of_top5(at: str, top5_pct: float | None, classes: int, n: int) -> Iterator[C
     yield from share_of_images(at, top5_pct, n)
 
 
-def of_compute(compute: ComputeRecord, n: int) -> Iterator[Contradiction]:
-    """The saving; and a mean that such percentiles allow."""
+def of_compute(compute: ComputeRecord, n: int, *, static: bool) -> Iterator[Contradiction]:
+    """The saving; and a mean that such percentiles allow. ``static``: every image costs what dense costs."""
     must = saving_pct(compute.gmacs_mean, compute.dense_gmacs)
     yield from equal("saving_pct", compute.saving_pct, must, "100 (1 - gmacs_mean / dense_gmacs)")
     low, high = mean_bounds([(share, getattr(compute, key)) for share, key in _PERCENTILES], compute.gmacs_max, n)
     yield from between("gmacs_mean", compute.gmacs_mean, low, high, "what the percentiles allow")
+    for key in ("gmacs_p5", "gmacs_p50", "gmacs_p95", "gmacs_max") if static else ():
+        yield from equal(
+            key, getattr(compute, key), compute.dense_gmacs, "every image costs the static backbone as much"
+        )
 
 
 def mean_bounds(percentiles: Sequence[tuple[float, float]], most: float, n: int) -> tuple[float, float]:

@@ -46,12 +46,7 @@ def of_images(result: ImageByImage, beside: Beside) -> Iterator[Contradiction]:
     n = result.n
     correct = round(result.accuracy_pct * n / 100)
     if result.right is not None:
-        try:
-            bits = unpack(result.right, n)
-        except ValueError as error:
-            yield Contradiction("right", f"hold a bit for each of {n} images", str(error))
-            return
-        correct = int(bits.sum())
+        correct = int(unpack(result.right, n).sum())
     yield from equal("accuracy_pct", result.accuracy_pct, 100 * correct / n, f"{correct} of {n} images are right")
     ends = result.accuracy_ci95_low_pct, result.accuracy_ci95_high_pct
     yield from of_interval("accuracy_ci95", ends, correct=correct, n=n)

@@ -42,9 +42,11 @@ def checked(path: Path) -> Iterator[str]:
     files = files_in(path)
     counts = {file: _lines(file) if file.suffix == ".jsonl" else _entries(file) for file in files}
     faults = [fault for fault in dict.fromkeys(_faults(files)) if any(fault.concerns(file) for file in files)]
+    yield from map(str, faults)
     for file in files:
-        yield from (str(fault) for fault in faults if fault.file == file)
-        if not any(fault.concerns(file) for fault in faults):
+        if file.suffix != ".jsonl" and faults and all(fault.file != file for fault in faults):
+            yield f"{file}: {counts[file]}, not held against lines that are wrong"
+        elif not any(fault.file == file or len(files) == 1 for fault in faults):
             yield f"{file}: {counts[file]}, all valid"
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
@@ -80,17 +82,22 @@ def files_in(path: Path) -> list[Path]:
 
 
 def _faults(files: Sequence[Path]) -> Iterator[Fault]:
-    """What contradicts itself in the files, or between them and those beside them."""
-    together: set[Path] = set()
-    for file in files:
+    """What contradicts itself in the files, or between them and those beside them.
+
+    A board is held against the runs beside it where these do not contradict themselves.
+    """
+    of_folder: dict[Path, list[Fault]] = {}
+    for file in sorted(files, key=lambda file: file.suffix != ".jsonl"):
+        bench = (file.parent / RUNS).is_file()
+        if bench and file.parent not in of_folder:
+            of_folder[file.parent] = list(faults_of_run(file.parent))
         if file.suffix != ".jsonl":
-            yield from faults_of_board(file)
-        elif file.name not in _of_a_bench() or not (file.parent / RUNS).is_file():
+            yield from faults_of_board(file, beside=bench and not of_folder[file.parent])
+        elif bench and file.name in _of_a_bench():
+            yield from of_folder[file.parent]
+        else:
             kind = _kind_of(file)
             yield from faults_of_file(file, None if kind is None else measurements.get(kind))
-        elif file.parent not in together:
-            together.add(file.parent)
-            yield from faults_of_run(file.parent)
 
 
 def _of_a_bench() -> tuple[str, ...]:

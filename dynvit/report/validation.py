@@ -57,11 +57,11 @@ def faults_of_file(file: Path, kind: Kind | None) -> Iterator[Fault]:
         yield from _of_follow_up(kind, line, Beside(line.line.config))
 
 
-def faults_of_board(file: Path) -> Iterator[Fault]:
-    """Every contradiction within a board, and between it and the runs beside it. Raises: ``InputError``."""
+def faults_of_board(file: Path, *, beside: bool) -> Iterator[Fault]:
+    """Every contradiction within a board, and between it and the runs ``beside`` it. Raises: ``InputError``."""
     board = read_board(file)
     yield from (Fault(file, f": {found}") for found in of_board(board))
-    if not (file.parent / RUNS).is_file():
+    if not beside:
         return
     records = standing(read_placed(file.parent).records)
     places = {key: line.where for key, line in records.items()}

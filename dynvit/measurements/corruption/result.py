@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from dynvit.leaderboard.per_sample import unpack
 from dynvit.leaderboard.record import Amount, Frozen, JsonObject, Name, Percent
 
 GENERATED, PRECOMPUTED = "generated", "pre-computed set"
@@ -35,6 +36,12 @@ class CorruptionResult(Frozen):
     right: str | None = Field(
         default=None, description="which images are answered right: a bit each in the order of sorted ids, base64"
     )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.right is not None:
+            unpack(self.right, self.n)
+        return self
 
 
 def from_version_1(result: dict[str, Any]) -> dict[str, Any] | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from dynvit.leaderboard.per_sample import unpack
 from dynvit.leaderboard.record import Amount, Frozen, JsonObject, Name, Percent
 
 
@@ -47,6 +48,12 @@ class RobustnessResult(Frozen):
         description="which images are answered right under attack: a bit each in the order of sorted ids, base64",
     )
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.right is not None:
+            unpack(self.right, self.n)
+        return self
+
 
 RENAMED = {
     "goal": "criterion",
@@ -69,9 +76,9 @@ def comparable(results: Sequence[RobustnessResult]) -> list[RobustnessResult]:
 
 def on_most_images(attacks: Iterable[RobustnessResult]) -> list[RobustnessResult]:
     """Those on the largest set of images, the last of equals: results are compared within one set alone."""
-    by_images: dict[str | None, list[RobustnessResult]] = defaultdict(list)
+    by_images: dict[tuple[str | None, int], list[RobustnessResult]] = defaultdict(list)
     for attack in attacks:
-        by_images[attack.images].append(attack)
+        by_images[attack.images, attack.n].append(attack)
     return max(reversed(by_images.values()), key=lambda those: those[0].n, default=[])
 
 
