@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from shutil import get_terminal_size
 from types import TracebackType
 from typing import TypeVar
+
+from dynvit.plain import visible
 
 T = TypeVar("T")
 
@@ -54,7 +57,9 @@ class Progress:
         line = f"{self.task}: {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {clock(left)} left"
         if self.note:
             line += f", {self.note}"
-        end = "" if self._live else "\n"
+        line, end = visible(line), "\n"
+        if self._live:  # a line that wraps could not be written over
+            line, end = line[: get_terminal_size().columns - 1], ""
         sys.stderr.write(("\r\x1b[K" if self._live else "") + line + end)
         sys.stderr.flush()
 

@@ -34,8 +34,8 @@ LAYERS = (
     {"schedules"},
     {"interface"},
     {"request"},
-    {"point", "registry", "options", "progress", "processes", "environment", "settings", "figures"},
-    {"errors", "version", "files", "units"},
+    {"point", "registry", "options", "progress", "processes", "environment", "settings", "figures", "terminal"},
+    {"errors", "version", "files", "units", "plain"},
 )
 HEIGHT = {package: -depth for depth, layer in enumerate(LAYERS) for package in layer}
 # What a method is made of. The trainer, the bench and the command line know methods, never the other way round.

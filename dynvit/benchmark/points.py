@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from dynvit.budgets import KnobSolver, ModelSolver, check_feasible, common_budge
 from dynvit.calibration import CALIBRATION_IMAGES, calibration_batches
 from dynvit.interface import Batch, OperatingPoint
 from dynvit.measurements.accuracy.measure import Target
+from dynvit.plain import say
 from dynvit.session import OpenModel, Session
 from dynvit.units import GIGA
 
@@ -48,8 +48,7 @@ class Budgets:
         calibration = self._calibration(opened)
         images = sum(len(batch.images) for batch in calibration)
         if images > CALIBRATION_IMAGES and PartialState().is_main_process:  # fewer are done before anybody wonders
-            sys.stderr.write(f"budgets: setting {opened.label} to them on {images:,} calibration images\n")
-            sys.stderr.flush()
+            say(f"budgets: setting {opened.label} to them on {images:,} calibration images", err=True)
         return solver_for(opened.model, opened.method.budget_knob, opened.knobs, calibration)
 
     def _targets(

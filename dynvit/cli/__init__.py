@@ -11,6 +11,7 @@ import typer
 
 from dynvit.cli import attack, bench, check, compare, data, explain, ls, show, speed, train
 from dynvit.errors import InputError
+from dynvit.plain import say, speak_any_encoding
 from dynvit.version import __version__
 
 
@@ -50,6 +51,7 @@ def _dynvit(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, or 2 for wrong input, said in one line on standard error."""
     warnings.showwarning = _warn
+    speak_any_encoding()
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     try:
@@ -80,9 +82,9 @@ def _warn(
 ) -> None:
     """A warning is for people too: one line, and none of the libraries' talk to their developers."""
     if issubclass(category, UserWarning):
-        print(f"dynvit: warning: {message}", file=sys.stderr)
+        say(f"dynvit: warning: {message}", err=True)
 
 
 def _say(line: str, code: int) -> int:
-    print(f"dynvit: {line}", file=sys.stderr)
+    say(f"dynvit: {line}", err=True)
     return code

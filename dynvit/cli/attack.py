@@ -30,19 +30,18 @@ def attack(values: Values) -> None:
 
     Each attack is a line of robustness.jsonl in the output folder; the same command again repeats none of them.
     """
-    from rich.console import Console
-
     from dynvit.api.attacking import attack_tables, run_attack
+    from dynvit.terminal import new_console, print_line, print_table
 
     folder, point = run_attack(values)
-    console = Console(highlight=False)
+    console = new_console()
     if folder is None:
         return
     for table, notes in attack_tables(folder, point):
-        console.print(table)
+        print_table(console, table)
         for note in notes:
-            console.print(f"! {note}", markup=False, soft_wrap=True)
-    console.print(f"in {folder}: robustness.jsonl, runs.jsonl", markup=False, soft_wrap=True)
+            print_line(console, f"! {note}")
+    print_line(console, f"in {folder}: robustness.jsonl, runs.jsonl")
 
 
 def command(arguments: Sequence[str] | None) -> Callable[..., None]:

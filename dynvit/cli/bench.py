@@ -40,21 +40,20 @@ def bench(values: Values) -> None:
     Without options: every method that comes with dynvit, on digits, trained from scratch in a few minutes. The same
     command again continues what was begun and repeats nothing.
     """
-    from rich.console import Console
-
     from dynvit.api.benching import closing, plan_bench, plan_lines, run_bench
     from dynvit.report import print_board
+    from dynvit.terminal import new_console, print_line
 
     suite, fresh, dry_run = values.pop("suite", None), values.pop("fresh"), values.pop("dry_run")
-    planned, console = plan_bench(suite, values, fresh=fresh), Console(highlight=False)
+    planned, console = plan_bench(suite, values, fresh=fresh), new_console()
     if dry_run:
         for line in plan_lines(planned):
-            console.print(line, markup=False, soft_wrap=True)
+            print_line(console, line)
         return
     board = run_bench(planned)
     if board is not None:
         print_board(board, console)
-        console.print(closing(board, planned.folder), markup=False, soft_wrap=True)
+        print_line(console, closing(board, planned.folder))
 
 
 def command(arguments: Sequence[str] | None) -> Callable[..., None]:

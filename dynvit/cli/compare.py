@@ -18,9 +18,8 @@ def compare(
 
     An id may be cut short. With a folder alone, all of its records against its static backbone.
     """
-    from rich.console import Console
-
     from dynvit.leaderboard.comparing import comparison_table, find, read_answered
+    from dynvit.terminal import new_console, print_table
 
     base = find(first)
     if second is not None:
@@ -28,4 +27,4 @@ def compare(
     else:
         folder = first if Path(first).exists() else first.rpartition(":")[0]
         others = [one for one in read_answered(Path(folder)) if one.record.record_id != base.record.record_id]
-    Console(highlight=False).print(comparison_table(base, others))
+    print_table(new_console(), comparison_table(base, others))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dynvit.plain import say
+
 app = typer.Typer(no_args_is_help=True, help="Pack images into shards, and check shards.")
 
 
@@ -27,8 +29,8 @@ def pack(
     packed = pack_images(source, destination, name=name, shard_size=shard_size, flat_split=split)
     counts = ", ".join(f"{split} {count:,}" for split, count in packed.samples.items())
     state = "holds the same bytes already" if packed.unchanged else "packed"
-    typer.echo(f"{destination}: {state}: {counts} samples of {packed.classes} classes")
-    typer.echo(f"to use it: {flags_for(destination)}")
+    say(f"{destination}: {state}: {counts} samples of {packed.classes} classes")
+    say(f"to use it: {flags_for(destination)}")
 
 
 @app.command()
@@ -41,7 +43,7 @@ def check(
 
     report = check_folder(folder, workers=workers)
     for fault in report.faults:
-        typer.echo(f"{fault.shard}\t{fault.key or '-'}\t{fault.why}")
-    typer.echo(f"{folder}: {report.samples:,} samples read, {len(report.faults)} bad", err=bool(report.faults))
+        say(f"{fault.shard}\t{fault.key or '-'}\t{fault.why}")
+    say(f"{folder}: {report.samples:,} samples read, {len(report.faults)} bad", err=bool(report.faults))
     if report.faults:
         raise typer.Exit(1)

@@ -11,6 +11,7 @@ import typer
 from dynvit.cli._one_model import ONE_MODEL
 from dynvit.cli._options import Values, given_flags, made
 from dynvit.cli._plugins import load_named
+from dynvit.plain import say
 
 OWN: dict[str, Any] = {
     "images": (Annotated[list[Path] | None, typer.Argument(metavar="[IMAGE]...", help="Image files.")], None),
@@ -60,7 +61,7 @@ def explain(values: Values) -> None:
 
     values.pop("plugin", None)
     for line in run_explain(values):
-        typer.echo(line)
+        say(line)
 
 
 def command(arguments: Sequence[str] | None) -> Callable[..., None]:

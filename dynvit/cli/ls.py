@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dynvit.cli._plugins import Plugin, load
+from dynvit.plain import say
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from dynvit.registry import Registry
+    from dynvit.terminal import Table
 
 app = typer.Typer(no_args_is_help=True, help="What there is, and where it came from.")
 
@@ -134,35 +135,35 @@ def _module(name: str) -> str:
 
 
 def _console() -> Console:
-    from rich.console import Console
+    from dynvit.terminal import new_console
 
-    console = Console(highlight=False)
+    console = new_console()
     # A pipe has no width; a program that reads it wants a row a line.
-    return console if console.is_terminal else Console(highlight=False, width=10_000)
+    return console if console.is_terminal else new_console(10_000)
 
 
 def _show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from dynvit.terminal import print_line, print_table
+
     if not rows:
-        typer.echo(f"no {columns[0]} yet: an installed package or a plug-in may bring one")
+        say(f"no {columns[0]} yet: an installed package or a plug-in may bring one")
         return
     console = _console()
     apart = columns[-1] == "address" and console.is_terminal and console.width < 160
-    console.print(_table(columns[:-1], [row[:-1] for row in rows]) if apart else _table(columns, rows))
+    print_table(console, _table(columns[:-1], [row[:-1] for row in rows]) if apart else _table(columns, rows))
     if apart:  # a wrapped address cannot be copied
         for row in rows:
-            console.print(f"{row[0]}  {row[-1]}", soft_wrap=True, markup=False)
+            print_line(console, f"{row[0]}  {row[-1]}")
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+    from dynvit.terminal import Table
 
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table()
     for number, column in enumerate(columns):
         # Names are there to be copied: they stay whole, and what is too long is wrapped rather than cut.
         name = all(" " not in row[number] and len(row[number]) < 32 for row in rows)
-        table.add_column(column, no_wrap=number == 0 or name, overflow="fold")
+        table.add_column(column, no_wrap=number == 0 or name)
     for row in rows:
-        table.add_row(*map(Text, row))  # a path may hold brackets, which are no markup
+        table.add_row(*row)
     return table

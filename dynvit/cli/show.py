@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dynvit.cli._plugins import Plugin, load
+from dynvit.plain import say
 
 
 def show(
@@ -18,21 +19,20 @@ def show(
     plugin: Plugin = None,
 ) -> None:
     """Print the tables of a finished or running bench, and draw its pictures again."""
-    from rich.console import Console
-
     from dynvit.errors import InputError
     from dynvit.report import print_board, write_pictures
     from dynvit.report.found import boards_in
+    from dynvit.terminal import new_console
 
     load(plugin)
-    boards, console = boards_in(path), Console(highlight=False)
+    boards, console = boards_in(path), new_console()
     for board in boards:
         print_board(board, console)
     if render:
         if len(boards) > 1:
             raise InputError(f"{path} holds {len(boards)} settings: --render takes a file with one")
         for picture in write_pictures(boards[0], path if path.is_dir() else path.parent):
-            typer.echo(str(picture))
+            say(str(picture))
 
 
 def validate(
@@ -45,7 +45,7 @@ def validate(
     load(plugin)
     for path in paths:
         for line in checked(path):
-            typer.echo(line)
+            say(line)
 
 
 def convert(
@@ -58,4 +58,4 @@ def convert(
     load(plugin)
     for path in paths:
         for line in convert_boards(path):
-            typer.echo(line)
+            say(line)

@@ -47,14 +47,13 @@ def speed(values: Values) -> None:
     Timing is interleaved, and rounds that something else slowed are not valid. What matters is the realised share of
     the theoretical speed-up, of MACs, and the break-even batch size.
     """
-    from rich.console import Console
-
     from dynvit.api.timing import timing_tables
+    from dynvit.terminal import new_console, print_line, print_table
 
-    console = Console(highlight=False)
+    console = new_console()
     for table, line in timing_tables(values):
-        console.print(table)
-        console.print(line, markup=False)
+        print_table(console, table)
+        print_line(console, line)
 
 
 def command(arguments: Sequence[str] | None) -> Callable[..., None]:

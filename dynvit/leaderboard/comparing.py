@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.table import Table
-
 from dynvit.errors import InputError
+from dynvit.leaderboard.naming import short_ids
 from dynvit.leaderboard.paired import Paired, paired
 from dynvit.leaderboard.per_sample import PerSampleResults, read_per_sample
 from dynvit.leaderboard.record import Record, is_static
 from dynvit.leaderboard.store import RUNS, RunStore
 from dynvit.leaderboard.table import plain_table
+from dynvit.terminal import Table
 
-SHOWN = 8  # digits of an id, enough for one folder
+SHOWN = 6  # digits of an id at least: of two records one may be of another folder
 
 
 @dataclass(frozen=True)
@@ -72,26 +72,27 @@ def compare(first: Answered, second: Answered) -> Paired:
 def comparison_table(first: Answered, others: list[Answered]) -> Table:
     """One row for each of the others, as it stands to the first."""
     base = first.record
+    ids = short_ids((base.record_id, *(other.record.record_id for other in others)), SHOWN)
     shown = plain_table(
-        title=f"against {base.method.name} {base.record_id[:SHOWN]}: {base.accuracy.top1_pct:.2f} % "
+        title=f"against {base.method.name} {ids[base.record_id]}: {base.accuracy.top1_pct:.2f} % "
         f"at {base.compute.gmacs_mean:.4g} GMACs, {first.results.n:,} images",
         caption="difference in points with its 95 % interval, paired · p of the exact McNemar test, for one comparison "
         "alone: of twenty rows one falls below 0.05 by chance",
     )
-    for heading in ("record", "method"):
-        shown.add_column(heading, no_wrap=True)
-    for heading in ("GMACs", "top-1 %", "gained, lost", "difference", "p"):
+    shown.add_column("id", no_wrap=True)
+    shown.add_column("method")
+    for heading in ("GMACs", "top-1 %", "gained,\nlost", "difference", "p"):
         shown.add_column(heading, justify="right", no_wrap=True)
     for other in others:
         result = compare(first, other)
         record = other.record
         shown.add_row(
-            record.record_id[:SHOWN],
+            ids[record.record_id],
             record.method.name,
             f"{record.compute.gmacs_mean:.4g}",
             f"{record.accuracy.top1_pct:.2f}",
             f"{result.gained}, {result.lost}",
-            rf"{result.difference_points:+.2f} \[{result.ci95_low_points:+.2f}, {result.ci95_high_points:+.2f}]",
+            f"{result.difference_points:+.2f} [{result.ci95_low_points:+.2f}, {result.ci95_high_points:+.2f}]",
             f"{result.p_value:.2g}",
         )
     return shown

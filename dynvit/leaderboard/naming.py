@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 from dynvit.leaderboard.board import Entry, Leaderboard
+
+
+def short_ids(record_ids: Iterable[str], least: int = 4) -> dict[str, str]:
+    """The beginnings that tell ids apart, all equally long.
+
+    >>> short_ids(["0123456789abcdef", "0123999999abcdef"])["0123456789abcdef"]
+    '01234'
+    """
+    ids = list(dict.fromkeys(record_ids))
+    digits = next((size for size in range(least, 16) if len({name[:size] for name in ids}) == len(ids)), 16)
+    return {name: name[:digits] for name in ids}
 
 
 def point_names(board: Leaderboard) -> dict[str, str]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
 from dynvit.leaderboard.board import Entry, Leaderboard
-from dynvit.leaderboard.naming import point_names
+from dynvit.leaderboard.naming import point_names, short_ids
+from dynvit.terminal import Table
 
 
 def table(board: Leaderboard, further: Mapping[str, Mapping[str, str]] | None = None) -> Table:
@@ -22,21 +20,24 @@ def table(board: Leaderboard, further: Mapping[str, Mapping[str, str]] | None = 
         title=f"{setting.dataset} {setting.split} · {setting.backbone} · {setting.n:,} images",
         caption=(
             f"GMACs an image, mean, rule {setting.rule}, dense {setting.dense_gmacs:.4g} · "
-            "top-1 with its 95 % interval · ● on the front of all methods, ○ on its own"
+            "saved: percent of dense · top-1 with its 95 % interval · ● on the front of all methods, ○ on its own · "
+            "id: for dynvit compare FOLDER:ID"
         ),
     )
-    shown.add_column("", no_wrap=True)
-    shown.add_column("method", no_wrap=True)
-    shown.add_column("point", min_width=12, overflow="fold")
+    shown.add_column("id", no_wrap=True)
+    shown.add_column("method")
+    shown.add_column("point")
     further = further or {}
-    for heading in ("GMACs", "saved %", "top-1 %", "top-5 %", *further):
+    for heading in ("GMACs", "saved", "top-1 %", "top-5", *further):
         shown.add_column(heading, justify="right", no_wrap=True)
     decimals, names = digits(setting.dense_gmacs), point_names(board)
+    ids = short_ids(entry.record_id for entry in board.entries)
     for i, entry in enumerate(board.entries):
         last = i + 1 == len(board.entries) or board.entries[i + 1].method != entry.method
         style = None if entry.on_method_front else "dim"
         more = (cells.get(entry.record_id, "") for cells in further.values())
-        shown.add_row(*_cells(entry, names[entry.record_id], decimals), *more, end_section=last, style=style)
+        own = _cells(entry, ids[entry.record_id], names[entry.record_id], decimals)
+        shown.add_row(*own, *more, end_section=last, style=style)
     return shown
 
 
@@ -45,8 +46,8 @@ def seeds_table(board: Leaderboard) -> Table | None:
     if not board.seeds:
         return None
     shown = plain_table("over training seeds", "mean ± standard deviation over the seeds (n - 1)")
-    shown.add_column("method", no_wrap=True)
-    shown.add_column("point", min_width=12, overflow="fold")
+    shown.add_column("method")
+    shown.add_column("point")
     for heading in ("seeds", "GMACs", "top-1 %"):
         shown.add_column(heading, justify="right", no_wrap=True)
     decimals = digits(board.setting.dense_gmacs)
@@ -64,17 +65,8 @@ def seeds_table(board: Leaderboard) -> Table | None:
 
 
 def plain_table(title: str, caption: str = "") -> Table:
-    """A table as all of ours look: no frame, title and notes at the left."""
-    return Table(
-        title=title,
-        caption=caption or None,
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-    )
+    """A table as all of ours look."""
+    return Table(title, caption)
 
 
 def digits(gmacs: float) -> int:
@@ -86,10 +78,10 @@ def digits(gmacs: float) -> int:
     return max(3, 3 - math.floor(math.log10(gmacs)))
 
 
-def _cells(entry: Entry, name: str, decimals: int) -> tuple[str, ...]:
-    interval = rf"\[{entry.top1_ci95_low_pct:.1f}, {entry.top1_ci95_high_pct:.1f}]"
+def _cells(entry: Entry, short: str, name: str, decimals: int) -> tuple[str, ...]:
+    interval = f"[{entry.top1_ci95_low_pct:.1f}, {entry.top1_ci95_high_pct:.1f}]"
     return (
-        "●" if entry.on_front else "○" if entry.on_method_front else "",
+        f"{short} {'●' if entry.on_front else '○' if entry.on_method_front else ''}",
         entry.method,
         name,
         f"{entry.gmacs_mean:.{decimals}f}",

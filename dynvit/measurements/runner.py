@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from dynvit.leaderboard.lines import LineStore
 from dynvit.measurements.base import Measurement
 from dynvit.measurements.run import Run
 from dynvit.measurements.task import MeasuredPoint, Share, Task
+from dynvit.plain import say
 from dynvit.progress import Progress
 
 LineT = TypeVar("LineT", bound=BaseModel)
@@ -120,8 +120,7 @@ class Runner:
 
     def _measure(self, todo: Sequence[Task]) -> None:
         if (said := self.measurement.measurer.estimate(todo, self.within)) is not None and self.run.first:
-            sys.stderr.write(f"{said}\n")
-            sys.stderr.flush()
+            say(said, err=True)
         total = sum(task.work for task in todo)
         with (
             self.lines.writing(),

@@ -8,24 +8,25 @@ from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.table import seeds_table, table
 from dynvit.measurements.base import measurements
 from dynvit.progress import counted
+from dynvit.terminal import print_line, print_table
 
 
 def print_board(board: Leaderboard, console: Console) -> None:
     """The main table, those of each measurement, then what is to be noted and what was skipped."""
     kinds = measurements.load_all()
     further = {heading: cells for kind in kinds.values() for heading, cells in kind.columns(board).items()}
-    console.print(table(board, further))
+    print_table(console, table(board, further))
     for kind in kinds.values():
         for shown in kind.tables(board):
-            console.print(shown)
+            print_table(console, shown)
     if (seeds := seeds_table(board)) is not None:
-        console.print(seeds)
+        print_table(console, seeds)
     for kind in kinds.values():
         for line in kind.notes(board):
-            console.print(line, markup=False, soft_wrap=True)
+            print_line(console, line)
     for (method, name, reason), count in _skipped(board).items():
         points = counted(count, "point")
-        console.print(f"– {name} was skipped for {method} ({points}): {reason}", markup=False, soft_wrap=True)
+        print_line(console, f"– {name} was skipped for {method} ({points}): {reason}")
 
 
 def _skipped(board: Leaderboard) -> dict[tuple[str, str, str], int]:

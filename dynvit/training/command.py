@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from dynvit.checkpoint import is_checkpoint
 from dynvit.errors import InputError
 from dynvit.interface import methods
 from dynvit.options import options_to_json, parse_options
+from dynvit.plain import say
 from dynvit.processes import fit_threads
 from dynvit.request import SessionRequest
 from dynvit.session import checkpoint_facts, open_session
@@ -67,7 +66,6 @@ def _report(path: Path, folder: str | None) -> None:
     config = checkpoint_facts(path)
     assert config.training is not None
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in config.training.metrics.items())
-    console = Console()
-    console.print(f"[bold]{config.method.name}[/] on {config.dataset}, {config.training.epochs} epochs: {numbers}")
+    say(f"{config.method.name} on {config.dataset}, {config.training.epochs} epochs: {numbers}")
     named = "" if folder is None else f" --dataset {folder}"  # by its name alone it is found in few places
-    console.print(f"checkpoint in {path}: dynvit bench --method-checkpoint {config.method.name}={path}{named}")
+    say(f"checkpoint in {path}: dynvit bench --method-checkpoint {config.method.name}={path}{named}")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.table import Table
-
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.table import digits, plain_table
 from dynvit.measurements.corruption.summary import CorruptionSummary
+from dynvit.terminal import Table
 
 
 def corruption_table(board: Leaderboard, summaries: Mapping[str, CorruptionSummary]) -> Table | None:
@@ -25,19 +24,20 @@ def corruption_table(board: Leaderboard, summaries: Mapping[str, CorruptionSumma
     if first.mce_pct is not None and not published:
         caption += f" · mCE over {len(first.mce_over)} corruptions made here: not to stand beside published ones"
     shown = plain_table("under corruptions", caption)
-    shown.add_column("method", no_wrap=True)
-    shown.add_column("point", min_width=12, overflow="fold")
-    for heading in ("clean %", "corrupted %", "mCE %", "GMACs", "drift %"):
+    shown.add_column("method")
+    shown.add_column("point")
+    mce = any(corruption.mce_pct is not None for _, corruption in measured)
+    for heading in ("clean %", "corrupted %", *(["mCE %"] if mce else []), "GMACs", "drift %"):
         shown.add_column(heading, justify="right", no_wrap=True)
     decimals, names = digits(board.setting.dense_gmacs), point_names(board)
     for entry, corruption in measured:
-        interval = rf"\[{corruption.accuracy_ci95_low_pct:.1f}, {corruption.accuracy_ci95_high_pct:.1f}]"
+        interval = f"[{corruption.accuracy_ci95_low_pct:.1f}, {corruption.accuracy_ci95_high_pct:.1f}]"
         shown.add_row(
             entry.method,
             names[entry.record_id],
             _number(corruption.clean_accuracy_pct, ".2f"),
             f"{corruption.accuracy_pct:.2f} {interval}",
-            _number(corruption.mce_pct, ".1f"),
+            *([_number(corruption.mce_pct, ".1f")] if mce else []),
             f"{corruption.gmacs_mean:.{decimals}f}",
             _number(corruption.gmacs_drift_pct, "+.1f"),
         )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rich.table import Table
-
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.table import digits, plain_table
 from dynvit.measurements.robustness.result import RobustnessResult, said
 from dynvit.measurements.robustness.summary import RobustFront, RobustnessSummary, SlowdownEntry, robust_entries
+from dynvit.terminal import Table
 
 
 def robust_table(
@@ -37,8 +36,8 @@ def robust_table(
         ),
     )
     shown.add_column("", no_wrap=True)
-    shown.add_column("method", no_wrap=True)
-    shown.add_column("point", min_width=12, overflow="fold")
+    shown.add_column("method")
+    shown.add_column("point")
     balls = [radius(front.norm, front.eps) for front in fronts]
     for heading in ("GMACs", "clean", *(ball.removeprefix(common) for ball in balls)):
         shown.add_column(heading, justify="right", no_wrap=True)
@@ -107,7 +106,7 @@ def saving_lost(slowdowns: Sequence[SlowdownEntry], keep_label: bool) -> str:
 
 
 def _interval(value: float, low: float, high: float) -> str:
-    return rf"{value:.1f} \[{low:.1f}, {high:.1f}]"
+    return f"{value:.1f} [{low:.1f}, {high:.1f}]"
 
 
 def _cells(

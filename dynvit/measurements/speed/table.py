@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from rich.table import Table
-
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.table import plain_table
@@ -19,6 +17,7 @@ from dynvit.measurements.speed.summary import (
     shown,
     timing_at,
 )
+from dynvit.terminal import Table
 
 MEANING = (
     "× dense: realised speed-up, and the least and most of the valid rounds · of theory: its share of the theoretical "
@@ -66,7 +65,7 @@ def faster_from(timings: Sequence[SpeedResult]) -> str:
 def _table(title: str, caption: str, names: Iterable[str], more: Iterable[str]) -> Table:
     made = plain_table(title, caption)
     for name in names:
-        made.add_column(name, overflow="fold", no_wrap=name != "point", min_width=10 if name == "point" else None)
+        made.add_column(name, no_wrap=name not in ("method", "point"))
     for heading in ("img/s", "× dense", "of theory", "rounds", *more):
         made.add_column(heading, justify="right", no_wrap=True)
     return made
@@ -75,7 +74,7 @@ def _table(title: str, caption: str, names: Iterable[str], more: Iterable[str]) 
 def _cells(timing: SpeedResult) -> tuple[str, ...]:
     if timing.speedup is None or timing.speedup_theoretical is None or timing.speedup_share is None:
         return (f"{timing.images_per_s:.4g}", "–", "–", "–")
-    spread = "" if timing.speedup_low is None else rf" \[{timing.speedup_low:.2f}, {timing.speedup_high:.2f}]"
+    spread = "" if timing.speedup_low is None else f" [{timing.speedup_low:.2f}, {timing.speedup_high:.2f}]"
     return (
         f"{timing.images_per_s:.4g}",
         f"{timing.speedup:.2f}{spread}",
