@@ -35,7 +35,8 @@ LAYERS = (
     {"interface"},
     {"request"},
     {"point", "registry", "options", "progress", "processes", "environment", "settings", "figures"},
-    {"errors", "version", "files", "units"},
+    {"files", "reading", "plugin_faults"},
+    {"errors", "version", "units"},
 )
 HEIGHT = {package: -depth for depth, layer in enumerate(LAYERS) for package in layer}
 # What a method is made of. The trainer, the bench and the command line know methods, never the other way round.
