@@ -44,7 +44,7 @@ def atomic(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes | memoryview) -> None:
     """Write ``content`` by ``atomic``."""
     with atomic(path) as temporary:
         temporary.write_bytes(content)

@@ -30,7 +30,7 @@ LAYERS = (
     {"checkpoint", "published", "budgets", "search", "attacks"},
     {"calibration"},
     {"backbones", "data", "leaderboard", "knobs"},
-    {"cost", "ops", "recipes"},
+    {"cost", "ops", "recipes", "finite"},
     {"schedules"},
     {"interface"},
     {"request"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
@@ -128,9 +129,17 @@ def _images_and_labels(item: Any) -> tuple[Any, Any]:
 
 def _label(label: Any) -> int:
     try:
-        return -1 if label is None else int(label)
-    except (TypeError, ValueError):
-        raise InputError(f"a label must be a class's number, got {label!r}") from None
+        # A class is counted: 3.7, nan and True are none, as numbers of Python, numpy and torch alike.
+        number = -1 if label is None else operator.index(label)
+    except (TypeError, ValueError, RuntimeError):
+        number = None
+    if number is None or number < -1 or isinstance(label, bool | np.bool_) or _is_bool(label):
+        raise InputError(f"a label must be a class's number, a whole one, or -1 where it is not known, got {label!r}")
+    return number
+
+
+def _is_bool(label: Any) -> bool:
+    return isinstance(label, Tensor) and label.dtype == torch.bool
 
 
 def _no_image(given: Any) -> InputError:

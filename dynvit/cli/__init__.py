@@ -63,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in given
     try:
         code = _run([argument for argument in given if argument != "--debug"])
-        sys.stdout.flush()  # a full disk or a closed pipe is met here, and not when Python ends
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a full disk or a closed pipe is met here, and not when Python ends
         return code
     except KeyboardInterrupt:
         return _say("stopped; the same command goes on from here", 130)

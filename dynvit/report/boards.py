@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from dynvit.errors import InputError, first_fault, lacks
 from dynvit.leaderboard.board import BOARD_VERSION, Leaderboard
 from dynvit.measurements.base import measurements
+from dynvit.reading import read_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,10 +76,7 @@ def read_board(path: str | os.PathLike[str]) -> Board:
 
     Raises: ``InputError`` where the file is missing or is no board.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    content = read_bytes(path, "board")
     try:
         body = json.loads(content)
     except ValueError as error:

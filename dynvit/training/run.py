@@ -13,6 +13,7 @@ from dynvit.data.opening import drawn
 from dynvit.data.pixels import PixelBatches
 from dynvit.data.training import TrainingBatches
 from dynvit.errors import InputError
+from dynvit.finite import check_logits
 from dynvit.interface import DynamicModel
 from dynvit.options import options_to_json
 from dynvit.training.accelerator import accelerator_for
@@ -104,7 +105,9 @@ def _validation(prepared: Prepared, request: TrainRequest, settings: RunSettings
         for batch in batches:
             images = batch.images.to(accelerator.device).float() / 255
             with accelerator.autocast():
-                answers = model.predict(images, model.neutral).logits.argmax(1)
+                logits = model.predict(images, model.neutral).logits
+            check_logits(logits, f"{request.method!r}, on images held out of its training,", model.neutral, batch.ids)
+            answers = logits.argmax(1)
             right += int((answers.cpu() == batch.labels).sum())
         return 100 * right / len(source)
 
