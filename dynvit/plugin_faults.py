@@ -52,10 +52,9 @@ def plugin_faults() -> Iterator[None]:
 
 def plugin_fault(error: BaseException) -> PluginError | None:
     """The exception as its plug-in's fault; None where no plug-in ran when it was raised."""
-    place = _last_place(error)
-    if place is None:
+    if _last_place(error) is None:
         return None
-    return PluginError(f"{place}: {said(error)}; what was finished is kept, --debug shows the traceback")
+    return PluginError(f"{described(error)}; what was finished is kept, --debug shows the traceback")
 
 
 def import_fault(error: BaseException, file: str = "") -> str:
@@ -67,14 +66,13 @@ def import_fault(error: BaseException, file: str = "") -> str:
     return f"{at[-1][0]}:{at[-1][1]}: {said(error)}" if at else said(error)
 
 
-def where(error: BaseException) -> str:
-    """The last line of a plug-in, else of our code, that an exception came through: ``file:line``; empty for none."""
+def described(error: BaseException) -> str:
+    """An exception in one line, after the plug-in's name and last line, or before the last line of all."""
     place = _last_place(error)
     if place is not None:
-        return f"{place.file}:{place.line}"
-    frames = [(frame.f_globals.get("__name__", ""), frame.f_code, line) for frame, line in walk_tb(error.__traceback__)]
-    ours = [(code, line) for name, code, line in frames if str(name).partition(".")[0] == "dynvit_methods"]
-    return f"{_path(ours[-1][0])}:{ours[-1][1]}" if ours else ""
+        return f"{place}: {said(error)}"
+    frames = [(frame.f_code, line) for frame, line in walk_tb(error.__traceback__)]
+    return f"{said(error)} ({_path(frames[-1][0])}:{frames[-1][1]})" if frames else said(error)
 
 
 def said(error: BaseException) -> str:

@@ -18,6 +18,7 @@ from dynvit.errors import InputError, unknown
 from dynvit.finite import check_logits
 from dynvit.interface import KnobValue, OperatingPoint
 from dynvit.knobs import point_of, point_said
+from dynvit.plugin_faults import plugin_faults
 from dynvit.session import OpenModel, Session
 from dynvit.units import GIGA
 
@@ -170,6 +171,7 @@ class Model:
             f"method {self.method!r} has no operating point of its own: call at() with a budget, or {knobs}"
         )
 
+    @plugin_faults()
     def _answers(self, images: Any) -> list[Answer]:
         point, model, names = self.needs_point(), self.opened.model.eval(), self.class_names
         found: list[Answer] = []

@@ -16,6 +16,7 @@ from dynvit.data.pixels import PixelBatch, to_pixels
 from dynvit.finite import check_logits, check_macs
 from dynvit.interface import DynamicModel, OperatingPoint, Rule
 from dynvit.measurements.samples import each_once
+from dynvit.plugin_faults import plugin_faults
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class SampleResults:
         )
 
 
+@plugin_faults()
 def evaluate(
     model: DynamicModel,
     points: Sequence[OperatingPoint],
