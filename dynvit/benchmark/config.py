@@ -38,7 +38,7 @@ class BenchConfig(SessionRequest):
     mixed_precision: Literal["no", "fp16", "bf16"] = setting(
         "no", help="Precision of training: no, fp16 or bf16. Default: no", metavar="TYPE", panel=TRAINING
     )
-    points: int = setting(8, help="Number of budgets. Default: 8", metavar="N", panel=BUDGETS, ge=1)
+    points: int = setting(8, help="Number of budgets. Default: 8", metavar="N", panel=BUDGETS, ge=1, le=10_000)
     budgets: tuple[float, ...] = setting(
         (), help="The budgets themselves, GMACs an image.", metavar="G,G", panel=BUDGETS
     )
