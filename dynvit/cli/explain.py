@@ -46,7 +46,7 @@ def command(arguments: Sequence[str] | None) -> Callable[..., None]:
     if arguments is None:
         return made(explain, (), OWN)
     from dynvit.benchmark.config import bench_flags
-    from dynvit.explain.request import ExplainSettings
+    from dynvit.explain.settings import ExplainSettings
     from dynvit.settings import flags_of
 
     load_named(arguments)

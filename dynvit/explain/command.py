@@ -13,7 +13,8 @@ from dynvit.explain.canvas import write_png
 from dynvit.explain.dataset import explain_dataset
 from dynvit.explain.exit_pictures import draw_explanations
 from dynvit.explain.images import as_seen, explain_images, read_image
-from dynvit.explain.request import ExplainRequest, ExplainSettings
+from dynvit.explain.request import ExplainRequest
+from dynvit.explain.settings import ExplainSettings
 from dynvit.explain.trained import Trained
 from dynvit.figures import write_rows
 from dynvit.interface import Explanation

@@ -8,33 +8,12 @@ from pathlib import Path
 
 from dynvit.budgets import CostRange
 from dynvit.errors import InputError
+from dynvit.explain.settings import ExplainSettings
 from dynvit.explain.trained import Trained, solve
 from dynvit.interface import OperatingPoint
 from dynvit.knobs import parse_point
 from dynvit.request import SessionRequest
-from dynvit.settings import Settings, setting
 from dynvit.units import GIGA
-
-
-class ExplainSettings(Settings):
-    """What is drawn of a split. Units: ``budget`` GMACs an image as a mean over the calibration split."""
-
-    budget: float | None = setting(
-        None,
-        help="Or GMACs an image, solved on calibration. Default: as trained, else the middle",
-        metavar="G",
-        gt=0,
-        allow_inf_nan=False,
-    )
-    points: int = setting(
-        25, help="Number of budgets in the picture of exit shares. Default: 25", metavar="N", ge=2, le=10_000
-    )
-    per_class: int = setting(
-        6,
-        help="Easy, and as many hard, images a class; or cheap and expensive ones of the split. Default: 6",
-        metavar="N",
-        ge=1,
-    )
 
 
 @dataclass(frozen=True)
