@@ -94,7 +94,7 @@ class Flag:
             if isinstance(value, str):
                 value = self._parts(value)
             found = tuple(value) if isinstance(value, list | tuple) else (value,)
-            if any(isinstance(part, bool) for part in found):
+            if not self.switch and any(isinstance(part, bool) for part in found):
                 raise InputError(f"{self.flag} must be {self.metavar or 'a list'}, got {value!r}")
             return found
         if isinstance(value, bool) and self.is_number:
