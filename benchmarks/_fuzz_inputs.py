@@ -24,8 +24,9 @@ ROOT = Path(__file__).parents[1]
 class Reader:
     """Who reads a folder, and which of its files are damaged.
 
-    ``read`` is a command line with ``IN`` for the folder, ``GOOD`` for the whole inputs and ``OUT`` for what is made, or a function of it that prints what it has read. ``exact``:
-    any other number than that of the whole input is a fault, where nothing is said.
+    ``read`` is a command line with ``IN`` for the folder, ``GOOD`` for the whole inputs and ``OUT`` for what is made, or
+    a function of the folder that prints what it has read. ``exact``: any other number than that of the whole input is a
+    fault, where nothing is said.
     """
 
     name: str
@@ -166,11 +167,18 @@ def read_images(folder: Path) -> None:
 
 RUN_FILES = ("runs.jsonl", "per_sample.jsonl", "robustness.jsonl", "corruption.jsonl", "speed.jsonl")
 BOARD = "leaderboard.json"
+_GO_ON = "bench --dry-run --methods dense,topk --weights GOOD/checkpoint --points 2 --limit 20 -o IN"
+_SMALL = "--epochs 1 --limit-train 16 --batch-size 8"
+_TRAINED = f"train --method dense --dataset digits --backbone vit_digits {_SMALL} --resume -o IN"
+_CORRUPTED = (
+    "bench --dry-run --methods dense --train --dataset GOOD/shards --backbone vit_cifar --corrupted-dir IN "
+    "--corruptions contrast --severities 1 -o OUT"
+)
 READERS: tuple[Reader, ...] = (
     Reader("show a run", "run", RUN_FILES, "show IN"),
     Reader("validate a run", "run", (*RUN_FILES, BOARD), "validate IN", exact=False),
     Reader("compare", "run", ("runs.jsonl", "per_sample.jsonl"), "compare IN"),
-    Reader("go on with a run", "run", ("bench.json",), "bench --dry-run --methods dense,topk --weights GOOD/checkpoint --points 2 --limit 20 -o IN", exact=False),
+    Reader("go on with a run", "run", ("bench.json",), _GO_ON, exact=False),
     Reader("show a board", "run", (BOARD,), f"show IN/{BOARD}"),
     Reader("show a board of version 1", "old", (BOARD,), f"show IN/{BOARD}"),
     Reader("convert", "old", (BOARD,), f"convert IN/{BOARD}", exact=False),
@@ -178,8 +186,7 @@ READERS: tuple[Reader, ...] = (
     Reader("suite", "suite", ("suite.yaml",), "bench -C IN/suite.yaml --dry-run", exact=False),
     Reader("checkpoint", "checkpoint", ("config.json", "model.safetensors"), read_checkpoint),
     Reader("weights", "checkpoint", ("model.safetensors",), read_weights, exact=False),
-    Reader("training's folder", "checkpoint", ("request.json", "config.json"), "train --method dense --dataset digits "
-           "--backbone vit_digits --epochs 1 --limit-train 16 --batch-size 8 -o IN", exact=False),
+    Reader("a training's folder", "checkpoint", ("request.json", "config.json"), _TRAINED, exact=False),
     Reader("training state", "state", ("state.pt",), read_state),
     Reader("split", "shards", ("*",), read_split),
     Reader("data check", "shards", ("*",), "data check IN", exact=False),
@@ -189,6 +196,6 @@ READERS: tuple[Reader, ...] = (
     Reader("pack an archive", "archive", ("tree.tar",), "data pack IN/tree.tar OUT", exact=False),
     Reader("images", "image", ("val/cat/*",), read_images, exact=False),
     Reader("plug-in", "plugin", ("mine.py",), "ls methods --plugin IN/mine.py", exact=False),
-    Reader("corrupted images", "corrupted", ("*/*/*/*",), "bench --dry-run --methods dense --train --dataset GOOD/shards "
-           "--backbone vit_cifar --corrupted-dir IN --corruptions contrast --severities 1 -o OUT", exact=False),
-)  # fmt: skip
+    Reader("corrupted images", "corrupted", ("*/*/*/*",), _CORRUPTED, exact=False),
+)
+"""What cannot be known of numbers by themselves (weights, pixels of a JPEG, a source that is packed) is not ``exact``."""
