@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 class Reader:
     """Who reads a folder, and which of its files are damaged.
 
-    ``read`` is a command line with ``IN`` for the folder, ``GOOD`` for the whole inputs and ``OUT`` for what is made, or
+    ``read`` is a command line with ``IN`` for the folder, ``GOOD`` for the inputs and ``OUT`` for what is made, or
     a function of the folder that prints what it has read. ``exact``: any other number than that of the whole input is a
     fault, where nothing is said.
     """
@@ -198,4 +198,4 @@ READERS: tuple[Reader, ...] = (
     Reader("plug-in", "plugin", ("mine.py",), "ls methods --plugin IN/mine.py", exact=False),
     Reader("corrupted images", "corrupted", ("*/*/*/*",), _CORRUPTED, exact=False),
 )
-"""What cannot be known of numbers by themselves (weights, pixels of a JPEG, a source that is packed) is not ``exact``."""
+"""What cannot be known of numbers by themselves (weights, pixels of a JPEG, a packed source) is not ``exact``."""

@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 
 from dynvit.errors import InputError, unknown
 from dynvit.plugin_faults import PLUGIN_MODULE, import_fault
-from dynvit.reading import read_bytes
+from dynvit.reading import check_regular, read_bytes
 from dynvit.version import __version__
 
 T = TypeVar("T")
@@ -176,9 +176,10 @@ def load_plugin(path: str | os.PathLike[str]) -> None:
 
     Raises: ``InputError`` where there is no such file, or where it does not import.
     """
-    file = Path(path).resolve()
-    if not file.is_file():
+    file = Path(os.path.realpath(path))  # resolve() fails on a link in a circle
+    if not file.exists():
         raise InputError(f"no plug-in file {str(path)!r}: --plugin takes the path of one Python file")
+    check_regular(file, "plug-in")
     name = f"{PLUGIN_MODULE}{file.stem}"
     while getattr(sys.modules.get(name), "__file__", str(file)) != str(file):
         name += "_"  # two files of one name are two plug-ins

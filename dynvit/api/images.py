@@ -67,9 +67,10 @@ def stacked(pixels: Iterable[Pixels], device: torch.device, classes: int) -> Ite
     """
     given = iter(pixels)
     while some := list(islice(given, BATCH)):
+        highest = max(one.label for one in some)
+        if highest >= classes:
+            raise InputError(f"labels must be below {classes}, the number of classes, got {highest}")
         labels = torch.tensor([one.label for one in some])
-        if int(labels.max()) >= classes:
-            raise InputError(f"labels must be below {classes}, the number of classes, got {int(labels.max())}")
         targets = torch.nn.functional.one_hot(labels.clamp(min=0), classes).float() * (labels >= 0)[:, None]
         images = torch.stack([one.image.to(device) for one in some])
         yield Batch(images, labels.to(device), targets.to(device))

@@ -13,6 +13,7 @@ from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from dynvit.errors import InputError
+from dynvit.reading import check_regular
 
 State = dict[str, Tensor]
 
@@ -27,9 +28,9 @@ def find_weights(uri: str) -> Path:
     if not uri.startswith("hf://"):
         path = Path(uri).expanduser()
         path = path / "model.safetensors" if path.is_dir() else path
-        if not path.is_file():
+        if not path.exists():
             raise InputError(f"no weights at {uri}: give a .safetensors or .pth file, or hf://OWNER/REPO")
-        return path
+        return check_regular(path, "weights")
     owner, _, rest = uri.removeprefix("hf://").partition("/")
     repo, _, file = rest.partition("/")
     if not owner or not repo:
