@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from dynvit.errors import InputError, first_fault, lacks
 from dynvit.leaderboard.board import BOARD_VERSION, Leaderboard
 from dynvit.measurements.base import measurements
-from dynvit.reading import read_bytes
+from dynvit.reading import json_value, read_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,10 +77,7 @@ def read_board(path: str | os.PathLike[str]) -> Board:
     Raises: ``InputError`` where the file is missing or is no board.
     """
     content = read_bytes(path, "board")
-    try:
-        body = json.loads(content)
-    except ValueError as error:
-        raise InputError(f"{path} is not a leaderboard: it is not JSON ({error})") from error
+    body = json_value(content, f"{path}, which must be a leaderboard,")
     try:
         old = isinstance(body, dict) and body.get("schema_version") == 1
         board = Board.model_validate_json(json.dumps(from_version_1(body)) if old else content)
