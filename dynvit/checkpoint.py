@@ -191,9 +191,6 @@ def folder_of(weights: str) -> Path | None:
     """The checkpoint whose weights these are, given as its folder or as the file in it; None for other weights."""
     path = Path(weights).expanduser()
     # A file may be linked to from outside, and the one in the folder may be a link to a store.
-    places = (
-        [path]
-        if path.is_dir()
-        else [file.parent for file in (path, Path(os.path.realpath(path))) if file.name == WEIGHTS]
-    )
+    files = (path, Path(os.path.realpath(path)))  # resolve() fails on a link in a circle
+    places = [path] if path.is_dir() else [file.parent for file in files if file.name == WEIGHTS]
     return next((folder for folder in places if is_checkpoint(folder)), None)

@@ -72,7 +72,7 @@ class Manifest:
         try:
             with jsonlines.open(path) as lines:
                 return cls(tuple(Sample(**{k: line[k] for k in wanted}) for line in lines))
-        except (KeyError, TypeError, jsonlines.Error) as error:
+        except (KeyError, TypeError, RecursionError, jsonlines.Error) as error:
             raise InputError(f"{path} is not a manifest ({error}): delete it, or pack the data again") from error
 
     def unique_keys(self) -> Manifest:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from dynvit.errors import InputError, first_fault, lacks
 from dynvit.files import lock, named
-from dynvit.reading import read_bytes
+from dynvit.reading import check_regular, read_bytes
 
 LineT = TypeVar("LineT", bound=BaseModel)
 CURRENT = 2
@@ -118,7 +118,10 @@ class LineStore(Generic[LineT]):
     def _parse(self, text: str | bytes) -> _Parsed[LineT]:
         if self.upgrade is None:
             return _Parsed(self.model.model_validate_json(text))
-        line = json.loads(text)
+        try:
+            line = json.loads(text)
+        except RecursionError:
+            raise ValueError("its brackets are nested too deep") from None
         if isinstance(line, dict) and line.get("schema_version") != CURRENT:
             try:
                 upgraded = self.upgrade(line)
@@ -132,6 +135,8 @@ class LineStore(Generic[LineT]):
             return self._file
         self.path.parent.mkdir(parents=True, exist_ok=True)
         new = not self.path.exists()
+        if not new:
+            check_regular(self.path)  # a pipe would be waited for
         file = self.path.open("ab")
         try:
             lock(file, self.path)
@@ -159,6 +164,8 @@ class LineStore(Generic[LineT]):
             json.loads(last)
         except ValueError:
             return content[:end], last
+        except RecursionError:
+            pass  # no record, and not torn
         return content, b""
 
     def _heal(self, file: BinaryIO) -> None:
