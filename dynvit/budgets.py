@@ -11,6 +11,7 @@ import torch
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from dynvit import cost
+from dynvit.contract import check_prediction
 from dynvit.errors import InputError
 from dynvit.finite import check_logits, check_macs
 from dynvit.interface import Batch, DynamicModel, KnobValue, OperatingPoint
@@ -154,6 +155,7 @@ def mean_macs(model: DynamicModel, point: OperatingPoint, calibration: Sequence[
     with torch.inference_mode():
         for batch in calibration:
             prediction = model.predict(batch.images, point)
+            check_prediction(prediction, len(batch.images), who)
             check_logits(prediction.logits, who, point)
             spent.append(cost.macs(prediction.usage).double())
             check_macs(spent[-1], who, point)

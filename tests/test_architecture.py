@@ -30,7 +30,7 @@ LAYERS = (
     {"checkpoint", "published", "budgets", "search", "attacks"},
     {"calibration"},
     {"backbones", "data", "leaderboard", "knobs"},
-    {"cost", "ops", "recipes", "finite"},
+    {"cost", "ops", "recipes", "finite", "contract"},
     {"schedules"},
     {"interface"},
     {"request"},

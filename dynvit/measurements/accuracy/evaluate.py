@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dynvit import cost
+from dynvit.contract import check_prediction
 from dynvit.data.pixels import PixelBatch, to_pixels
 from dynvit.finite import check_logits, check_macs
 from dynvit.interface import DynamicModel, OperatingPoint, Rule
@@ -80,6 +81,7 @@ def evaluate(
             labels = batch.labels.to(device)
             start = time.perf_counter()
             for index, prediction in enumerate(model.sweep(images, points)):
+                check_prediction(prediction, len(batch.ids), who)
                 spent = cost.macs(prediction.usage, rule).cpu()
                 check_logits(prediction.logits, who, points[index], batch.ids)
                 check_macs(spent, who, points[index], batch.ids)
