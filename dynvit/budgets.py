@@ -11,7 +11,9 @@ import torch
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from dynvit import cost
+from dynvit.contract import check_prediction
 from dynvit.errors import InputError
+from dynvit.finite import check_logits, check_macs
 from dynvit.interface import Batch, DynamicModel, KnobValue, OperatingPoint
 from dynvit.units import GIGA
 
@@ -144,10 +146,19 @@ def noise_batch(size: tuple[int, int], device: torch.device | str = "cpu") -> Ba
 
 
 def mean_macs(model: DynamicModel, point: OperatingPoint, calibration: Sequence[Batch]) -> float:
-    """What ``predict`` costs at a point, over the calibration images. Units: MACs per image."""
+    """What ``predict`` costs at a point, over the calibration images. Units: MACs per image.
+
+    Raises: ``InputError`` for logits or MACs that are not finite.
+    """
     model.eval()
+    who, spent = "the model, while it is set to a budget,", []
     with torch.inference_mode():
-        spent = [cost.macs(model.predict(batch.images, point).usage).double() for batch in calibration]
+        for batch in calibration:
+            prediction = model.predict(batch.images, point)
+            check_prediction(prediction, len(batch.images), who)
+            check_logits(prediction.logits, who, point)
+            spent.append(cost.macs(prediction.usage).double())
+            check_macs(spent[-1], who, point)
     return float(torch.cat(spent).mean())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,16 +10,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialized
 from torch import Tensor, nn
 
 from dynvit.backbones.build import BackboneInfo, BackboneSpec, build
 from dynvit.backbones.weights import compare, sha256_of
 from dynvit.data.transforms import Preprocessing
 from dynvit.errors import InputError
-from dynvit.files import atomic
+from dynvit.files import write_whole
 from dynvit.interface import DynamicModel, methods
 from dynvit.options import options_from_json
+from dynvit.reading import read_json
 from dynvit.version import __version__
 
 FORMAT_VERSION: Literal[2] = 2
@@ -98,11 +99,10 @@ def save(folder: Path, model: DynamicModel, config: CheckpointConfig) -> Checkpo
     (folder / CONFIG).unlink(missing_ok=True)
     # Copies: tensors that share memory are refused by the format.
     state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
-    with atomic(folder / WEIGHTS) as temporary:
-        save_file(state, temporary, metadata={"format": "pt"})
+    # Not by the library's own writing of files, whose faults are no OSError.
+    write_whole(folder / WEIGHTS, serialized(state, metadata={"format": "pt"}))
     config = config.model_copy(update={"weights_sha256": sha256_of(folder / WEIGHTS)})
-    with atomic(folder / CONFIG) as temporary:
-        temporary.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / CONFIG, (config.model_dump_json(indent=2) + "\n").encode())
     return config
 
 
@@ -155,14 +155,11 @@ def read_config(path: str | os.PathLike[str]) -> CheckpointConfig:
     if not file.is_file():
         raise InputError(f"no checkpoint in {path}: a folder with {WEIGHTS} and {CONFIG} is wanted (dynvit train)")
     try:
-        body = json.loads(file.read_text(encoding="utf-8"))
-        return CheckpointConfig.model_validate(_upgraded(body, file))
+        return CheckpointConfig.model_validate(_upgraded(read_json(file), file))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
         raise InputError(f"{file} is not a checkpoint's config: {where}: {first['msg']}") from error
-    except ValueError as error:
-        raise InputError(f"{file} is not JSON ({error}): copy or train the checkpoint again") from error
 
 
 def _upgraded(body: Any, file: Path) -> Any:
@@ -194,5 +191,6 @@ def folder_of(weights: str) -> Path | None:
     """The checkpoint whose weights these are, given as its folder or as the file in it; None for other weights."""
     path = Path(weights).expanduser()
     # A file may be linked to from outside, and the one in the folder may be a link to a store.
-    places = [path] if path.is_dir() else [file.parent for file in (path, path.resolve()) if file.name == WEIGHTS]
+    files = (path, Path(os.path.realpath(path)))  # resolve() fails on a link in a circle
+    places = [path] if path.is_dir() else [file.parent for file in files if file.name == WEIGHTS]
     return next((folder for folder in places if is_checkpoint(folder)), None)

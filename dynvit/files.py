@@ -1,12 +1,25 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and folders that one process writes at a time."""
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
+import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+from dynvit.errors import InputError
+
+if sys.platform != "win32":
+    import fcntl
+
+LOCK = ".lock"
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EROFS)
 
 
 @contextmanager
@@ -14,22 +27,91 @@ def atomic(path: Path) -> Iterator[Path]:
     """A temporary file beside ``path``, synced and renamed to it when the block ends well, removed when it does not.
 
     A reader, or a kill, meets the old file or the new one and nothing between. Folders that lack are made.
+    Raises: ``OSError`` that names ``path`` where it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)  # mkstemp keeps its files to one user; what we write is to be shared
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:64]}.", suffix=".tmp")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)  # mkstemp keeps its files to one user; what we write is to be shared
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes | memoryview) -> None:
     """Write ``content`` by ``atomic``."""
     with atomic(path) as temporary:
         temporary.write_bytes(content)
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """An ``OSError`` in the block names ``path``: a full disk is met in ``write``, which knows no name."""
+    try:
+        yield
+    except OSError as error:
+        # A temporary file's name says nothing to people either. Of another file the name stays.
+        if str(error.filename or "").endswith(".tmp") or (error.filename is None and error.errno in _DISK):
+            error.filename, error.filename2 = str(path), None
+        raise
+
+
+def lock(file: BinaryIO, path: Path, doing: str = "writing", holder: str = "another process") -> None:
+    """Take ``file``, open at ``path``, for this process until it is closed; a kill lets go of it too.
+
+    Raises: ``InputError`` where another process has it. Where the disk knows no locks there is a warning only: the
+    lock is a courtesy, not a condition.
+    """
+    if sys.platform == "win32":  # no advisory locks of this kind: two writers are not noticed there
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InputError(f"{holder} is {doing} {path}: wait for it, or give another --output") from error
+    except OSError:
+        warnings.warn(
+            f"{path} lies on a disk without locks: start no second run in this folder while one is running",
+            stacklevel=3,
+        )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The folder for this process alone, as long as the block runs: two that train or measure into it would mix.
+
+    The file ``.lock`` in it says who has it, and goes when the block ends; one that a kill leaves locks nothing.
+    Raises: ``InputError`` where another process has it, naming that process.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / LOCK
+    file = _taken(path, folder)
+    try:
+        with named(path):
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            file.flush()
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while it is ours: who waits for it finds that it has gone, and makes another
+        file.close()
+
+
+def _taken(path: Path, folder: Path) -> BinaryIO:
+    while True:
+        file = path.open("ab+")
+        try:
+            file.seek(0)
+            holder = file.read(200).decode(errors="replace").strip()
+            lock(file, folder, "writing", holder or "another process")
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # who had it has just removed it

@@ -23,6 +23,8 @@ def parse_point(knobs: Mapping[str, BaseDistribution], given: Iterable[str]) -> 
         name, sign, text = item.partition("=")
         if not sign:
             raise InputError(f"--knob {item!r} is not NAME=VALUE: names are {', '.join(knobs) or 'none'}")
+        if name in values:
+            raise InputError(f"--knob {name} is given twice, as {values[name]} and as {text}: give it once")
         values[name] = text
     return point_of(knobs, values)
 
@@ -50,9 +52,14 @@ def point_said(point: OperatingPoint) -> str:
 
 def _value(name: str, given: KnobValue, distribution: BaseDistribution) -> KnobValue:
     if isinstance(distribution, FloatDistribution | IntDistribution):
+        whole = isinstance(distribution, IntDistribution)
         try:
-            value = int(given) if isinstance(distribution, IntDistribution) else float(given)
-        except ValueError:
+            value = int(given) if whole else float(given)
+            if isinstance(given, bool) or (isinstance(given, float) and value != given):
+                raise ValueError
+        except (ValueError, OverflowError):
+            if whole:
+                raise InputError(f"knob {name} must be a whole number, got {given!r}") from None
             raise InputError(f"knob {name} must be a number, got {given!r}") from None
         if not distribution.low <= value <= distribution.high:
             raise InputError(f"knob {name} must lie in [{distribution.low}, {distribution.high}], got {given}")

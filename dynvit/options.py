@@ -86,6 +86,8 @@ def options_from_json(cls: type[OptionsT], values: Mapping[str, Any]) -> Options
 
 
 def _hints(cls: type[Any]) -> Mapping[str, Any]:
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        raise InputError(f"a method's Options must be a dataclass, got {cls!r}: its author must mend that")
     hints = typing.get_type_hints(cls)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init}
 

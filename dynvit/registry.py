@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from dynvit.errors import InputError, unknown
+from dynvit.plugin_faults import PLUGIN_MODULE, import_fault
+from dynvit.reading import check_regular, read_bytes
 from dynvit.version import __version__
 
 T = TypeVar("T")
-_PLUGIN = "dynvit_plugin_"
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,7 @@ class Registry(Generic[T]):
             raise
         except (Exception, SystemExit) as error:  # a script that was not meant to be imported ends the program
             where = " and ".join(str(entry.origin) for entry in found)
-            raise InputError(
-                f"{self.kind} {name!r} from {where} does not import: {type(error).__name__}: {error}"
-            ) from error
+            raise InputError(f"{self.kind} {name!r} from {where} does not import: {import_fault(error)}") from error
         # A package may both decorate a class and name it as an entry point, by another path: that is one thing.
         if any(thing is not things[0] for thing in things):
             both = " and ".join(str(entry.origin) for entry in found)
@@ -156,7 +155,7 @@ def _registrant(target: str, module: str) -> Origin:
 
 def plugin_files() -> tuple[str, ...]:
     """The one-file plug-ins that were loaded: a process that is spawned must load them too."""
-    loaded = (vars(module).get("__file__") for name, module in sys.modules.items() if name.startswith(_PLUGIN))
+    loaded = (vars(module).get("__file__") for name, module in sys.modules.items() if name.startswith(PLUGIN_MODULE))
     return tuple(sorted(file for file in loaded if file))
 
 
@@ -168,7 +167,8 @@ def load_plugins(files: Iterable[str]) -> None:
 
 def file_version(file: str | os.PathLike[str]) -> str:
     """What stands for the version of a one-file plug-in: the start of its SHA-256, which every edit changes."""
-    return f"sha256-{hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]}"
+    digest = hashlib.sha256(read_bytes(file, "plug-in")).hexdigest()
+    return f"sha256-{digest[:12]}"
 
 
 def load_plugin(path: str | os.PathLike[str]) -> None:
@@ -176,10 +176,11 @@ def load_plugin(path: str | os.PathLike[str]) -> None:
 
     Raises: ``InputError`` where there is no such file, or where it does not import.
     """
-    file = Path(path).resolve()
-    if not file.is_file():
+    file = Path(os.path.realpath(path))  # resolve() fails on a link in a circle
+    if not file.exists():
         raise InputError(f"no plug-in file {str(path)!r}: --plugin takes the path of one Python file")
-    name = f"{_PLUGIN}{file.stem}"
+    check_regular(file, "plug-in")
+    name = f"{PLUGIN_MODULE}{file.stem}"
     while getattr(sys.modules.get(name), "__file__", str(file)) != str(file):
         name += "_"  # two files of one name are two plug-ins
     spec = importlib.util.spec_from_file_location(name, file)
@@ -189,7 +190,7 @@ def load_plugin(path: str | os.PathLike[str]) -> None:
     sys.modules[name] = module
     try:
         # Compiled here: Python's cache of compiled files takes one that was edited within a second for unchanged.
-        exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
+        exec(compile(read_bytes(file, "plug-in"), str(file), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise InputError(f"plug-in {str(path)!r} does not import: {type(error).__name__}: {error}") from error
+        raise InputError(f"plug-in {str(path)!r} does not import: {import_fault(error, str(file))}") from error

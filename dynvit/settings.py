@@ -71,6 +71,11 @@ class Flag:
         return self.kind is bool
 
     @property
+    def is_number(self) -> bool:
+        """Whether a value is one number."""
+        return self.kind in (int, float)
+
+    @property
     def is_grouped(self) -> bool:
         """Whether values come by group, ``pgd.steps=5``, and may be repeated."""
         return typing.get_origin(self.kind) in (Mapping, dict)
@@ -81,14 +86,30 @@ class Flag:
         return typing.get_origin(self.kind) is tuple
 
     def read(self, value: Any) -> Any:
-        """A value of the command line or of YAML: text with commas becomes a tuple, one number a tuple of one."""
+        """A value of the command line or of YAML: text with commas becomes a tuple, one number a tuple of one.
+
+        Raises: ``InputError`` for a list with nothing in it or between its commas, and true or false for a number.
+        """
         if self.is_list:
             if isinstance(value, str):
-                return tuple(part.strip() for part in value.split(",") if part.strip())
-            return tuple(value) if isinstance(value, list | tuple) else (value,)
+                value = self._parts(value)
+            found = tuple(value) if isinstance(value, list | tuple) else (value,)
+            if not self.switch and any(isinstance(part, bool) for part in found):
+                raise InputError(f"{self.flag} must be {self.metavar or 'a list'}, got {value!r}")
+            return found
+        if isinstance(value, bool) and self.is_number:
+            raise InputError(f"{self.flag} must be a number, got {value!r}")
         if self.is_grouped and isinstance(value, list | tuple):
             return by_group(value, self.flag, "." if "." in self.metavar else "=")
         return value
+
+    def _parts(self, text: str) -> tuple[str, ...]:
+        parts = tuple(part.strip() for part in text.split(","))
+        if not any(parts):
+            raise InputError(f"{self.flag} must name one or more, got none: give {self.metavar}, or leave it out")
+        if not all(parts):
+            raise InputError(f"{self.flag} must have a value on both sides of each comma, got {text!r}")
+        return parts
 
 
 def flags_of(model: type[BaseModel], prefix: str = "") -> Iterator[Flag]:

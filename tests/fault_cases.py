@@ -22,6 +22,9 @@ FAULTS = (
     Fault("unknown flag", f"{BENCH} --budgts 1", ("--budgts", "--budgets")),
     Fault("unknown method", "bench --methods dense,topkk -o out", ("method 'topkk'", "'topk'", "dynamicvit")),
     Fault("no method", "bench --methods , -o out", ("methods",)),
+    Fault(
+        "a method between two commas", "bench --methods dense,,topk -o out", ("--methods", "both sides of each comma")
+    ),
     Fault("unknown backbone", f"{BENCH} --backbone vit_digit", ("backbone 'vit_digit'", "'vit_digits'")),
     Fault("unknown dataset", f"{BENCH} --dataset digit", ("dataset 'digit'", "'digits'", "imagenet")),
     Fault("unknown split", f"{WEIGHTS} --split validatoin", ("'validatoin'", "'validation'", "calibration")),
@@ -45,6 +48,8 @@ FAULTS = (
     Fault("no image", f"{WEIGHTS} --limit 0", ("limit", "1")),
     Fault("budgets that are no numbers", f"{WEIGHTS} --budgets low,high", ("--budgets", "number", "'low'")),
     Fault("a budget of nothing", f"{WEIGHTS} --budgets 0", ("budget", "above 0")),
+    Fault("budgets of no number", f"{WEIGHTS} --budgets ,", ("--budgets must name one or more", "got none")),
+    Fault("more budgets than can be meant", f"{WEIGHTS} --points 1000000000", ("--points must be", "10000")),
     Fault("a budget out of range", f"{WEIGHTS} --budgets 0.0001", ("0.0001", "GMACs")),
     Fault("a target above one", f"{WEIGHTS} --targets 1.5", ("targets", "(0, 1]", "1.5")),
     Fault("speed in an unknown type", f"{WEIGHTS} --speed --speed-dtype fp16", ("--speed-dtype", "'bf16'")),
@@ -57,6 +62,11 @@ FAULTS = (
     Fault("speed on a device that is not there", "speed --method topk --device cuda:99", ("cuda:99", "'auto', 'cpu'")),
     Fault("speed at half a point", "speed --method topk --knob keep=0.5", ("knob 'keep'", "keep_ratio")),
     Fault("speed at two points", "speed --method topk --knob keep_ratio=1 --budgets 1", ("--knob", "--budgets")),
+    Fault(
+        "speed at a knob twice",
+        "speed --method topk --weights MADE/good.safetensors --knob keep_ratio=1 --knob keep_ratio=0.5",
+        ("--knob keep_ratio", "twice"),
+    ),
     Fault("speed into a folder", "speed --method topk -o MADE", ("--output", "folder")),
     Fault("speed on no thread", "speed --method topk --threads 0", ("--threads", "1", "got 0")),
     Fault("unknown attack", f"{WEIGHTS} --robustness pgdd", ("'pgdd'", "'pgd'", "cifar-linf")),
@@ -119,6 +129,10 @@ FAULTS = (
     Fault("a suite with text for a switch", f"{BENCH} -C MADE/switch.yaml", ("--speed", "true or false", "got 'no'")),
     Fault("a suite that measures True", f"{BENCH} -C MADE/attacks.yaml", ("--robustness", "the attacks", "got True")),
     Fault("a suite with half a plug-in", f"{BENCH} -C MADE/plugin.yaml", ("--plugin", "path", "'a': 'b'")),
+    Fault("a suite that is a device", "bench -C /dev/zero -o out", ("suite '/dev/zero'", "a device")),
+    Fault("a suite that is a folder", f"{BENCH} -C MADE/empty", ("empty", "a folder")),
+    Fault("a plug-in that is a folder", f"{WEIGHTS} --plugin MADE/empty", ("plug-in", "empty", "a folder")),
+    Fault("weights that are a device", f"{BENCH} --weights /dev/zero", ("weights '/dev/zero'", "a device")),
     Fault("no plug-in", f"{WEIGHTS} --plugin MADE/none.py", ("none.py", "--plugin")),
     Fault(
         "no place for data", f"{WEIGHTS} --dataset cifar10", ("--data-dir", "DYNVIT_DATA", "dynvit data pack", "hf://")
@@ -178,6 +192,32 @@ FAULTS = (
         ("recipe", "'digit'", "'digits'"),
     ),
     Fault("train: nothing to train", "train --method topk --dataset digits --backbone vit_digits -o out", ("train",)),
+    *(
+        Fault(f"train: {option}", f"train --method dense --dataset digits --backbone vit_digits -o out {option}", says)
+        for option, says in (
+            ("--on-bad-sample skpi", ("--on-bad-sample must be 'raise' or 'skip'", "'skpi'")),
+            ("--seed -1", ("--seed must be", "got -1")),
+            ("--accumulate 0", ("--accumulate must be", "got 0")),
+            ("--accumulate 100000", ("--accumulate must be", "1024")),
+            ("-j -1", ("--workers must be", "got -1")),
+            ("--lr nan", ("--lr must be", "nan")),
+            ("--lr inf", ("--lr must be", "inf")),
+            ("--target 0", ("--target must be", "got 0")),
+            ("--epochs 1.5", ("--epochs must be", "1.5")),
+        )
+    ),
+    Fault(
+        "explain: one point",
+        "explain --checkpoint MADE/trained --dataset digits --points 1 -o out",
+        ("--points must be", "got 1"),
+    ),
+    Fault(
+        "explain: a budget of nan", "explain --checkpoint MADE/trained x.png --budget nan", ("--budget must be", "nan")
+    ),
+    Fault("data check: fewer than no thread", "data check MADE/shards -j -1", ("--workers must be", "got -1")),
+    Fault(
+        "data pack: shards of nothing", "data pack MADE/shards out --shard-size 0", ("--shard-size must be", "got 0")
+    ),
     Fault("check: unknown method", "check dens", ("method 'dens'", "'dense'")),
     Fault(
         "check: a backbone it cannot serve", "check dense --backbone resnet18", ("resnet18", "deit_tiny_patch16_224")

@@ -30,12 +30,13 @@ LAYERS = (
     {"checkpoint", "published", "budgets", "search", "attacks"},
     {"calibration"},
     {"backbones", "data", "leaderboard", "knobs"},
-    {"cost", "ops", "recipes"},
+    {"cost", "ops", "recipes", "finite", "contract"},
     {"schedules"},
     {"interface"},
     {"request"},
     {"point", "registry", "options", "progress", "processes", "environment", "settings", "figures", "terminal"},
-    {"errors", "version", "files", "units", "plain"},
+    {"files", "reading", "plugin_faults"},
+    {"errors", "version", "units", "plain"},
 )
 HEIGHT = {package: -depth for depth, layer in enumerate(LAYERS) for package in layer}
 # What a method is made of. The trainer, the bench and the command line know methods, never the other way round.

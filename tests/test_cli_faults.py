@@ -22,6 +22,8 @@ import dynvit.backbones.small  # noqa: F401 - registers vit_digits with timm
 from dynvit.cli import main
 from dynvit.data.manifest import INFO, SplitInfo, info_text
 from dynvit.errors import InputError
+from dynvit.files import locked
+from dynvit.interface import methods
 from dynvit.leaderboard.store import RunStore
 
 
@@ -148,6 +150,64 @@ def test_a_folder_of_something_else_is_left_as_it_is(
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
     assert "something else" in refused(WEIGHTS, made, capsys)
     assert written(tmp_path / "out") == ["thesis.tex"]
+
+
+SMALL = "train --method dense --dataset digits --backbone vit_digits --epochs 1 --limit-train 16 --batch-size 8 -o out"
+
+
+@pytest.mark.parametrize("command", [SMALL, f"{WEIGHTS} --methods dense"], ids=["train", "bench"])
+def test_a_folder_that_another_process_writes_is_refused_and_named(
+    command: str, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with locked(tmp_path / "out"):
+        line = refused(command, made, capsys)
+        assert f"process {os.getpid()} on " in line
+        assert "is writing out: wait for it" in line
+    (tmp_path / "out" / ".lock").write_text("process 1 on another\n")  # as a kill leaves it
+    assert main(command.replace("MADE", str(made)).split()) == 0
+    assert ".lock" not in written(tmp_path / "out")
+
+
+BREAKS = {
+    "attach": "def attach(self, backbone, options): sys.exit(0)",
+    "predict": "def attach(self, backbone, options):\n"
+    "        model = super().attach(backbone, options)\n"
+    "        model.predict = lambda images, point: sys.exit(0)\n"
+    "        return model",
+    "forward": "def attach(self, backbone, options):\n"
+    "        model = super().attach(backbone, options)\n"
+    "        model.predict = lambda images, point: 1 / 0\n"
+    "        return model",
+    "knobs": "def knobs(self, options): return {}['none']",
+    "options": "Options = 3",
+    "no model": "def attach(self, backbone, options): return backbone",
+    "no prediction": "def attach(self, backbone, options):\n"
+    "        model = super().attach(backbone, options)\n"
+    "        model.predict = lambda images, point: images\n"
+    "        return model",
+}
+
+
+@pytest.mark.parametrize("where", BREAKS)
+def test_a_method_s_fault_names_its_file_and_line_and_keeps_what_was_measured(
+    where: str, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import sys\nfrom dynvit.interface import methods, register_method\nDense = methods.get('dense')\n\n"
+        f"@register_method('mine')\nclass Mine(Dense):\n    static = False\n    {BREAKS[where]}\n"
+    )
+    words = (
+        f"bench --methods dense,mine --weights {made}/good.safetensors --points 1 --limit 20 -o out --plugin mine.py"
+    )
+    code = main(words.split())
+    line = capsys.readouterr().err.splitlines()[-1]
+    methods._registered.pop("mine", None)
+    assert code == 2
+    assert line.startswith("dynvit: error: ")
+    if where in ("attach", "predict", "forward", "knobs"):  # the others are found by us, in what they hand out
+        assert line.startswith("dynvit: error: plug-in 'mine.py', mine.py:")
+    if where in ("predict", "forward"):
+        assert [record.method.name for record in RunStore(tmp_path / "out" / "runs.jsonl").read()] == ["dense"]
 
 
 Spoil = Callable[[Path], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
@@ -66,9 +67,10 @@ def stacked(pixels: Iterable[Pixels], device: torch.device, classes: int) -> Ite
     """
     given = iter(pixels)
     while some := list(islice(given, BATCH)):
+        highest = max(one.label for one in some)
+        if highest >= classes:
+            raise InputError(f"labels must be below {classes}, the number of classes, got {highest}")
         labels = torch.tensor([one.label for one in some])
-        if int(labels.max()) >= classes:
-            raise InputError(f"labels must be below {classes}, the number of classes, got {int(labels.max())}")
         targets = torch.nn.functional.one_hot(labels.clamp(min=0), classes).float() * (labels >= 0)[:, None]
         images = torch.stack([one.image.to(device) for one in some])
         yield Batch(images, labels.to(device), targets.to(device))
@@ -128,9 +130,17 @@ def _images_and_labels(item: Any) -> tuple[Any, Any]:
 
 def _label(label: Any) -> int:
     try:
-        return -1 if label is None else int(label)
-    except (TypeError, ValueError):
-        raise InputError(f"a label must be a class's number, got {label!r}") from None
+        # A class is counted: 3.7, nan and True are none, as numbers of Python, numpy and torch alike.
+        number = -1 if label is None else operator.index(label)
+    except (TypeError, ValueError, RuntimeError):
+        number = None
+    if number is None or number < -1 or isinstance(label, bool | np.bool_) or _is_bool(label):
+        raise InputError(f"a label must be a class's number, a whole one, or -1 where it is not known, got {label!r}")
+    return number
+
+
+def _is_bool(label: Any) -> bool:
+    return isinstance(label, Tensor) and label.dtype == torch.bool
 
 
 def _no_image(given: Any) -> InputError:

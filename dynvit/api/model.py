@@ -15,8 +15,10 @@ from PIL import Image
 from dynvit.api.answer import Answer, answers
 from dynvit.api.images import is_one, read_pixels, stacked
 from dynvit.errors import InputError, unknown
+from dynvit.finite import check_logits
 from dynvit.interface import KnobValue, OperatingPoint
 from dynvit.knobs import point_of, point_said
+from dynvit.plugin_faults import plugin_faults
 from dynvit.session import OpenModel, Session
 from dynvit.units import GIGA
 
@@ -169,12 +171,15 @@ class Model:
             f"method {self.method!r} has no operating point of its own: call at() with a budget, or {knobs}"
         )
 
+    @plugin_faults()
     def _answers(self, images: Any) -> list[Answer]:
         point, model, names = self.needs_point(), self.opened.model.eval(), self.class_names
         found: list[Answer] = []
         with torch.inference_mode():
             for batch in stacked(read_pixels(images, self.opened.preprocessing), self.device, self.classes):
-                found += answers(model.predict(batch.images, point), names, self.session.request.rule)
+                prediction = model.predict(batch.images, point)
+                check_logits(prediction.logits, f"model {self.opened.label!r}", point)
+                found += answers(prediction, names, self.session.request.rule)
         return found
 
     def _with(self, knobs: Mapping[str, KnobValue]) -> OperatingPoint:

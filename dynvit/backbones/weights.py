@@ -13,6 +13,7 @@ from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from dynvit.errors import InputError
+from dynvit.reading import check_regular
 
 State = dict[str, Tensor]
 
@@ -27,9 +28,9 @@ def find_weights(uri: str) -> Path:
     if not uri.startswith("hf://"):
         path = Path(uri).expanduser()
         path = path / "model.safetensors" if path.is_dir() else path
-        if not path.is_file():
+        if not path.exists():
             raise InputError(f"no weights at {uri}: give a .safetensors or .pth file, or hf://OWNER/REPO")
-        return path
+        return check_regular(path, "weights")
     owner, _, rest = uri.removeprefix("hf://").partition("/")
     repo, _, file = rest.partition("/")
     if not owner or not repo:
@@ -81,6 +82,9 @@ def fit(state: State, model: nn.Module, *, new_head: bool, where: str) -> State:
     Raises: ``InputError`` that names the first tensor that does not fit.
     """
     wanted: Mapping[str, Tensor] = model.state_dict()
+    for name, tensor in state.items():  # before timm resamples them
+        if name in wanted and tensor.shape != wanted[name].shape:
+            check_numbers(tensor, wanted[name], f"weights {where}: tensor {name}")
     fitted = _as_named_now(state, model, where)
     classes: tuple[int, int] | None = None
     for head in _head_names(model):
@@ -110,7 +114,7 @@ def classes_of(state: State, model: nn.Module, *, where: str) -> int:
 
 
 def compare(there: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str, who: str) -> None:
-    """Check that names and shapes agree.
+    """Check that names, shapes and kinds of numbers agree, and that all numbers are finite.
 
     Raises: ``InputError`` that names the first tensor that differs, its shape and the shape that is needed.
     """
@@ -122,9 +126,39 @@ def compare(there: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: st
                 f"weights {where} do not fit {who}: {name} must have shape {list(tensor.shape)}, "
                 f"got {list(there[name].shape)}"
             )
+        check_numbers(there[name], tensor, f"weights {where}: tensor {name}")
     extra = next((name for name in there if name not in wanted), None)
     if extra is not None:
         raise InputError(f"weights {where} hold tensor {extra}, which {who} does not have: it is another architecture")
+
+
+def check_numbers(there: Tensor, wanted: Tensor, where: str) -> None:
+    """Check that a tensor can be taken for ``wanted`` without changing a number in silence, and is finite.
+
+    A narrower float becomes a wider one without loss. Whole numbers for floats are most often quantised weights,
+    whose scale lies elsewhere.
+    Raises: ``InputError`` that begins with ``where``.
+    """
+    kind = str(there.dtype).removeprefix("torch.")
+    if there.layout != torch.strided or there.is_quantized or there.is_meta:
+        raise InputError(f"{where} is sparse, quantised or empty ({kind}): save it as plain {wanted.dtype}")
+    floats = wanted.is_floating_point()
+    if (
+        there.is_floating_point() != floats
+        or there.is_complex()
+        or (there.dtype == torch.bool) != (wanted.dtype == torch.bool)
+    ):
+        raise InputError(
+            f"{where} must hold {'floats' if floats else str(wanted.dtype).removeprefix('torch.')}, got {kind}: "
+            "it is not converted in silence; save it in the type that it is used in"
+        )
+    if floats:
+        bad = ~torch.isfinite(there.to(wanted.dtype))
+        if bool(bad.any()):
+            raise InputError(
+                f"{where} holds {int(bad.sum()):,} of {bad.numel():,} numbers that are not finite (NaN or infinite): "
+                "the file is damaged, or its training diverged; take an earlier checkpoint"
+            )
 
 
 def sha256_of(path: Path) -> str:

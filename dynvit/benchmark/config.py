@@ -7,11 +7,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import field_validator
 
 from dynvit.errors import InputError, unknown
 from dynvit.measurements.asked import all_flags, check_flags, take_settings
+from dynvit.reading import read_yaml
 from dynvit.registry import load_plugin
 from dynvit.request import DATA, MODEL, TRAINING, SessionRequest
 from dynvit.settings import Flag, Settings, flags_of, setting, validated
@@ -38,7 +38,7 @@ class BenchConfig(SessionRequest):
     mixed_precision: Literal["no", "fp16", "bf16"] = setting(
         "no", help="Precision of training: no, fp16 or bf16. Default: no", metavar="TYPE", panel=TRAINING
     )
-    points: int = setting(8, help="Number of budgets. Default: 8", metavar="N", panel=BUDGETS, ge=1)
+    points: int = setting(8, help="Number of budgets. Default: 8", metavar="N", panel=BUDGETS, ge=1, le=10_000)
     budgets: tuple[float, ...] = setting(
         (), help="The budgets themselves, GMACs an image.", metavar="G,G", panel=BUDGETS
     )
@@ -130,12 +130,9 @@ def load_config(file: str | None, given: Mapping[str, Any]) -> BenchConfig:
 
 
 def _read_yaml(file: str) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read suite {file!r} ({error.strerror}): -C takes the path of a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"suite {file!r} is not YAML: {error}") from error
+    if not Path(file).exists():
+        raise InputError(f"no suite {file!r}: -C takes the path of a YAML file")
+    content = read_yaml(file, "suite")
     if not isinstance(content, dict):
         raise InputError(f"suite {file!r} holds no options: it is a mapping of bench's options, points: 8 for one")
     return {str(name).replace("-", "_"): value for name, value in content.items()}

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.errors import InputError
-from dynvit.files import write_whole
+from dynvit.files import LOCK, write_whole
+from dynvit.reading import read_json
 
 CONFIG = "bench.json"
 MODELS = "models"  # those that were given from Python are kept here before the bench begins
@@ -30,16 +31,16 @@ def check_folder(folder: Path, identity: Mapping[str, Any]) -> bool:
     """
     file = folder / CONFIG
     if not file.is_file():
-        if folder.exists() and (not folder.is_dir() or any(one.name != MODELS for one in folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or any(one.name not in (MODELS, LOCK) for one in folder.iterdir())):
             raise InputError(f"output {str(folder)!r} holds something else already: give another --output, or --fresh")
         above = next(parent for parent in folder.absolute().parents if parent.exists())
         if not above.is_dir():
             raise InputError(f"output {str(folder)!r} lies in {str(above)!r}, which is a file: give another --output")
         return False
     try:
-        there = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file} is not JSON ({error}): give another --output, or --fresh") from error
+        there = read_json(file)
+    except InputError as error:
+        raise InputError(f"{error}; give another --output, or --fresh") from error
     if not isinstance(there, dict):
         raise InputError(f"{file} holds a {type(there).__name__}, not what a bench writes: give another --output")
     _as_it_is_called_now(there, identity)
@@ -66,8 +67,4 @@ def _as_it_is_called_now(there: dict[str, Any], identity: Mapping[str, Any]) -> 
 def claim_folder(folder: Path, identity: Mapping[str, Any]) -> None:
     """Make the folder this configuration's, or find that it is. Raises: as ``check_folder``."""
     if not check_folder(folder, identity):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / CONFIG, (json.dumps(identity, indent=1, sort_keys=True) + "\n").encode())
-        except OSError as error:
-            raise InputError(f"output {str(folder)!r} cannot be made: {error.strerror}; give another") from error
+        write_whole(folder / CONFIG, (json.dumps(identity, indent=1, sort_keys=True) + "\n").encode())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from dynvit.backbones.weights import sha256_of
 from dynvit.benchmark.config import BenchConfig
 from dynvit.benchmark.folder import check_folder, claim_folder
 from dynvit.checkpoint import WEIGHTS
+from dynvit.files import locked
 from dynvit.interface import methods
 from dynvit.measurements.base import measurements
 from dynvit.registry import file_version
@@ -45,9 +48,16 @@ def check(config: BenchConfig, session: Session) -> Path:
     return folder
 
 
-def claim(folder: Path, config: BenchConfig, session: Session) -> None:
-    """Make the folder this configuration's. Raises: as ``check``."""
-    claim_folder(folder, identity(config, session))
+@contextmanager
+def claimed(folder: Path, config: BenchConfig, session: Session) -> Iterator[None]:
+    """The folder for this configuration, and for this process alone as long as the block runs.
+
+    Raises: as ``check``, and ``InputError`` where another process writes into it.
+    """
+    check_folder(folder, identity(config, session))
+    with locked(folder):
+        claim_folder(folder, identity(config, session))
+        yield
 
 
 def folder_of(config: BenchConfig, session: Session) -> Path:

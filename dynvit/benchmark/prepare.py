@@ -10,6 +10,7 @@ from typing import Any
 from dynvit.backbones.build import BackboneSpec, build, image_size
 from dynvit.benchmark.config import BenchConfig
 from dynvit.budgets import KnobSolver, check_feasible, noise_batch
+from dynvit.contract import check_model
 from dynvit.errors import InputError, unknown
 from dynvit.interface import DynamicModel, methods
 from dynvit.measurements.base import Measurement
@@ -142,6 +143,7 @@ def _check(preparation: Preparation, planned: Planned) -> None:
         preparation.session.check(wanted)
         return
     attached = wanted.method.attach(preparation.session.untrained(), wanted.options)
+    check_model(attached, wanted.name)
     _check_budgets(config.budgets, wanted, attached)
     for measurement in preparation.measurements:
         measurement.measurer.check_model(wanted.label, attached, wanted.method.knobs(wanted.options))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dynvit.benchmark.config import BenchConfig
-from dynvit.benchmark.identity import check, claim
+from dynvit.benchmark.identity import check, claimed
 from dynvit.benchmark.points import Budgets
 from dynvit.benchmark.prepare import Preparation, prepare
 from dynvit.benchmark.searching import search_points
@@ -58,7 +59,10 @@ class Bench:
         return cls(config, command, folder, session, source, preparation, asked, point)
 
     def run(self) -> Board:
-        """Train what needs training, sweep every model, measure, publish. Continues what a killed run began."""
+        """Train what needs training, sweep every model, measure, publish. Continues what a killed run began.
+
+        Raises: ``InputError`` where another process writes into the folder.
+        """
         config = self.config
         run = Run.of(
             self.session,
@@ -70,8 +74,10 @@ class Bench:
             workers=config.workers,
             memory_mb=config.memory_mb,
         )
-        if run.first:
-            claim(self.folder, config, self.session)
+        with claimed(self.folder, config, self.session) if run.first else nullcontext():
+            return self._run(run)
+
+    def _run(self, run: Run) -> Board:
         run.state.wait_for_everyone()
         models = self.preparation.models(self.folder, self.command)
         recorder = Recorder.of(run)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -10,9 +12,13 @@ from typing import TextIO
 import typer
 
 from dynvit.cli import attack, bench, check, compare, data, explain, ls, show, speed, train
-from dynvit.errors import InputError
+from dynvit.errors import InputError, os_fault
 from dynvit.plain import say, speak_any_encoding
+from dynvit.plugin_faults import plugin_fault
+from dynvit.plugin_faults import said as said_of
 from dynvit.version import __version__
+
+_BROKEN_PIPE = 141  # as a shell says of a program that SIGPIPE ended
 
 
 def command_line(arguments: Sequence[str] = ()) -> typer.Typer:
@@ -49,27 +55,72 @@ def _dynvit(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, or 2 for wrong input, said in one line on standard error."""
+    """Run the command line; returns the exit code.
+
+    0, or 2 for wrong input, a file that cannot be used and a plug-in's fault, each said in one line on standard error.
+    """
     warnings.showwarning = _warn
     speak_any_encoding()
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     try:
-        given = [argument for argument in given if argument != "--debug"]
-        code = command_line(given)(given, standalone_mode=False)
+        code = _run([argument for argument in given if argument != "--debug"])
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a full disk or a closed pipe is met here, and not when Python ends
+        return code
     except KeyboardInterrupt:
         return _say("stopped; the same command goes on from here", 130)
-    except InputError as error:
-        if debug:
-            raise
-        return _say(f"error: {error}", 2)
-    except Exception as error:
-        # The parser's own errors know their line; anything else is our fault, and its traceback helps us.
-        line = getattr(error, "format_message", None)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):  # rich exits itself
+            _silence()
+            return _BROKEN_PIPE
+        line = _line_for(error)
         if debug or line is None:
             raise
-        return _say(f"error: {line()}" if line() else "stopped", getattr(error, "exit_code", 2))
-    return code if isinstance(code, int) else 0
+        if isinstance(error, OSError):
+            _silence()  # what could not be written would be tried again when Python ends
+        return _say(line, getattr(error, "exit_code", 2))
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """The command, with its exceptions as they are: typer's own way turns an interrupt and a closed pipe into codes."""
+    command = typer.main.get_command(command_line(arguments))
+    try:
+        with command.make_context("dynvit", list(arguments)) as context:
+            command.invoke(context)
+    except typer.Exit as ended:
+        return ended.exit_code
+    return 0
+
+
+def _line_for(error: BaseException) -> str | None:
+    """The line for people; None for a fault of ours, whose traceback helps us."""
+    said = getattr(error, "format_message", None)  # the parser's own errors know their line
+    if said is not None:
+        return f"error: {said()}" if said() else "stopped"
+    if isinstance(error, InputError):
+        return f"error: {error}"
+    if isinstance(error, typer.Abort):
+        return "stopped"
+    fault = plugin_fault(error)
+    if fault is not None:
+        return f"error: {fault}"
+    if isinstance(error, OSError):
+        return f"error: {os_fault(error)}"
+    if isinstance(error, SystemExit):
+        return f"error: {said_of(error)}; what was finished is kept, --debug shows the traceback"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return (
+            "error: there is not enough memory: give a smaller --batch-size or --memory-mb and run the same command "
+            "again: what was finished is kept"
+        )
+    return None
+
+
+def _silence() -> None:
+    """Let nothing be written to standard output any more."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _warn(
@@ -86,5 +137,6 @@ def _warn(
 
 
 def _say(line: str, code: int) -> int:
-    say(f"dynvit: {line}", err=True)
+    with contextlib.suppress(OSError):  # a closed standard error
+        say(f"dynvit: {line}", err=True)
     return code

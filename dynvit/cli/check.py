@@ -11,7 +11,7 @@ from dynvit.plain import say
 
 def check(
     method: Annotated[str, typer.Argument(help="A registered method.")],
-    backbone: Annotated[str, typer.Option(help="timm's name of the backbone to try it on.")] = "vit_digits",
+    backbone: Annotated[str, typer.Option(metavar="NAME", help="timm's name of the backbone.")] = "vit_digits",
     option: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the method; repeatable.")
     ] = None,

@@ -18,28 +18,6 @@ OWN: dict[str, Any] = {
     "checkpoint": (Annotated[Path, typer.Option(metavar="DIR", help="A folder of dynvit train.")], ...),
     "method": ONE_MODEL["method"],
     "knob": ONE_MODEL["knob"],
-    "budget": (
-        Annotated[
-            float | None,
-            typer.Option(
-                metavar="G", help="Or GMACs an image, solved on calibration. Default: as trained, else the middle"
-            ),
-        ],
-        None,
-    ),
-    "points": (
-        Annotated[int, typer.Option(metavar="N", help="Number of budgets in the picture of exit shares.")],
-        25,
-    ),
-    "per_class": (
-        Annotated[
-            int,
-            typer.Option(
-                metavar="N", help="Easy, and as many hard, images a class; or cheap and expensive ones of the split."
-            ),
-        ],
-        6,
-    ),
     "output": (
         Annotated[
             Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where pictures and their numbers go.")
@@ -69,6 +47,8 @@ def command(arguments: Sequence[str] | None) -> Callable[..., None]:
     if arguments is None:
         return made(explain, (), OWN)
     from dynvit.benchmark.config import bench_flags
+    from dynvit.explain.settings import ExplainSettings
+    from dynvit.settings import flags_of
 
     load_named(arguments)
-    return made(explain, given_flags(bench_flags(), TAKEN), OWN)
+    return made(explain, [*flags_of(ExplainSettings), *given_flags(bench_flags(), TAKEN)], OWN)

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from dynvit.errors import InputError
+from dynvit.reading import check_regular
 
 
 def read_image(path: str | os.PathLike[str]) -> Image.Image:
@@ -17,6 +18,8 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{str(path)!r} is a folder: give the images in it")
+    if path.exists():
+        check_regular(path, "image")  # a pipe would be waited for
     try:
         with Image.open(path) as image:
             return to_rgb(image)

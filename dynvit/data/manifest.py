@@ -72,7 +72,7 @@ class Manifest:
         try:
             with jsonlines.open(path) as lines:
                 return cls(tuple(Sample(**{k: line[k] for k in wanted}) for line in lines))
-        except (KeyError, TypeError, jsonlines.Error) as error:
+        except (KeyError, TypeError, ValueError, RecursionError, jsonlines.Error) as error:
             raise InputError(f"{path} is not a manifest ({error}): delete it, or pack the data again") from error
 
     def unique_keys(self) -> Manifest:
@@ -119,7 +119,7 @@ def read_info(text: str | bytes, where: str) -> dict[str, SplitInfo]:
             if len(split.filenames) != len(split.shard_lengths):
                 raise ValueError(f"{name}: filenames and shard_lengths differ in length")
         return splits
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{where} is not in the convention of timm/imagenet-1k-wds ({type(error).__name__}: {error}): "
             "it must hold splits with filenames and shard_lengths; `dynvit data pack` writes it"

@@ -106,7 +106,7 @@ def _add(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, extension: s
         elif parts.label is None:
             label = json.loads(content).get("label")
             parts.label = None if label is None else int(label)
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise InputError(
             f"shard {path}, key {parts.key!r}: .{extension} holds no class index ({error}): "
             "a label is a whole number in ASCII"

@@ -14,6 +14,7 @@ from dynvit.explain.dataset import explain_dataset
 from dynvit.explain.exit_pictures import draw_explanations
 from dynvit.explain.images import as_seen, explain_images, read_image
 from dynvit.explain.request import ExplainRequest
+from dynvit.explain.settings import ExplainSettings
 from dynvit.explain.trained import Trained
 from dynvit.figures import write_rows
 from dynvit.interface import Explanation
@@ -31,7 +32,10 @@ def run_explain(given: Mapping[str, Any]) -> Iterator[str]:
     asked = {flags[name].field: value for name, value in given.items() if name in flags}
     session = validated(SessionRequest, asked, flags.values())
     own = {name: value for name, value in given.items() if name not in flags}
-    request = ExplainRequest(knobs=own.pop("knob", ()), session=session, **own)
+    drawn = {flag.name: flag for flag in flags_of(ExplainSettings)}
+    said = {name: drawn[name].read(own.pop(name)) for name in list(own) if name in drawn}
+    settings = validated(ExplainSettings, said, drawn.values())
+    request = ExplainRequest(knobs=own.pop("knob", ()), session=session, settings=settings, **own)
     request.check()
     images = [read_image(path) for path in request.images]
     trained = Trained.read(request.method, request.checkpoint, request.session)

@@ -63,7 +63,7 @@ class _Split:
         request, trained = self.request, self.trained
         solver = trained.solver()
         feasible = solver.range()
-        budgets = [float(b) for b in np.linspace(feasible.low, feasible.high, request.points) / GIGA]
+        budgets = [float(b) for b in np.linspace(feasible.low, feasible.high, request.settings.points) / GIGA]
         *points, point = solve(solver, [*budgets, request.chosen_budget(feasible)])
         if request.knobs:
             point = parse_point(trained.opened.knobs, request.knobs)
@@ -72,7 +72,7 @@ class _Split:
         picture = draw_shares(budgets, found.shares()[:-1], f"{self.title} · {self.count}")
         yield str(write_png(picture, self.output / "exit_shares.png"))
         yield str(write_rows(_share_rows(budgets, points, found), self.output / "exit_shares.csv"))
-        rows = easy_and_hard(found, len(points), request.per_class)
+        rows = easy_and_hard(found, len(points), request.settings.per_class)
         note = f", the first {MOST_CLASSES} of {len(rows)} classes" if len(rows) > MOST_CLASSES else ""
         sheet = draw_sheet(
             rows[:MOST_CLASSES],
@@ -92,7 +92,7 @@ class _Split:
         picture = draw_skip_ratios(found.skip_ratios(), f"{self.title}\n{self.count}, {spent}")
         yield str(write_png(picture, self.output / "skip_ratios.png"))
         yield str(write_rows(_ratio_rows(found), self.output / "skip_ratios.csv"))
-        cheap, expensive = found.cheap_and_expensive(self.request.per_class)
+        cheap, expensive = found.cheap_and_expensive(self.request.settings.per_class)
         yield str(self._sheet(found, [*cheap, *expensive], point, spent))
 
     def _sheet(self, found: Policies, chosen: Sequence[int], point: OperatingPoint, spent: str) -> Path:

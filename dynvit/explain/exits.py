@@ -14,6 +14,7 @@ from dynvit.data import ImageSource
 from dynvit.data.pixels import to_pixels
 from dynvit.errors import InputError
 from dynvit.explain.trained import Trained
+from dynvit.finite import check_logits
 from dynvit.interface import OperatingPoint
 from dynvit.progress import Progress
 
@@ -67,9 +68,11 @@ def departures(trained: Trained, source: ImageSource, points: Sequence[Operating
     with torch.inference_mode(), Progress("exits", batches.images) as progress:
         for batch in batches:
             found = []
-            for prediction in trained.opened.model.sweep(to_pixels(batch.images.to(trained.device)), points):
+            answered = trained.opened.model.sweep(to_pixels(batch.images.to(trained.device)), points)
+            for point, prediction in zip(points, answered, strict=True):
                 if prediction.usage.exit is None:
                     raise InputError(f"method {trained.opened.name!r} has no exits: give it images, not --dataset")
+                check_logits(prediction.logits, f"model {trained.opened.label!r}", point, batch.ids)
                 sure, answers = prediction.logits.softmax(-1).max(-1)
                 numbers = (prediction.usage.exit, answers, sure, cost.macs(prediction.usage))
                 found.append(torch.stack([number.double().cpu() for number in numbers]))

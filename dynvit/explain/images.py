@@ -14,6 +14,7 @@ from dynvit.data.images import read_image as read_image
 from dynvit.data.pixels import to_pixels
 from dynvit.data.transforms import evaluation_transform
 from dynvit.explain.trained import Trained
+from dynvit.finite import check_logits
 from dynvit.interface import Explanation, OperatingPoint
 
 BATCH = 64
@@ -30,9 +31,13 @@ def explain_images(trained: Trained, images: Sequence[Image.Image], point: Opera
 
 def explain_pixels(trained: Trained, images: Tensor, point: OperatingPoint) -> Sequence[Explanation]:
     """The same for images as the model takes them. Shape: images (B, 3, H, W), uint8."""
-    assert trained.opened.method.explains
+    opened = trained.opened
+    assert opened.method.explains
+    pixels = to_pixels(images.to(trained.device))
     with torch.inference_mode():
-        return trained.opened.method.explain(trained.opened.model, to_pixels(images.to(trained.device)), point)
+        # An explanation says the answer alone, which has one of logits that are no numbers too.
+        check_logits(opened.model.predict(pixels, point).logits, f"model {opened.label!r}", point)
+        return opened.method.explain(opened.model, pixels, point)
 
 
 def as_seen(trained: Trained, image: Image.Image) -> NDArray[np.uint8]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dynvit.budgets import CostRange
 from dynvit.errors import InputError
+from dynvit.explain.settings import ExplainSettings
 from dynvit.explain.trained import Trained, solve
 from dynvit.interface import OperatingPoint
 from dynvit.knobs import parse_point
@@ -17,31 +18,22 @@ from dynvit.units import GIGA
 
 @dataclass(frozen=True)
 class ExplainRequest:
-    """What is asked. ``session`` names the data set, where a whole split is explained.
-
-    Units: ``budget`` GMACs an image as a mean over the calibration split.
-    """
+    """What is asked. ``session`` names the data set, where a whole split is explained."""
 
     checkpoint: Path
     session: SessionRequest
     method: str | None = None
     images: Sequence[Path] = ()
     knobs: Sequence[str] = ()
-    budget: float | None = None
-    points: int = 25
-    per_class: int = 6
+    settings: ExplainSettings = field(default_factory=ExplainSettings)
     output: Path | None = None
 
     def check(self) -> None:
         """Raises: ``InputError`` for what contradicts itself or cannot be written."""
         if bool(self.images) == (self.session.dataset is not None):
             raise InputError("give images to explain, or --dataset for a whole split: one of the two")
-        if self.knobs and self.budget is not None:
+        if self.knobs and self.settings.budget is not None:
             raise InputError("--knob and --budget both name the operating point: give one of the two")
-        if self.points < 2:
-            raise InputError(f"--points must be 2 or more, got {self.points}")
-        if self.per_class < 1:
-            raise InputError(f"--per-class must be 1 or more, got {self.per_class}")
         if self.session.dataset and self.output is None:
             raise InputError("--dataset is explained in pictures: give --output DIR for them")
         if self.output is not None:
@@ -53,13 +45,13 @@ class ExplainRequest:
         """What was asked for; else what the model was trained for, else the middle of what it can be set to."""
         if self.knobs:
             return parse_point(trained.opened.knobs, self.knobs)
-        if self.budget is None and trained.opened.model.trained_point is not None:
+        if self.settings.budget is None and trained.opened.model.trained_point is not None:
             return trained.opened.model.trained_point
-        if not trained.opened.knobs and self.budget is None:
+        if not trained.opened.knobs and self.settings.budget is None:
             return trained.opened.model.neutral or OperatingPoint()
         solver = trained.solver()
         return solve(solver, [self.chosen_budget(solver.range())])[0]
 
     def chosen_budget(self, feasible: CostRange) -> float:
         """The budget that was given, or the middle. Units: GMACs an image."""
-        return (feasible.low + feasible.high) / 2 / GIGA if self.budget is None else self.budget
+        return (feasible.low + feasible.high) / 2 / GIGA if self.settings.budget is None else self.settings.budget

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +16,8 @@ import jsonlines
 from pydantic import BaseModel, ValidationError
 
 from dynvit.errors import InputError, first_fault, lacks
-
-if sys.platform != "win32":
-    import fcntl
-
+from dynvit.files import lock, named
+from dynvit.reading import check_regular, read_bytes
 
 LineT = TypeVar("LineT", bound=BaseModel)
 CURRENT = 2
@@ -78,9 +75,10 @@ class LineStore(Generic[LineT]):
         """Add a line; when this returns it is on the disk."""
         file = self._open()
         try:
-            file.write(line.model_dump_json().encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+            with named(self.path):
+                file.write(line.model_dump_json().encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
         except BaseException:
             # A full disk or an interrupt may leave half a line; opening the file again cuts it off.
             self.close()
@@ -126,7 +124,10 @@ class LineStore(Generic[LineT]):
     def _parse(self, text: str | bytes) -> _Parsed[LineT]:
         if self.upgrade is None:
             return _Parsed(self.model.model_validate_json(text))
-        line = json.loads(text)
+        try:
+            line = json.loads(text)
+        except RecursionError:
+            raise ValueError("its brackets are nested too deep") from None
         version = line.get("schema_version", 1) if isinstance(line, dict) else CURRENT
         if version not in (1, CURRENT) or isinstance(version, bool):
             raise ValueError(f"schema_version must be 1 or {CURRENT}, got {version!r}: does a newer dynvit read it?")
@@ -143,9 +144,11 @@ class LineStore(Generic[LineT]):
             return self._file
         self.path.parent.mkdir(parents=True, exist_ok=True)
         new = not self.path.exists()
+        if not new:
+            check_regular(self.path)  # a pipe would be waited for
         file = self.path.open("ab")
         try:
-            _lock(file, self.path)
+            lock(file, self.path)
             self._heal(file)
             if new:
                 _sync_folder(self.path.parent)
@@ -163,13 +166,15 @@ class LineStore(Generic[LineT]):
         """
         if not self.path.exists():
             return b"", b""
-        content = self.path.read_bytes()
+        content = read_bytes(self.path)
         end = content.rfind(b"\n") + 1
         last = content[end:]
         try:
             json.loads(last)
         except ValueError:
             return content[:end], last
+        except RecursionError:
+            pass  # no record, and not torn
         return content, b""
 
     def _heal(self, file: BinaryIO) -> None:
@@ -198,17 +203,6 @@ class UnwrittenLines(LineStore[LineT]):
     def numbered(self) -> list[tuple[int, LineT]]:
         """Nothing is known."""
         return []
-
-
-def _lock(file: BinaryIO, path: Path) -> None:
-    if sys.platform == "win32":  # no advisory locks of this kind: two writers are not noticed there
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise InputError(f"another process is writing {path}: wait for it, or give another output folder") from error
-    except OSError:  # a network disk without locks: the lock is a courtesy, not a condition
-        warnings.warn(f"{path} cannot be locked here: start no second bench in this folder", stacklevel=5)
 
 
 def _sync_folder(folder: Path) -> None:

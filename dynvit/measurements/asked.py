@@ -96,7 +96,7 @@ def _check_switch(flag: Flag, value: Any) -> None:
     """Raises: ``InputError`` for a switch that is neither on nor off: text for true, or nothing that is named."""
     if flag.is_bool and not isinstance(value, bool | None):
         raise InputError(f"{flag.flag} must be true or false, without quotes, got {value!r}")
-    if value is not None and value is not False and flag.read(value) in ("", ()):
+    if value is not None and not isinstance(value, bool) and flag.read(value) in ("", ()):
         raise InputError(f"{flag.flag} must name one or more, got none: give {flag.metavar}, or leave it out")
 
 

@@ -18,6 +18,7 @@ from dynvit.measurements.base import Measurement
 from dynvit.measurements.run import Run
 from dynvit.measurements.task import MeasuredPoint, Share, Task
 from dynvit.plain import say
+from dynvit.plugin_faults import plugin_faults
 from dynvit.progress import Progress
 
 LineT = TypeVar("LineT", bound=BaseModel)
@@ -118,6 +119,7 @@ class Runner:
         if not self.measurement.shared:
             self.lines.until_done()
 
+    @plugin_faults()
     def _measure(self, todo: Sequence[Task]) -> None:
         if (said := self.measurement.measurer.estimate(todo, self.within)) is not None and self.run.first:
             say(said, err=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from dynvit.errors import InputError, first_fault, lacks
 from dynvit.leaderboard.board import BOARD_VERSION, Leaderboard
 from dynvit.measurements.base import measurements
+from dynvit.reading import json_value, read_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,14 +76,8 @@ def read_board(path: str | os.PathLike[str]) -> Board:
 
     Raises: ``InputError`` where the file is missing or is no board.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        body = json.loads(content)
-    except ValueError as error:
-        raise InputError(f"{path} is not a leaderboard: it is not JSON ({error})") from error
+    content = read_bytes(path, "board")
+    body = json_value(content, f"{path}, which must be a leaderboard,")
     try:
         old = isinstance(body, dict) and body.get("schema_version") == 1
         board = Board.model_validate_json(json.dumps(from_version_1(body)) if old else content)

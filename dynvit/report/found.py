@@ -11,6 +11,7 @@ from dynvit.leaderboard.board import BOARD_VERSION
 from dynvit.leaderboard.per_sample import PER_SAMPLE, VERSION_1, PerSampleStore
 from dynvit.leaderboard.store import RUNS, RunStore
 from dynvit.measurements.base import measurements
+from dynvit.reading import open_regular, read_json
 from dynvit.report.boards import Board, read_board
 from dynvit.report.build import build, group
 from dynvit.report.run_data import read_run
@@ -61,7 +62,7 @@ def convert_boards(path: Path) -> Iterator[str]:
         raise InputError(f"{what} {str(path)!r}: give a leaderboard.json, or a folder that holds boards")
     for file in boards:
         board = read_board(file)
-        version = json.loads(file.read_bytes()).get("schema_version")
+        version = read_json(file, "board").get("schema_version")
         if version == BOARD_VERSION:
             yield f"{file}: version {version} already"
         else:
@@ -124,10 +125,10 @@ def _kind_of(file: Path) -> str | None:
     """The measurement whose lines a file holds, by its name, else by what its first line says; None: records."""
     if file.stem in measurements.names():
         return file.stem
-    with file.open("rb") as lines:
+    with open_regular(file, "results") as lines:
         try:
             first = json.loads(lines.readline() or b"null")
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     config = first.get("config") if isinstance(first, dict) else None
     if not isinstance(config, dict):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dynvit import checkpoint
 from dynvit.backbones.build import BackboneSpec, build, describe
 from dynvit.backbones.weights import sha256_of
+from dynvit.contract import check_model
 from dynvit.knobs import point_of
 from dynvit.leaderboard.record import CheckpointRecord
 from dynvit.options import options_from_json
@@ -58,12 +59,14 @@ def open_attached(
     """
     built = build(backbone)
     info = describe(backbone, built)
+    model = wanted.method.attach(built, wanted.options)
+    check_model(model, wanted.name)
     return OpenModel(
         label=wanted.label,
         name=wanted.name,
         method=wanted.method,
         options=wanted.options,
-        model=wanted.method.attach(built, wanted.options).eval(),
+        model=model.eval(),
         backbone=replace(info, weights_uri=_within(info.weights_uri, trained_in)),
         preprocessing=session.preprocessing(built),
         class_names=session.dataset.class_names,

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dynvit.errors import InputError
+from dynvit.plugin_faults import described
 from dynvit.testing.capabilities import (
     CAPABILITY_LAWS,
     declared_capabilities_are_overridden,
@@ -65,7 +66,11 @@ class Verdict:
 
 
 def check(subject: Subject) -> Iterator[Verdict]:
-    """Check every law; a law that fails does not stop the next."""
+    """Check every law; a law that fails does not stop the next.
+
+    An exception is said once, with the plug-in's file and line; the next laws that it breaks name the first.
+    """
+    faults: dict[str, str] = {}
     for law in LAWS:
         name = law.__name__.replace("_", " ")
         try:
@@ -76,7 +81,9 @@ def check(subject: Subject) -> Iterator[Verdict]:
             yield Verdict(name, False, str(fault))
         except InputError:
             raise
-        except Exception as error:
-            yield Verdict(name, False, f"{type(error).__name__}: {error}")
+        except (Exception, SystemExit) as error:
+            fault = described(error)
+            first = faults.setdefault(fault, name)
+            yield Verdict(name, False, fault if first == name else f"as under {first!r}")
         else:
             yield Verdict(name, True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from dynvit.backbones.weights import find_weights, sha256_of
 from dynvit.checkpoint import CONFIG, WEIGHTS
 from dynvit.errors import InputError
 from dynvit.files import atomic
+from dynvit.reading import read_json
 from dynvit.training.request import TrainRequest
 
 REQUEST, STATE, LOG = "request.json", "state/state.pt", "log.jsonl"
@@ -28,9 +28,11 @@ def check_folder(folder: Path, request: TrainRequest) -> bool:
             raise InputError(f"{folder} holds something else than a training: give a new folder with --output")
         return False
     try:
-        there: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file} is not JSON ({error}): give a new folder with --output") from error
+        there = read_json(file)
+    except InputError as error:
+        raise InputError(f"{error}; give a new folder with --output") from error
+    if not isinstance(there, dict):
+        raise InputError(f"{file} holds no training's settings: give a new folder with --output")
     asked = _identity(request)
     for name in {**there, **asked}:
         if there.get(name) != asked.get(name):

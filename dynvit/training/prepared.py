@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dynvit.backbones.build import BackboneInfo, BackboneSpec, build, describe
+from dynvit.contract import check_model
 from dynvit.data import DatasetSpec, ImageSource, open_split
 from dynvit.data.transforms import Preprocessing, preprocessing_for, seeded
 from dynvit.errors import InputError, unknown
@@ -49,6 +50,7 @@ def prepare(request: TrainRequest, settings: RunSettings) -> Prepared:
         if request.target is not None:
             options = method.options_for(request.target, backbone, options)
         model = method.attach(backbone, options)
+        check_model(model, request.method)
         stages = tuple(method.stages(model, recipe))
     return Prepared(
         spec=spec,

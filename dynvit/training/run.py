@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -13,6 +14,8 @@ from dynvit.data.opening import drawn
 from dynvit.data.pixels import PixelBatches
 from dynvit.data.training import TrainingBatches
 from dynvit.errors import InputError
+from dynvit.files import locked
+from dynvit.finite import check_logits
 from dynvit.interface import DynamicModel
 from dynvit.options import options_to_json
 from dynvit.training.accelerator import accelerator_for
@@ -29,8 +32,8 @@ def train_to(folder: str | os.PathLike[str], request: TrainRequest, settings: Ru
 
     The folder is a checkpoint when it is done (``dynvit.checkpoint.load``), with ``log.jsonl`` beside.
 
-    Raises: ``InputError`` for a folder that holds another training, for wrong names, options, data or weights, and
-    for a training that diverges.
+    Raises: ``InputError`` for a folder that holds another training or is written by another process, for wrong names,
+    options, data or weights, and for a training that diverges.
     """
     path, settings = Path(folder), settings or RunSettings()
     check_folder(path, request)
@@ -38,8 +41,23 @@ def train_to(folder: str | os.PathLike[str], request: TrainRequest, settings: Ru
         return path
     accelerator = accelerator_for(path, request, settings)
     prepared = prepare(request, settings)
-    loader = _loader(prepared, request, settings, accelerator)
+    loader = _loader(prepared, request, settings, accelerator)  # what is wrong is found before anything is written
+    with locked(path) if accelerator.is_main_process else nullcontext():
+        _train(path, request, settings, prepared, loader, accelerator)
+    return path
+
+
+def _train(
+    path: Path,
+    request: TrainRequest,
+    settings: RunSettings,
+    prepared: Prepared,
+    loader: TrainingBatches,
+    accelerator: Accelerator,
+) -> None:
     if accelerator.is_main_process:
+        if check_folder(path, request) and is_checkpoint(path):
+            raise InputError(f"another process has just finished the training in {path}: run the same command again")
         claim_folder(path, request)
     accelerator.wait_for_everyone()
     summary = train(
@@ -66,7 +84,6 @@ def train_to(folder: str | os.PathLike[str], request: TrainRequest, settings: Ru
     accelerator.wait_for_everyone()
     for tracker in accelerator.trackers:
         tracker.finish()  # not end_training(): it would also end the group of processes, which a bench goes on in
-    return path
 
 
 def _loader(
@@ -104,7 +121,9 @@ def _validation(prepared: Prepared, request: TrainRequest, settings: RunSettings
         for batch in batches:
             images = batch.images.to(accelerator.device).float() / 255
             with accelerator.autocast():
-                answers = model.predict(images, model.neutral).logits.argmax(1)
+                logits = model.predict(images, model.neutral).logits
+            check_logits(logits, f"{request.method!r}, on images held out of its training,", model.neutral, batch.ids)
+            answers = logits.argmax(1)
             right += int((answers.cpu() == batch.labels).sum())
         return 100 * right / len(source)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dynvit.errors import InputError
-from dynvit.files import atomic
+from dynvit.files import write_whole
 
 STATE_VERSION = 1
 Tensors = dict[str, Tensor]
@@ -54,8 +55,9 @@ class State:
         """Replace the file at ``path``; it is on disk when this returns."""
         body = {name: getattr(self, name) for name in self.__dataclass_fields__}
         body["history"] = [asdict(entry) for entry in self.history]
-        with atomic(path) as temporary:
-            torch.save({"version": STATE_VERSION, **body}, temporary)
+        content = io.BytesIO()  # torch's own writing of files fails on a full disk with no OSError
+        torch.save({"version": STATE_VERSION, **body}, content)
+        write_whole(path, content.getbuffer())
 
     @classmethod
     def read(cls, path: Path) -> State | None:

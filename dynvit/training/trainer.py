@@ -20,6 +20,7 @@ from dynvit.data.transforms import seeded
 from dynvit.errors import InputError
 from dynvit.files import atomic
 from dynvit.interface import DynamicModel, Recipe, Stage
+from dynvit.plugin_faults import plugin_faults
 from dynvit.progress import Progress
 from dynvit.training import optimization
 from dynvit.training.meter import Meter
@@ -91,6 +92,7 @@ class TrainingSummary:
 Validate = Callable[[DynamicModel], float | None]
 
 
+@plugin_faults()
 def train(
     model: DynamicModel,
     stages: Sequence[Stage],

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dynvit import cost
 from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
+from dynvit.finite import check_logits
 from dynvit.interface import Batch, DynamicModel, OperatingPoint, Part, Prediction, Rule, Usage
 from dynvit.units import GIGA
 
@@ -160,6 +161,8 @@ class Cascade(DynamicModel):
                 exit_logits, found = self._pass(
                     batch.images, lambda _, scores: torch.zeros_like(scores, dtype=torch.bool)[None]
                 )
+                for logits in exit_logits:
+                    check_logits(logits, "an exit of DVT, while thresholds are solved,")
                 scores.append(found.float().cpu())
                 last.append(bounded(self.criterion(exit_logits, batch.images)).float().cpu())
                 correct.append((exit_logits.argmax(-1) == batch.labels).cpu())

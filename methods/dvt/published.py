@@ -128,7 +128,8 @@ def from_state(state: State, where: str) -> Cascade:
         relation_reuse="full" if f"{last}.relation_reuse_conv.0.weight" in state else "off",
     )
     template = timm.create_model(name, num_classes=len(state[f"{last}.head.weight"]), drop_path_rate=0.1)
-    model = Cascade(template, options).to(state[f"{last}.head.weight"].dtype)
+    precise = state[f"{last}.head.weight"].dtype == torch.float64  # half precision fits into float32 without loss
+    model = Cascade(template, options).to(torch.float64 if precise else torch.float32)
     renamed = rename(state, prefixes)
     compare(renamed, model.state_dict(), where, f"DVT on {name}")
     model.load_state_dict(renamed)

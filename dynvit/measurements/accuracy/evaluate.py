@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dynvit import cost
+from dynvit.contract import check_prediction
 from dynvit.data.pixels import PixelBatch, to_pixels
+from dynvit.finite import check_logits, check_macs
 from dynvit.interface import DynamicModel, OperatingPoint, Rule
 from dynvit.measurements.samples import each_once
+from dynvit.plugin_faults import plugin_faults
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class SampleResults:
         )
 
 
+@plugin_faults()
 def evaluate(
     model: DynamicModel,
     points: Sequence[OperatingPoint],
@@ -49,8 +53,19 @@ def evaluate(
     device: torch.device | str = "cpu",
     rule: Rule = "matmul+conv",
     after_batch: Callable[[int], None] = lambda images: None,
+    who: str = "the model",
 ) -> list[SampleResults]:
     """Run ``predict`` at each point on each batch, in one pass over the data.
+
+    Args:
+        model, points: what is evaluated.
+        batches: images with labels and sample ids.
+        device: where the model is.
+        rule: how MACs are counted.
+        after_batch: called with the number of images of each batch.
+        who: names the model in errors.
+
+    Raises: ``InputError`` for logits or MACs that are not finite, naming the first sample.
 
     Units: ``SampleResults.seconds`` is the time in the model, without loading. A point of a method that shares
     work between points (``sweep``) is charged an equal part of it.
@@ -66,8 +81,12 @@ def evaluate(
             labels = batch.labels.to(device)
             start = time.perf_counter()
             for index, prediction in enumerate(model.sweep(images, points)):
+                check_prediction(prediction, len(batch.ids), who)
+                spent = cost.macs(prediction.usage, rule).cpu()
+                check_logits(prediction.logits, who, points[index], batch.ids)
+                check_macs(spent, who, points[index], batch.ids)
                 ranks[index].append(_rank(prediction.logits, labels).cpu())
-                macs[index].append(cost.macs(prediction.usage, rule).cpu())
+                macs[index].append(spent)
             seconds += time.perf_counter() - start
             ids.extend(batch.ids)
             after_batch(len(batch.ids))
@@ -85,13 +104,12 @@ def evaluate(
 def _rank(logits: Tensor, labels: Tensor) -> Tensor:
     """How many classes score above the true one, or as high and before it.
 
-    Shape: logits (B, classes), labels (B,) → (B,). A non-finite answer is last, never right by accident.
+    Shape: logits (B, classes), labels (B,) → (B,).
     """
     true = logits.gather(1, labels[:, None])
     classes = torch.arange(logits.shape[1], device=logits.device)
     above = (logits > true) | ((logits == true) & (classes < labels[:, None]))
-    rank = above.sum(1)
-    return torch.where(torch.isfinite(logits).all(1), rank, logits.shape[1])
+    return above.sum(1)
 
 
 def _numpy(parts: list[Tensor], dtype: type) -> NDArray:  # type: ignore[type-arg]

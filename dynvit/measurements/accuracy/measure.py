@@ -93,6 +93,7 @@ class Recorder:
             device=run.device,
             rule=run.session.request.rule,
             after_batch=lambda images: progress.advance(images * len(points), opened.label),
+            who=f"model {opened.label!r}",
         )
         shares: list[tuple[list[SampleResults], dict[str, str]]] = gather_object([(own, batches.bad)])
         bad = {key for _, bad_here in shares for key in bad_here}

@@ -130,6 +130,7 @@ class CorruptionRun:
                 device=self.run.device,
                 rule=self.run.session.request.rule,
                 after_batch=partial(_advance, progress, len(own) if variant else 0, note),
+                who=f"model {opened.label!r} ({note.partition(',')[0]} images)",
             )
             yield from zip(own, results, strict=True)
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from dynvit.data.source import ImageSource
+from dynvit.finite import naming
 from dynvit.interface import DynamicModel, OperatingPoint
 from dynvit.leaderboard.interval import wilson
 from dynvit.leaderboard.per_sample import images_hash, pack, unpack
@@ -80,10 +81,11 @@ def attack_share(task: AttackTask, few: ImageSource, run: Run, progress: Progres
     batches = run.batches(at.opened.preprocessing, few)
     passed = _Passed(progress, f"{at.opened.label} {_said(task)}")
     model = at.opened.model.to(run.device)
-    if task.spec.variant == "static":
-        own = untouched(model, at.point, batches, device=run.device, rule=rule, passed=passed)
-    else:
-        own = attack(model, at.point, batches, task.spec, device=run.device, rule=rule, passed=passed)
+    with naming(f"model {at.opened.label!r}, {_said(task)}"):
+        if task.spec.variant == "static":
+            own = untouched(model, at.point, batches, device=run.device, rule=rule, passed=passed)
+        else:
+            own = attack(model, at.point, batches, task.spec, device=run.device, rule=rule, passed=passed)
     passed.finish(task.work)
     return own
 
@@ -96,16 +98,17 @@ def transfer_shares(group: Sequence[AttackTask], few: ImageSource, run: Run, pro
     targets: list[tuple[DynamicModel, OperatingPoint]] = [
         (task.at.opened.model.to(run.device), task.at.point) for task in group
     ]
-    found = transfer(
-        first.source.opened.model.to(run.device),
-        first.source.point,
-        targets,
-        run.batches(first.at.opened.preprocessing, few),
-        first.spec,
-        device=run.device,
-        rule=run.session.request.rule,
-        passed=passed,
-    )
+    with naming(f"models {', '.join(dict.fromkeys(task.at.opened.label for task in group))}, {_said(first)}"):
+        found = transfer(
+            first.source.opened.model.to(run.device),
+            first.source.point,
+            targets,
+            run.batches(first.at.opened.preprocessing, few),
+            first.spec,
+            device=run.device,
+            rule=run.session.request.rule,
+            passed=passed,
+        )
     passed.finish(sum(task.work for task in group))
     yield from zip(group, found, strict=True)
 

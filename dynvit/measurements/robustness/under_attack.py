@@ -16,6 +16,7 @@ from dynvit import cost
 from dynvit.attacks import Answer, Attack, AttackSpec, frozen_parameters
 from dynvit.attacks.criterion import margin
 from dynvit.data.pixels import PixelBatch, to_pixels
+from dynvit.finite import check_logits
 from dynvit.interface import DynamicModel, OperatingPoint, Rule
 from dynvit.measurements.robustness.variants import answer_of, criterion_of
 from dynvit.measurements.samples import each_once
@@ -124,7 +125,8 @@ def transfer(
         for index, (model, point) in enumerate(targets):
             start = time.perf_counter()
             model.eval()
-            before, after = _evaluate(model, point, clean, labels, rule), _evaluate(model, point, found, labels, rule)
+            before = _evaluate(model, point, clean, labels, rule, batch.ids)
+            after = _evaluate(model, point, found, labels, rule, batch.ids)
             rows[index].append(_results(batch.ids, before, after, before.right & after.right, after.macs, start))
     return [_concatenated(those) for those in rows]
 
@@ -142,7 +144,7 @@ def untouched(
     rows = []
     for batch, clean, labels in _batches(model, batches, device):
         start = time.perf_counter()
-        before = _evaluate(model, point, clean, labels, rule)
+        before = _evaluate(model, point, clean, labels, rule, batch.ids)
         passed(len(clean))
         rows.append(_results(batch.ids, before, before, before.right, before.macs, start))
     return _concatenated(rows)
@@ -159,7 +161,7 @@ def _attack_batch(
     passed: Callable[[int], None],
 ) -> AttackResults:
     start = time.perf_counter()
-    before = _evaluate(model, point, clean, labels, rule)
+    before = _evaluate(model, point, clean, labels, rule, ids)
     slowdown = spec.criterion != "misclassify"
     rows = torch.arange(len(clean), device=clean.device) if slowdown else before.right.nonzero()[:, 0]
     images = clean.clone()
@@ -173,7 +175,7 @@ def _attack_batch(
             spec,
             passed,
         )
-    after = _evaluate(model, point, images, labels, rule)
+    after = _evaluate(model, point, images, labels, rule, ids)
     if not slowdown:
         return _results(ids, before, after, before.right & after.right, after.macs, start)
     slower = after.macs > before.macs
@@ -235,7 +237,10 @@ def _with_early_stop(attack: Attack, early: bool) -> Attack:
 def _counted(answer: Answer, passed: Callable[[int], None]) -> Answer:
     def counted(images: Tensor, rows: Tensor) -> Any:
         passed(len(images))
-        return answer(images, rows)
+        found = answer(images, rows)
+        # An attack that is led by what is no number finds nothing, and the model would look robust.
+        check_logits(found.logits.detach(), "the form that is attacked")
+        return found
 
     return counted
 
@@ -249,12 +254,13 @@ def _batches(
 
 
 @torch.no_grad()
-def _evaluate(model: DynamicModel, point: OperatingPoint, images: Tensor, labels: Tensor, rule: Rule) -> _Evaluated:
+def _evaluate(
+    model: DynamicModel, point: OperatingPoint, images: Tensor, labels: Tensor, rule: Rule, ids: Sequence[str]
+) -> _Evaluated:
     found = model.predict(images, point)
-    # As for accuracy: non-finite logits are never correct, and the first of equal logits is the answer.
-    finite = torch.isfinite(found.logits).all(1)
-    answer = found.logits.argmax(1)
-    return _Evaluated(answer, (answer == labels) & finite, cost.macs(found.usage, rule).to(images.device))
+    check_logits(found.logits, "the model under attack", point, ids)
+    answer = found.logits.argmax(1)  # as for accuracy, the first of equal logits
+    return _Evaluated(answer, answer == labels, cost.macs(found.usage, rule).to(images.device))
 
 
 def _results(

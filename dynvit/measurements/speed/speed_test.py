@@ -19,6 +19,7 @@ from torch import Tensor
 from dynvit import cost
 from dynvit.data.pixels import to_pixels
 from dynvit.errors import InputError
+from dynvit.finite import check_logits
 from dynvit.interface import Prediction, Rule
 from dynvit.measurements.speed.energy import Meter, energy_of
 from dynvit.measurements.speed.interleaved import interleave
@@ -144,6 +145,7 @@ class SpeedTest:
         for batch in batches:
             prediction = self.method(batch)
             assert isinstance(prediction, Prediction)
+            check_logits(prediction.logits, self.method.who)
             spent.append(cost.macs(prediction.usage, self.rule).double().cpu())
         return float(torch.cat(spent).mean())
 
