@@ -192,7 +192,7 @@ def is_checkpoint(path: str | os.PathLike[str]) -> bool:
 
 def folder_of(weights: str) -> Path | None:
     """The checkpoint whose weights these are, given as its folder or as the file in it; None for other weights."""
-    path = Path(weights).expanduser()
+    path = Path(os.path.expanduser(weights))
     # A file may be linked to from outside, and the one in the folder may be a link to a store.
     places = [path] if path.is_dir() else [file.parent for file in (path, path.resolve()) if file.name == WEIGHTS]
     return next((folder for folder in places if is_checkpoint(folder)), None)

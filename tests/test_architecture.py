@@ -33,8 +33,8 @@ LAYERS = (
     {"cost", "ops", "recipes"},
     {"schedules"},
     {"interface"},
-    {"request"},
-    {"point", "registry", "options", "progress", "processes", "environment", "settings", "figures"},
+    {"request", "downloads"},
+    {"point", "registry", "options", "progress", "processes", "environment", "settings", "figures", "cache"},
     {"errors", "version", "files", "units"},
 )
 HEIGHT = {package: -depth for depth, layer in enumerate(LAYERS) for package in layer}
