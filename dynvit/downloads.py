@@ -75,6 +75,7 @@ def download(url: str, into: Path, *, name: str, check: Check, advice: str) -> s
         try:
             with _opened(url, seconds) as answer:
                 digest = _write(answer, into, name, seconds)
+            _held(answer, into.stat().st_size, digest)
             check(into)
             return digest
         except _FetchError as error:
@@ -176,13 +177,17 @@ def _write(answer: _Answer, into: Path, name: str, seconds: float) -> str:
                     raise _FetchError(f"it stalled: {done - then} bytes in {now - since:.0f} s", again=False)
                 since, then = now, done
         _keep(lambda _: out.flush(), b"", into)
+    return digest.hexdigest()
+
+
+def _held(answer: _Answer, done: int, digest: str) -> None:
+    """Hold what came to what was promised."""
     if answer.size is not None and done != answer.size:
         raise _FetchError(f"it broke off after {done} of {answer.size} bytes", again=True)
     if done == 0:
         raise _FetchError("the download is empty", again=False)
-    if answer.sha256 not in (None, digest.hexdigest()):
+    if answer.sha256 not in (None, digest):
         raise _FetchError("its SHA-256 is not the one that the server names", again=True)
-    return digest.hexdigest()
 
 
 def _keep(write: Callable[[bytes], Any], chunk: bytes, into: Path) -> None:

@@ -44,7 +44,10 @@ def decode_image(content: bytes) -> Image.Image:
     except Exception as error:  # a damaged file may raise anything
         raise _undecodable(error) from error
     with image:
-        return to_rgb(image)
+        decoded = to_rgb(image)
+    if image.format == "JPEG" and _ends_flat(decoded) and _ends_early(content, decoded):
+        raise UndecodableError("its data end early, and the rest would be grey")
+    return decoded
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -133,6 +136,26 @@ def _check_png(content: bytes) -> None:
         if content[at + 4 : at + 8] == b"IDAT" and zlib.crc32(view[at + 4 : end]) != stored:
             raise UndecodableError("the checksum of its pixels does not fit")
         at = end + 4
+
+
+def _ends_flat(image: Image.Image) -> bool:
+    """Whether the last blocks have one colour, as all that libjpeg fills in; few whole images do."""
+    width, height = image.size
+    blocks = image.crop((width * 3 // 4, (height - 1) // 8 * 8, width, height))
+    return all(low == high for low, high in blocks.getextrema())
+
+
+def _ends_early(content: bytes, decoded: Image.Image) -> bool:
+    """Whether a JPEG that has its end mark lacks data before it, which libjpeg tells nobody that Pillow asks.
+
+    More data before the mark changes the image then, and is passed over where it is whole.
+    """
+    end = content.rfind(b"\xff\xd9")
+    try:
+        with Image.open(io.BytesIO(content[:end] + bytes(range(1, 128)) + content[end:])) as longer:
+            return longer.convert("RGB").tobytes() != decoded.tobytes()
+    except Exception:
+        return False  # nothing is known then, and the image itself was decoded
 
 
 def _undecodable(error: Exception) -> UndecodableError:

@@ -29,22 +29,23 @@ def scan_shard(path: Path, *, keep_going: bool = False, fresh: bool = False) -> 
     if known is not None:
         # A damaged scan is made again.
         with contextlib.suppress(OSError, InputError):
-            return Manifest.read(known).samples
-    samples: list[Sample] = []
+            if samples := Manifest.read(known).samples:
+                return samples
+    found: list[Sample] = []
     try:
         for sample in _samples(path):
-            samples.append(sample)
+            found.append(sample)
     except (tarfile.TarError, EOFError) as error:
         if not keep_going:
-            last = f"its last good key is {samples[-1].key!r}" if samples else "it has no good sample"
+            last = f"its last good key is {found[-1].key!r}" if found else "it has no good sample"
             raise InputError(
                 f"shard {path} is truncated or no tar ({error}): {last}; fetch or pack it again, "
                 "or skip what is bad with --on-bad-sample skip"
             ) from error
-        return tuple(samples)
+        return tuple(found)
     with contextlib.suppress(OSError, InputError):  # without a writable cache the next run scans again
-        Manifest(tuple(samples)).write(place_for(*_remembered_as(path)))
-    return tuple(samples)
+        Manifest(tuple(found)).write(place_for(*_remembered_as(path)))
+    return tuple(found)
 
 
 def remembered(path: Path) -> Path | None:
