@@ -189,7 +189,7 @@ def is_checkpoint(path: str | os.PathLike[str]) -> bool:
 
 def folder_of(weights: str) -> Path | None:
     """The checkpoint whose weights these are, given as its folder or as the file in it; None for other weights."""
-    path = Path(weights).expanduser()
+    path = Path(os.path.expanduser(weights))
     # A file may be linked to from outside, and the one in the folder may be a link to a store.
     files = (path, Path(os.path.realpath(path)))  # resolve() fails on a link in a circle
     places = [path] if path.is_dir() else [file.parent for file in files if file.name == WEIGHTS]

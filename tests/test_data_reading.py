@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import subprocess
 import sys
 import threading
@@ -14,7 +15,8 @@ import pytest
 from data_helpers import SHARED, needs_imagenet, picture, write_dataset, write_shard
 
 from dynvit.data import Manifest, open_split, split_names
-from dynvit.data.locate import fetch, locate
+from dynvit.data.fetching import fetch
+from dynvit.data.locate import locate
 from dynvit.data.manifest import SplitInfo
 from dynvit.data.scan import scan_shard
 from dynvit.data.splits import calibration_shards
@@ -119,6 +121,24 @@ def test_a_scan_is_remembered_until_the_shard_changes(demo: Path, cache: Path) -
     assert len(list((cache / "manifests").iterdir())) == 1
     write_shard(shard, [("new", 1, picture(0))])
     assert [s.key for s in scan_shard(shard)] == ["new"]
+
+
+def test_a_scan_is_not_believed_where_only_the_times_were_kept(demo: Path) -> None:
+    shard = demo / "demo-train-00.tar"
+    before, then = scan_shard(shard), shard.stat()
+    content = bytearray(shard.read_bytes())
+    content[before[0].offset + before[0].size - 20] ^= 1
+    shard.write_bytes(content)
+    os.utime(shard, ns=(then.st_atime_ns, then.st_mtime_ns))
+    assert scan_shard(shard)[0].sha256 != before[0].sha256
+
+
+def test_a_damaged_scan_is_made_again(demo: Path, cache: Path) -> None:
+    whole = scan_shard(demo / "demo-train-00.tar")
+    (kept,) = (cache / "manifests").iterdir()
+    for damage in (b"", b"{}\n", b"[3]\n", b"\xff\xfe", b'{"shard": 3}'):
+        kept.write_bytes(damage)
+        assert scan_shard(demo / "demo-train-00.tar") == whole
 
 
 # -- faults --------------------------------------------------------------------------------------------------
@@ -234,13 +254,14 @@ def test_what_cannot_be_fetched_leaves_nothing(server: str, cache: Path, url: st
 
 def test_a_hub_url_names_repository_revision_and_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: dict[str, object] = {}
+    write_shard(tmp_path / "b.tar", [("a", 0, picture(0))])
 
     def download(repo: str, path: str, **options: object) -> str:
         asked.update(options, repo=repo, path=path)
-        return str(tmp_path)
+        return str(tmp_path / "b.tar")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
-    assert fetch("hf://datasets/timm/imagenet-1k-wds@main/a/b.tar") == tmp_path
+    assert fetch("hf://datasets/timm/imagenet-1k-wds@main/a/b.tar") == tmp_path / "b.tar"
     assert asked == {"repo": "timm/imagenet-1k-wds", "path": "a/b.tar", "repo_type": "dataset", "revision": "main"}
     with pytest.raises(InputError, match="is not hf://datasets"):
         fetch("hf://timm")

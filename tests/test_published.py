@@ -17,6 +17,8 @@ import torch
 
 from dynvit.backbones.build import BackboneSpec, build
 from dynvit.cli import main
+from dynvit.data import datasets
+from dynvit.data.transforms import preprocessing_for
 from dynvit.errors import InputError
 from dynvit.interface import PublishedCheckpoint
 from dynvit.leaderboard.store import RunStore
@@ -86,6 +88,8 @@ def test_a_published_file_is_fetched_once_recorded_and_read(tmp_path: Path, serv
 
     loaded, point = DynamicViT().load_published(str(path))
     assert point["keep_ratio"] == 0.6
+    made = preprocessing_for(vars(loaded.backbone)["pretrained_cfg"], datasets.get("imagenet"))
+    assert (made.image_size, made.crop_pct) == (32, 224 / 256), "their authors resize to 256 for 224"
     images = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         assert torch.equal(loaded.predict(images, point).logits, model.predict(images, point).logits)

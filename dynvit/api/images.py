@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dynvit.data.images import read_image, to_rgb
+from dynvit.data.images import UndecodableError, read_image, to_rgb
 from dynvit.data.pixels import to_pixels
 from dynvit.data.transforms import Preprocessing, evaluation_transform
 from dynvit.errors import InputError
@@ -87,7 +87,12 @@ def _one(given: Any, preprocessing: Preprocessing) -> Tensor:
         given = read_image(given)
     if not isinstance(given, Image.Image):
         raise _no_image(given)
-    return to_pixels(evaluation_transform(preprocessing)(to_rgb(given)))
+    try:
+        image = to_rgb(given)
+    except UndecodableError as error:
+        name = getattr(given, "filename", "")
+        raise InputError(f"an image{f' ({name})' if name else ''} cannot be decoded: {error}") from error
+    return to_pixels(evaluation_transform(preprocessing)(image))
 
 
 def _batch(images: Tensor, labels: Any, preprocessing: Preprocessing) -> Iterator[Pixels]:

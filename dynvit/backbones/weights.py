@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ import torch
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
+from dynvit.downloads import from_hub, no_web_page
 from dynvit.errors import InputError
 from dynvit.reading import check_regular
 
@@ -26,7 +28,7 @@ def find_weights(uri: str) -> Path:
     Raises: ``InputError`` where there is none, or it cannot be fetched.
     """
     if not uri.startswith("hf://"):
-        path = Path(uri).expanduser()
+        path = Path(os.path.expanduser(uri))  # Path's own raises where this user has no home folder
         path = path / "model.safetensors" if path.is_dir() else path
         if not path.exists():
             raise InputError(f"no weights at {uri}: give a .safetensors or .pth file, or hf://OWNER/REPO")
@@ -35,13 +37,27 @@ def find_weights(uri: str) -> Path:
     repo, _, file = rest.partition("/")
     if not owner or not repo:
         raise InputError(f"{uri!r} is not hf://OWNER/REPO, hf://timm/deit_tiny_patch16_224.fb_in1k for one")
-    from huggingface_hub import hf_hub_download
+    check = safetensors_file if not file or file.endswith(".safetensors") else torch_file
+    advice = "check the name and the network"
+    return from_hub(f"{owner}/{repo}", file or "model.safetensors", check=check, advice=advice)
 
-    try:
-        return Path(hf_hub_download(f"{owner}/{repo}", file or "model.safetensors"))
-    except Exception as error:  # the client's errors and those of the network libraries below it
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"cannot fetch weights {uri} ({reason}): check the name and the network") from error
+
+def safetensors_file(path: Path) -> None:
+    """Refuses what does not begin as a safetensors file. A ``Check`` of downloads."""
+    no_web_page(path)
+    with path.open("rb") as file:
+        begin = file.read(9)
+    # The length of a header, then the header, which is JSON.
+    if len(begin) < 9 or begin[8:] != b"{" or int.from_bytes(begin[:8], "little") + 8 > path.stat().st_size:
+        raise ValueError("is no safetensors file")
+
+
+def torch_file(path: Path) -> None:
+    """Refuses what does not begin as a file of torch: a zip, or a pickle. A ``Check`` of downloads."""
+    no_web_page(path)
+    with path.open("rb") as file:
+        if not file.read(2).startswith((b"PK", b"\x80")):
+            raise ValueError("is no torch file")
 
 
 def read_weights(path: Path) -> State:

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from dynvit.data.source import BadSampleError, ImageSource
 from dynvit.data.transforms import PixelTransform, seeded
+from dynvit.errors import InputError
 
 
 class Work(NamedTuple):
@@ -25,12 +26,14 @@ class Decoded(NamedTuple):
     """One batch, without the samples that could not be read.
 
     Shape: ``images`` uint8 (n, 3, H, W); ``positions`` says which of the work's indices these are. ``bad`` maps
-    the others' ids to the reason.
+    the others' ids to the reason. ``refused`` is why the work was broken off: a value, since an error that is raised
+    in a worker would arrive with a traceback in its message.
     """
 
     positions: list[int]
     images: NDArray[np.uint8]
     bad: dict[str, str]
+    refused: str = ""
 
 
 class _Decoder(Dataset[Decoded]):
@@ -42,15 +45,19 @@ class _Decoder(Dataset[Decoded]):
 
     def __getitem__(self, batch: int) -> Decoded:
         indices, seeds = self.work[batch]
-        positions, images, bad = [], [], {}
+        positions, images, bad, refused = [], [], {}, ""
         for position, index in enumerate(indices):
             try:
                 image = self.source.read(index).image
             except BadSampleError as error:
                 bad[self.source.manifest.samples[index].key] = str(error)
-                if self.source.on_bad_sample == "raise":
-                    break  # the error is returned as a value: raised in a worker its message would become a traceback
-                continue
+                if self.source.on_bad_sample == "skip":
+                    continue
+                refused = str(error)
+                break
+            except InputError as error:
+                refused = str(error)
+                break
             if seeds is None:
                 pixels = self.transform(image)
             else:
@@ -59,7 +66,7 @@ class _Decoder(Dataset[Decoded]):
             positions.append(position)
             images.append(pixels.numpy())
         stacked = np.stack(images) if images else np.zeros((0, 3, 0, 0), np.uint8)
-        return Decoded(positions, stacked, bad)
+        return Decoded(positions, stacked, bad, refused)
 
 
 def _as_is(batch: Any) -> Any:
@@ -71,7 +78,8 @@ def decode(source: ImageSource, transform: PixelTransform, work: Sequence[Work],
 
     Workers return arrays, not tensors: tensors would be in shared memory, of which containers have little.
 
-    Raises: ``InputError`` naming shard and key of a bad sample, unless the source says skip.
+    Raises: ``InputError`` naming shard and key of a bad sample, unless the source says skip; and of one that is another
+    image than listed, in any case.
     """
     loader: DataLoader[Decoded] = DataLoader(
         _Decoder(source, transform, work),
@@ -81,6 +89,6 @@ def decode(source: ImageSource, transform: PixelTransform, work: Sequence[Work],
         generator=torch.Generator(),  # not the global one, which the model uses
     )
     for decoded in loader:
-        if decoded.bad and source.on_bad_sample == "raise":
-            raise BadSampleError(next(iter(decoded.bad.values())))
+        if decoded.refused:
+            raise InputError(decoded.refused)
         yield decoded

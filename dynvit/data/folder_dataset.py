@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tarfile
 import warnings
@@ -9,14 +10,13 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from PIL import Image
-
 from dynvit.data.datasets import DatasetSpec, datasets
+from dynvit.data.fetching import fetch
 from dynvit.data.hints import missing_path, no_classes, not_packed, unknown_name
-from dynvit.data.locate import Location, fetch, is_remote, locate, packed_folders, shards_in
+from dynvit.data.images import UndecodableError, image_size
+from dynvit.data.locate import Location, is_remote, locate, packed_folders, shards_in
 from dynvit.data.manifest import CLASS_NAMES, Manifest, read_class_names
 from dynvit.data.scan import IMAGE_KEYS
-from dynvit.data.source import UNREADABLE
 from dynvit.errors import InputError
 
 LARGE = 224
@@ -94,12 +94,8 @@ def _sizes(shard: Path) -> Iterator[tuple[int, int]]:
             for member in tar:
                 extension = member.name.rpartition("/")[2].partition(".")[2].lower()
                 if extension in IMAGE_KEYS and (file := tar.extractfile(member)):
-                    try:
-                        with Image.open(file) as image:
-                            size = image.size
-                    except UNREADABLE:
-                        continue
-                    yield size
+                    with contextlib.suppress(UndecodableError):
+                        yield image_size(file.read())
     except (tarfile.TarError, EOFError):
         return
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from dynvit.data.fetching import WAYS, fetch
 from dynvit.data.manifest import INFO, SplitInfo, read_info
-from dynvit.data.scan import cache_dir
 from dynvit.errors import InputError
-from dynvit.files import atomic
-from dynvit.progress import Progress
 
 # imagenet1k-validation-b-03.tar: name, split, number. A split may hold dashes of its own.
 _SHARD = re.compile(
@@ -39,19 +36,13 @@ class Location:
             return fetch(self.urls[name])
         path = Path(self.base) / name
         if not path.is_file():
-            raise InputError(f"shard {path} is missing, although {INFO} lists it; {_WAYS}")
+            raise InputError(f"shard {path} is missing, although {INFO} lists it; {WAYS}")
         return path
 
     @property
     def folder(self) -> Path | None:
         """The local folder, or ``None`` where the shards are remote."""
         return None if self.urls or is_remote(self.base) else Path(self.base)
-
-
-_WAYS = (
-    "make shards from the files you have with `dynvit data pack SRC DST`, "
-    "or give a URL such as --data-dir hf://datasets/timm/imagenet-1k-wds"
-)
 
 
 def locate(name: str, data_dir: str | os.PathLike[str] | None = None) -> Location:
@@ -68,11 +59,11 @@ def locate(name: str, data_dir: str | os.PathLike[str] | None = None) -> Locatio
     if root and is_remote(root):
         return _remote(f"{str(root).rstrip('/')}/{name}")
     if not root:
-        raise InputError(f"no place to read {name} from: give --data-dir or set DYNVIT_DATA; or {_WAYS}")
+        raise InputError(f"no place to read {name} from: give --data-dir or set DYNVIT_DATA; or {WAYS}")
     for folder in (Path(root), Path(root) / name) if data_dir is not None else (Path(root) / name,):
         if found := shards_in(folder):
             return found
-    raise InputError(f"no shards of {name} in {root} (no {INFO}, no .tar): {_WAYS}")
+    raise InputError(f"no shards of {name} in {root} (no {INFO}, no .tar): {WAYS}")
 
 
 def shards_in(folder: Path) -> Location | None:
@@ -140,55 +131,3 @@ def _infer(names: list[str], where: str) -> dict[str, SplitInfo]:
             f"cannot tell the splits of {where}: shards are called NAME-SPLIT-00000.tar, or an {INFO} lists them"
         )
     return {split: SplitInfo(split, tuple(files)) for split, files in splits.items()}
-
-
-def fetch(url: str) -> Path:
-    """The file behind ``url``, fetched once: a killed fetch leaves no half file under the final name.
-
-    ``hf://datasets/OWNER/REPO[@REVISION]/PATH`` goes through huggingface_hub (its cache, its token), all else
-    through WebDataset's ``gopen``.
-
-    Raises: ``InputError`` where it cannot be fetched.
-    """
-    if url.startswith("hf://"):
-        return _from_hub(url)
-    name = _name(url)
-    target = cache_dir() / "shards" / hashlib.sha256(url.encode()).hexdigest()[:16] / name
-    if target.is_file():
-        return target
-    from webdataset.gopen import gopen
-
-    mebibyte = 1 << 20
-    try:
-        with (
-            atomic(target) as temporary,
-            temporary.open("wb") as out,
-            Progress(f"fetching {name}", 0, unit="MiB") as progress,
-        ):
-            stream = gopen(url, "rb")
-            try:
-                while chunk := stream.read(mebibyte):
-                    out.write(chunk)
-                    progress.advance()
-            finally:
-                stream.close()
-            if out.tell() == 0:
-                raise OSError("the download is empty")
-    except (OSError, ValueError) as error:
-        reason = str(error).rpartition("exit ")[2]
-        raise InputError(f"cannot fetch {url} ({reason}): check the address and the network, or {_WAYS}") from error
-    return target
-
-
-def _from_hub(url: str) -> Path:
-    match = re.fullmatch(r"hf://datasets/([^/]+/[^/@]+)(?:@([^/]+))?/(.+)", url)
-    if match is None:
-        raise InputError(f"{url!r} is not hf://datasets/OWNER/REPO[@REVISION]/PATH")
-    from huggingface_hub import hf_hub_download
-
-    repo, revision, path = match.groups()
-    try:
-        return Path(hf_hub_download(repo, path, repo_type="dataset", revision=revision))
-    except Exception as error:  # the client's errors and those of two network libraries below it
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"cannot fetch {url} ({reason}): gated sets need `hf auth login` first; or {_WAYS}") from error

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,10 @@ class Sample:
     offset: int
     size: int
     sha256: str
+
+
+_TYPES = {"shard": str, "key": str, "label": int, "offset": int, "size": int, "sha256": str}
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,10 @@ class Manifest:
         """
         import jsonlines
 
-        wanted = {field.name for field in fields(Sample)}
         try:
             with jsonlines.open(path) as lines:
-                return cls(tuple(Sample(**{k: line[k] for k in wanted}) for line in lines))
-        except (KeyError, TypeError, ValueError, RecursionError, jsonlines.Error) as error:
+                return cls(tuple(_sample(line, number) for number, line in enumerate(lines, 1)))
+        except (ValueError, TypeError, AttributeError, RecursionError, jsonlines.Error) as error:
             raise InputError(f"{path} is not a manifest ({error}): delete it, or pack the data again") from error
 
     def unique_keys(self) -> Manifest:
@@ -89,6 +93,18 @@ class Manifest:
                 )
             seen[sample.key] = sample.shard
         return self
+
+
+def _sample(line: Mapping[str, Any], number: int) -> Sample:
+    """Raises: ``ValueError`` naming the line, for one whose values an image cannot be held to."""
+    found = {name: line.get(name) for name in _TYPES}
+    for name, value in found.items():
+        if type(value) is not _TYPES[name]:
+            raise ValueError(f"line {number}: {name} must be of type {_TYPES[name].__name__}, got {value!r}")
+    sample = Sample(**found)  # type: ignore[arg-type]
+    if sample.offset < 0 or sample.size < 0 or not _SHA256.fullmatch(sample.sha256):
+        raise ValueError(f"line {number}: offset and size must be 0 or more, and sha256 64 hexadecimal digits")
+    return sample
 
 
 @dataclass(frozen=True)

@@ -119,28 +119,34 @@ class _Reader:
         with Progress(task, len(files), unit="shards", quiet=self.quiet) as progress:
             for file in files:
                 paths[file] = self.location.shard(file)
-                found = self._samples(paths[file], packed.get(file, []), lengths.get(file))
+                listed = packed.get(file, [])
+                expected = lengths.get(file, len(listed) or None)
+                found = self._samples(paths[file], listed, expected)
                 samples.extend(dataclasses.replace(sample, shard=file) for sample in found)
-                lost += lengths.get(file, len(found)) - len(found)
+                lost += 0 if expected is None else expected - len(found)
                 progress.advance()
         manifest = Manifest(tuple(samples)).unique_keys()
         check_labels(manifest, self.spec.num_classes)
-        return ShardSource(self.spec, split.name, manifest, self.on_bad_sample, lost, paths)
+        manifests = {file: path for file in packed if (path := self._manifest_of(split)) is not None}
+        return ShardSource(self.spec, split.name, manifest, self.on_bad_sample, lost, paths, manifests)
+
+    def _manifest_of(self, split: SplitInfo) -> Path | None:
+        """The manifest that was packed with the shards."""
+        folder = self.location.folder
+        path = None if folder is None else folder / f"manifest-{split.name}.jsonl"
+        return path if path is not None and path.is_file() else None
 
     def _packed(self, split: SplitInfo) -> dict[str, list[Sample]]:
-        """The manifest that was packed with the shards, by shard."""
+        """The packed samples, by shard."""
         by_shard: dict[str, list[Sample]] = {}
-        folder = self.location.folder
-        if folder is not None and (path := folder / f"manifest-{split.name}.jsonl").is_file():
+        if (path := self._manifest_of(split)) is not None:
             for sample in Manifest.read(path).samples:
                 by_shard.setdefault(sample.shard, []).append(sample)
         return by_shard
 
     def _samples(self, path: Path, listed: list[Sample], expected: int | None) -> Sequence[Sample]:
         skip = self.on_bad_sample == "skip"
-        # A packed manifest is valid only while its last sample lies inside the shard.
-        complete = bool(listed) and path.stat().st_size >= listed[-1].offset + listed[-1].size
-        found = listed if complete else scan_shard(path, keep_going=skip)
+        found = self._listed(path, listed) if listed else scan_shard(path, keep_going=skip)
         if expected is not None and len(found) != expected and not (skip and len(found) < expected):
             last = f", the last with key {found[-1].key!r}" if found else ""
             raise InputError(
@@ -148,6 +154,17 @@ class _Reader:
                 "fetch or pack it again, or count and skip what is lost with --on-bad-sample skip"
             )
         return found
+
+    def _listed(self, path: Path, listed: list[Sample]) -> Sequence[Sample]:
+        """The packed samples that lie inside the shard: all of them, unless it is cut off and that is skipped."""
+        size = path.stat().st_size
+        inside = [sample for sample in listed if sample.offset + sample.size <= size]
+        if len(inside) < len(listed) and self.on_bad_sample == "raise":
+            scan_shard(path, fresh=True)  # names the last good key
+            raise InputError(
+                f"shard {path} is shorter than its packed manifest says, and whole: it is another shard; pack it again"
+            )
+        return inside
 
 
 def _open_shards(spec: DatasetSpec, split: str, read: _Reader, seed: int, calibration: int | None) -> ImageSource:

@@ -5,50 +5,66 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dynvit.cache import kept, place_for
 from dynvit.data.manifest import Manifest, Sample
 from dynvit.errors import InputError
 
 IMAGE_KEYS = ("jpg", "jpeg", "png", "webp")
 
 
-def cache_dir() -> Path:
-    """Where fetched shards and scanned manifests are kept: ``$DYNVIT_CACHE`` or ``~/.cache/dynvit``."""
-    return Path(os.environ.get("DYNVIT_CACHE") or Path.home() / ".cache" / "dynvit")
-
-
 def scan_shard(path: Path, *, keep_going: bool = False, fresh: bool = False) -> tuple[Sample, ...]:
-    """The samples of one shard, from the cache where the file's name, size and time are unchanged.
+    """The samples of one shard, from the cache where the file's name, size and times are unchanged.
 
-    ``keep_going`` takes what can be read of a truncated shard; ``fresh`` ignores the cache.
+    ``keep_going`` takes what can be read of a truncated shard; ``fresh`` ignores the cache. The cache is a convenience:
+    where it cannot be read or written, each scan is a fresh one.
 
     Raises: ``InputError`` for a truncated tar (with its last good key), a sample without image or label.
     """
-    stat = path.stat()
-    name = hashlib.sha256(f"{path.resolve()}\n{stat.st_size}\n{stat.st_mtime_ns}".encode()).hexdigest()
-    cached = cache_dir() / "manifests" / f"{name}.jsonl"
-    if cached.is_file() and not fresh:
-        return Manifest.read(cached).samples
-    samples: list[Sample] = []
+    known = None if fresh else remembered(path)
+    if known is not None:
+        # A damaged scan is made again.
+        with contextlib.suppress(OSError, InputError):
+            if samples := Manifest.read(known).samples:
+                return samples
+    found: list[Sample] = []
     try:
         for sample in _samples(path):
-            samples.append(sample)
+            found.append(sample)
     except (tarfile.TarError, EOFError) as error:
         if not keep_going:
-            last = f"its last good key is {samples[-1].key!r}" if samples else "it has no good sample"
+            last = f"its last good key is {found[-1].key!r}" if found else "it has no good sample"
             raise InputError(
                 f"shard {path} is truncated or no tar ({error}): {last}; fetch or pack it again, "
                 "or skip what is bad with --on-bad-sample skip"
             ) from error
-        return tuple(samples)
-    with contextlib.suppress(OSError):  # without a writable cache the next run scans again
-        Manifest(tuple(samples)).write(cached)
-    return tuple(samples)
+        return tuple(found)
+    with contextlib.suppress(OSError, InputError):  # without a writable cache the next run scans again
+        Manifest(tuple(found)).write(place_for(*_remembered_as(path)))
+    return tuple(found)
+
+
+def remembered(path: Path) -> Path | None:
+    """The kept scan of a shard as it is now; None where there is none."""
+    return kept(*_remembered_as(path))
+
+
+def forget_scan(path: Path) -> None:
+    """Drop the kept scan of a shard: it turned out to be of other bytes."""
+    with contextlib.suppress(OSError):
+        if (known := remembered(path)) is not None:
+            known.unlink()
+
+
+def _remembered_as(path: Path) -> tuple[str, str]:
+    # The time of change as well: a copy may keep size and modification time, and hold other bytes.
+    stat = path.stat()
+    state = f"{path.resolve()}\n{stat.st_size}\n{stat.st_mtime_ns}\n{stat.st_ctime_ns}"
+    return "manifests", f"{hashlib.sha256(state.encode()).hexdigest()}.jsonl"
 
 
 @dataclass

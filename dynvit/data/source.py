@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import io
+import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from dynvit.data.datasets import DatasetSpec
-from dynvit.data.manifest import Manifest
+from dynvit.data.images import UndecodableError, decode_image
+from dynvit.data.manifest import Manifest, Sample
+from dynvit.data.scan import forget_scan
 from dynvit.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +34,11 @@ class Example(NamedTuple):
 
 
 class BadSampleError(InputError):
-    """A sample whose image cannot be read: one line that names shard and key."""
+    """A sample whose image cannot be read: one line that names shard and key. Such samples may be skipped, counted."""
+
+
+class ChangedSampleError(InputError):
+    """A whole image that is not the one in the manifest. It is never skipped: what else has changed, nobody knows."""
 
 
 class ImageSource(Protocol):
@@ -69,14 +76,10 @@ class ImageSource(Protocol):
         """Samples that can be read."""
 
     def read(self, index: int) -> Example:
-        """Decode one image. Raises: ``BadSampleError``."""
+        """Decode one image. Raises: ``BadSampleError``, ``ChangedSampleError``."""
 
     def subset(self, indices: Iterable[int]) -> Self:
         """The same source with these samples only, in this order."""
-
-
-UNREADABLE = (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError)
-"""What Pillow raises for a file that is not a complete image."""
 
 
 @dataclass(frozen=True)
@@ -105,42 +108,73 @@ class ManifestSource:
 
 @dataclass(frozen=True)
 class ShardSource(ManifestSource):
-    """Samples in WebDataset shards, read by offset. ``paths`` gives each shard's local file."""
+    """Samples in WebDataset shards, read by offset and held to size and SHA-256.
+
+    ``paths`` gives each shard's local file, ``manifests`` the packed manifest that lists its samples; a shard without
+    one was scanned.
+    """
 
     paths: dict[str, Path] = dataclasses.field(default_factory=dict)
+    manifests: dict[str, Path] = dataclasses.field(default_factory=dict)
 
     def read_bytes(self, index: int) -> bytes:
         """The encoded image. Raises: ``BadSampleError`` where the shard ends before it."""
         sample = self.manifest.samples[index]
-        # Opened each time: costs microseconds, and no handle is shared over a fork or kept for 1,024 shards.
-        with self.paths[sample.shard].open("rb") as file:
-            file.seek(sample.offset)
-            content = file.read(sample.size)
+        path = self.paths[sample.shard]
+        try:
+            # Opened each time: costs microseconds, and no handle is shared over a fork or kept for 1,024 shards.
+            # Python's buffered files would cost four times as much.
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                content = os.pread(handle, sample.size, sample.offset)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise InputError(f"shard {path} cannot be read: {error.strerror or error}") from error
         if len(content) < sample.size:
-            raise BadSampleError(
-                f"shard {self.paths[sample.shard]}, key {sample.key!r}: the shard ends before its image"
-            )
+            raise BadSampleError(f"shard {path}, key {sample.key!r}: the shard ends before its image")
         return content
 
     def read(self, index: int) -> Example:
-        """Decode one image to RGB. Raises: ``BadSampleError``."""
+        """Decode one image to RGB. Raises: ``BadSampleError``, ``ChangedSampleError``."""
         sample = self.manifest.samples[index]
         content = self.read_bytes(index)
+        same = hashlib.sha256(content).hexdigest() == sample.sha256
         try:
-            with Image.open(io.BytesIO(content)) as image:
-                return Example(sample.key, sample.label, image.convert("RGB"))
-        except UNREADABLE as error:
-            # PIL's message has the address of a buffer, which differs from run to run.
-            reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
+            image = decode_image(content)
+        except UndecodableError as error:
+            since = "" if same else ", and its bytes are not those that were listed"
             raise BadSampleError(
-                f"shard {self.paths[sample.shard]}, key {sample.key!r} cannot be decoded ({reason}): "
+                f"shard {self.paths[sample.shard]}, key {sample.key!r} cannot be decoded ({error}{since}): "
                 "pack or fetch the shard again, or count and skip such samples with --on-bad-sample skip"
             ) from error
+        if not same:
+            raise self._changed(sample)
+        return Example(sample.key, sample.label, image)
+
+    def _changed(self, sample: Sample) -> ChangedSampleError:
+        path = self.paths[sample.shard]
+        said = f"shard {path}, key {sample.key!r} is another image than"
+        if sample.shard in self.manifests:
+            listed = self.manifests[sample.shard]
+            return ChangedSampleError(
+                f"{said} {listed.name} lists, by its SHA-256: the shard was changed after packing; pack or fetch it "
+                f"again (dynvit data check {listed.parent} names every such sample)"
+            )
+        forget_scan(path)
+        return ChangedSampleError(
+            f"{said} when the shard was scanned, by its SHA-256: it has changed since; that scan is dropped, run the "
+            "command again"
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class ArraySource(ManifestSource):
-    """Samples in memory: ``images`` is uint8 (N, H, W, 3), and a sample's offset is its row."""
+    """Samples in memory: ``images`` is uint8 (N, H, W, 3), and a sample's offset is its row.
+
+    They are not held to the manifest's hashes, which are of these arrays, or of the files that they were decoded from
+    and held to.
+    """
 
     images: NDArray[np.uint8] = dataclasses.field(kw_only=True)
 

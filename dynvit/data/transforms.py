@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -21,13 +22,16 @@ from dynvit.interface import Augment
 
 PixelTransform = Callable[[Image.Image], Tensor]
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
+CropMode = Literal["center", "squash", "border"]
 
 
 @dataclass(frozen=True)
 class Preprocessing:
     """How an image becomes a model's input; a record stores it.
 
-    The shorter edge is resized to ``image_size / crop_pct``, then the centre is cropped.
+    ``crop_mode`` is timm's. ``center``: the shorter edge is resized to ``image_size / crop_pct``, then the centre is
+    cropped. ``squash``: both edges are, so that the aspect ratio changes. ``border``: the longer edge is, and a border
+    of the colour ``mean`` fills the rest.
 
     Units: ``image_size`` pixels; ``mean`` and ``std`` per channel of pixels in [0, 1], applied by the model.
     """
@@ -37,6 +41,7 @@ class Preprocessing:
     interpolation: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    crop_mode: CropMode = "center"
 
     def __post_init__(self) -> None:
         if self.image_size < 1 or not 0 < self.crop_pct <= 1:
@@ -45,6 +50,10 @@ class Preprocessing:
             )
         if self.interpolation not in _INTERPOLATIONS:
             raise InputError(f"interpolation must be one of {', '.join(_INTERPOLATIONS)}, got {self.interpolation!r}")
+        if self.crop_mode not in get_args(CropMode):
+            raise InputError(f"crop_mode must be one of {', '.join(get_args(CropMode))}, got {self.crop_mode!r}")
+        if not all(0 <= mean <= 1 for mean in self.mean) or not all(0 < std < math.inf for std in self.std):
+            raise InputError(f"mean must be in [0, 1] and std above 0, got mean {self.mean} and std {self.std}")
 
 
 def preprocessing_for(
@@ -59,13 +68,18 @@ def preprocessing_for(
 ) -> Preprocessing:
     """The given values, else those of the data set, else those of the timm model's ``pretrained_cfg``.
 
-    Sets of small images are not cropped (``crop_pct`` 1): a tenth of 32 pixels is content.
+    Sets of small images are not cropped (``crop_pct`` 1): a tenth of 32 pixels is content. Of a config with other
+    values for testing (``test_input_size``, ``test_crop_pct``) those of training are taken, as
+    ``resolve_data_config`` does.
 
-    Raises: ``InputError`` for a config without square three-channel input.
+    Raises: ``InputError`` for a config without square three-channel input, or with a value that cannot be followed.
     """
     from timm.data import resolve_data_config
 
     config = resolve_data_config({}, pretrained_cfg=dict(pretrained_cfg))
+    known = {"input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode"}
+    if unknown := sorted(name for name in config.keys() - known if config[name]):
+        raise InputError(f"timm's preprocessing has {', '.join(unknown)}, which would be lost: take another backbone")
     channels, height, width = config["input_size"]
     if channels != 3 or (image_size is None and height != width):
         raise InputError(f"the backbone must take square images of 3 channels, got {config['input_size']}")
@@ -73,27 +87,32 @@ def preprocessing_for(
         image_size=image_size or height,
         crop_pct=crop_pct or (1.0 if spec.small else float(config["crop_pct"])),
         interpolation=interpolation or config["interpolation"],
-        mean=mean or spec.mean or _three(config["mean"]),
-        std=std or spec.std or _three(config["std"]),
+        mean=mean or spec.mean or _three("mean", config["mean"]),
+        std=std or spec.std or _three("std", config["std"]),
+        crop_mode=config["crop_mode"],
     )
 
 
-def _three(values: Any) -> tuple[float, float, float]:
-    red, green, blue = map(float, values)
+def _three(name: str, values: Any) -> tuple[float, float, float]:
+    try:
+        red, green, blue = map(float, values)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the backbone's {name} must be three numbers, one a channel, got {values!r}") from error
     return red, green, blue
 
 
-def evaluation_transform(preprocessing: Preprocessing) -> PixelTransform:
+def evaluation_transform(preprocessing: Preprocessing) -> tv.Compose:
     """timm's evaluation transform up to, but without, its normalisation.
 
     Shape: an RGB image → uint8 (3, ``image_size``, ``image_size``).
     """
     from timm.data import create_transform
 
-    transform: PixelTransform = create_transform(
+    transform: tv.Compose = create_transform(
         input_size=preprocessing.image_size,
         interpolation=preprocessing.interpolation,
         crop_pct=preprocessing.crop_pct,
+        crop_mode=preprocessing.crop_mode,
         mean=preprocessing.mean,
         std=preprocessing.std,
         normalize=False,
@@ -112,7 +131,7 @@ def training_transform(preprocessing: Preprocessing, augment: Augment) -> PixelT
     if not works_on_images(augment):
         return evaluation_transform(preprocessing)
     from timm.data.auto_augment import rand_augment_transform
-    from timm.data.transforms import RandomResizedCropAndInterpolation, str_to_interp_mode, str_to_pil_interp
+    from timm.data.transforms import RandomResizedCropAndInterpolation, str_to_pil_interp
 
     size, steps = preprocessing.image_size, []
     if augment.crop_scale < 1:
@@ -121,8 +140,8 @@ def training_transform(preprocessing: Preprocessing, augment: Augment) -> PixelT
         )
         steps.append(crop)
     else:
-        edge = int(size / preprocessing.crop_pct)
-        steps += [tv.Resize(edge, str_to_interp_mode(preprocessing.interpolation)), tv.CenterCrop(size)]
+        *cut, _to_tensor = evaluation_transform(preprocessing).transforms
+        steps += cut
     if augment.rand_augment:
         hints = {
             "translate_const": int(size * 0.45),

@@ -111,6 +111,9 @@ class PreprocessingRecord(Frozen):
 
     image_size: tuple[Pixels, Pixels] = Field(description="height and width after the crop, pixels")
     crop_pct: float = Field(gt=0, le=1, description="share of the resized image that the centre crop keeps")
+    crop_mode: Literal["squash", "border"] | None = Field(
+        default=None, description="timm's crop_mode: how another aspect ratio is fitted; null: it is cropped (center)"
+    )
     interpolation: Name = Field(description="resampling filter of the resize")
     mean: tuple[float, ...] = Field(min_length=1, description="mean per channel, of pixels in [0,1]")
     std: tuple[float, ...] = Field(min_length=1, description="standard deviation per channel, of pixels in [0,1]")

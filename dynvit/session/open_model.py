@@ -81,6 +81,7 @@ class OpenModel:
         return PreprocessingRecord(
             image_size=(given.image_size, given.image_size),
             crop_pct=given.crop_pct,
+            crop_mode=None if given.crop_mode == "center" else given.crop_mode,
             interpolation=given.interpolation,
             mean=given.mean,
             std=given.std,

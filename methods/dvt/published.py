@@ -128,6 +128,9 @@ def from_state(state: State, where: str) -> Cascade:
         relation_reuse="full" if f"{last}.relation_reuse_conv.0.weight" in state else "off",
     )
     template = timm.create_model(name, num_classes=len(state[f"{last}.head.weight"]), drop_path_rate=0.1)
+    # The authors resize to 256 pixels for an input of 224; timm's backbones have 0.9.
+    config = dict(template.pretrained_cfg) | {"crop_pct": 224 / 256}
+    vars(template).update(pretrained_cfg=config, default_cfg=config)
     precise = state[f"{last}.head.weight"].dtype == torch.float64  # half precision fits into float32 without loss
     model = Cascade(template, options).to(torch.float64 if precise else torch.float32)
     renamed = rename(state, prefixes)

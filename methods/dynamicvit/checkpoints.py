@@ -25,6 +25,7 @@ from .options import DynamicViTOptions
 
 THEIRS, OURS = "score_predictor.", "predictors."
 _HEAD_DIM = 64  # of every DeiT; the tensors do not show it
+_CROP_PCT = 224 / 256  # the authors resize to 256 pixels for an input of 224; timm's DeiT has 0.9
 _NEAREST = {192: "deit_tiny_patch16_224", 768: "deit_base_patch16_224"}
 _TSINGHUA = "https://cloud.tsinghua.edu.cn/f"
 
@@ -143,6 +144,6 @@ def backbone_of(state: Mapping[str, Tensor], where: str, heads: int | None = Non
         num_classes=classes,
     )
     size = (channels, edge * patch, edge * patch)
-    config = dict(model.pretrained_cfg) | {"input_size": size, "num_classes": classes}
+    config = dict(model.pretrained_cfg) | {"input_size": size, "num_classes": classes, "crop_pct": _CROP_PCT}
     vars(model).update(pretrained_cfg=config, default_cfg=config)
     return model

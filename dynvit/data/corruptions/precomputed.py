@@ -7,14 +7,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from dynvit.data.corruptions.catalogue import corruptions
 from dynvit.data.corruptions.loading import Variant
 from dynvit.data.datasets import DatasetSpec
+from dynvit.data.images import UndecodableError, decode_image
 from dynvit.data.manifest import Manifest, Sample
 from dynvit.data.opening import open_split
-from dynvit.data.source import UNREADABLE, BadSampleError, Example, ImageSource, ManifestSource, OnBadSample
+from dynvit.data.source import (
+    BadSampleError,
+    ChangedSampleError,
+    Example,
+    ImageSource,
+    ManifestSource,
+    OnBadSample,
+)
 from dynvit.data.splits import ranked
 from dynvit.errors import InputError
 
@@ -29,16 +35,23 @@ class FolderSource(ManifestSource):
     root: Path = dataclasses.field(kw_only=True)
 
     def read(self, index: int) -> Example:
-        """Decode one image to RGB. Raises: ``BadSampleError``."""
+        """Decode one image to RGB. Raises: ``BadSampleError``, ``ChangedSampleError``."""
         sample = self.manifest.samples[index]
+        path = self.root / sample.shard
         try:
-            with Image.open(self.root / sample.shard) as image:
-                return Example(sample.key, sample.label, image.convert("RGB"))
-        except UNREADABLE as error:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"image {path} cannot be read: {error.strerror or error}") from error
+        try:
+            image = decode_image(content)
+        except UndecodableError as error:
             raise BadSampleError(
-                f"{self.root / sample.shard} cannot be decoded: fetch it again, or count and skip such images "
+                f"image {path} cannot be decoded ({error}): fetch it again, or count and skip such images "
                 "with --on-bad-sample skip"
             ) from error
+        if len(content) != sample.size:  # such sets come without hashes
+            raise ChangedSampleError(f"image {path} has changed while it was in use: run the command again")
+        return Example(sample.key, sample.label, image)
 
 
 def open_precomputed(
