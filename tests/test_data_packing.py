@@ -248,7 +248,10 @@ def test_a_broken_archive_is_named_and_leaves_nothing(tree: Path, form: Callable
         (lambda d: (d / "labels.csv").write_text("a,b\n1,2\n"), "no column file or filename or image or path"),
         (lambda d: (d / "labels.csv").write_text("file,label\nx.png,2\n"), "'x.png', which is not among"),
         (lambda d: (d / "labels.csv").write_text(""), "labels.csv is not CSV"),
-        (lambda d: (d / "labels.csv").write_text("file,label\nx,y.png,2\n"), "line 2 has 3 cells, and there are 2 columns"),
+        (
+            lambda d: (d / "labels.csv").write_text("file,label\nx,y.png,2\n"),
+            "line 2 has 3 cells, and there are 2 columns",
+        ),
         (lambda d: (d / "labels.csv").write_bytes(b"file,label\n\xff.png,2\n"), "must be UTF-8"),
         (lambda d: [(d / "x.png").touch(), (d / "labels.csv").write_text("file,label\nx.png\n")], "x.png no label"),
     ],

@@ -40,13 +40,13 @@ def pack(
     )
     for kind, names in packed.left_out.items():
         warnings.warn(f"not packed: {len(names):,} {kind} ({some(names)})", stacklevel=2)
+    typer.echo(f"to use it: {flags_for(destination)}")
+    left_out = ", ".join(f"{len(names):,} {kind}" for kind, names in packed.left_out.items())
+    typer.echo(f"left out: {left_out or 'nothing'}")
     counts = ", ".join(f"{split} {count:,}" for split, count in packed.samples.items())
     state = "holds the same bytes already" if packed.unchanged else "packed"
     empty = f", {len(packed.empty):,} of them without an image ({some(packed.empty)})" if packed.empty else ""
     typer.echo(f"{destination}: {state}: {counts} samples of {packed.classes} classes{empty}")
-    left_out = ", ".join(f"{len(names):,} {kind}" for kind, names in packed.left_out.items())
-    typer.echo(f"left out: {left_out or 'nothing'}")
-    typer.echo(f"to use it: {flags_for(destination)}")
 
 
 @app.command()

@@ -92,8 +92,8 @@ def _ground_truth(folder: str, names: list[str], others: Files) -> Annotations |
         return None
     if meta is None:
         raise InputError(
-            f"{listed} numbers classes in the order of the development kit's {_META}, which is not here and is not that "
-            f"of sorted synsets: put {_META} beside it"
+            f"{listed} numbers classes in the order of the development kit's {_META}, which is not here, and is not the "
+            f"order of sorted synsets: put {_META} beside it"
         )
     synsets = _development_kit(others[meta](), meta)
     lines = _lines(others, listed)

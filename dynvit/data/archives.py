@@ -62,7 +62,7 @@ class Tree:
             try:
                 name.encode()
             except UnicodeEncodeError:
-                raise InputError(f"{source}: the name {ascii(name)} is not UTF-8: rename the file") from None
+                raise InputError(f"{source}: the name {name!a} is not UTF-8: rename the file") from None
         if str(path) in self.files:
             raise InputError(
                 f"{source} holds {cut(name)!r} twice, and only one can be meant: unpack it and pack the folder"
@@ -211,7 +211,9 @@ def _add_tar(
                 if member.isdir():
                     continue
                 if not member.isfile() or member.issparse():
-                    raise InputError(f"member {cut(name)!r} is a link or a device, not a file: pack an archive of files")
+                    raise InputError(
+                        f"member {cut(name)!r} is a link or a device, not a file: pack an archive of files"
+                    )
                 if _SYNSET_TAR.fullmatch(name):
                     within.append((name.removesuffix(".tar"), member.offset_data, member.size))
                 else:

@@ -14,7 +14,23 @@ from dynvit.data.split_names import TEST, VALIDATION, speaks_of_splits, split_na
 from dynvit.errors import InputError
 
 UNLABELLED = "test images without a class"
-_GENERIC = frozenset("images image imgs img jpegimages jpg jpeg jpegs png pngs data photos pictures pics all".split())
+_GENERIC = frozenset(
+    (
+        "images",
+        "image",
+        "imgs",
+        "img",
+        "jpegimages",
+        "jpegs",
+        "jpeg",
+        "jpg",
+        "pngs",
+        "png",
+        "data",
+        "photos",
+        "pictures",
+    )
+)
 _LISTS = frozenset({".txt", ".csv", ".tsv", ".mat", ".json", ".lst", ".pkl"})
 
 Images = Mapping[PurePosixPath, Reader]
@@ -78,7 +94,9 @@ def _split_folders(images: Images, given: str | None) -> list[_Split]:
             by_folder.setdefault(path.parts[depth], {})[PurePosixPath(*path.parts[depth + 1 :])] = read
         else:
             is_file = path.parts[:depth] == above and len(path.parts) == depth + 1
-            beside.append(str(path) if is_file else "/".join(path.parts[: max(1, min(depth + 1, len(path.parts) - 1))]) + "/")
+            beside.append(
+                str(path) if is_file else "/".join(path.parts[: max(1, min(depth + 1, len(path.parts) - 1))]) + "/"
+            )
     where = f"{'/'.join(above)}/" if above else "the source"
     names = sorted(by_folder)
     if beside:

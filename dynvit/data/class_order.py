@@ -40,7 +40,7 @@ def order_classes(written: Mapping[str, str], *, keep_spelling: bool = False) ->
     """The order of classes from their names as they are written, each with the place where it was first seen.
 
     Names that are all whole numbers are the labels, so that class 10 is label 10 with or without a class 9; all others
-    are sorted as text. ``keep_spelling`` keeps numbers as they are written (``007``), and refuses two ways to write one.
+    are sorted as text. ``keep_spelling`` keeps numbers as they are written (``007``), and refuses one in two spellings.
 
     >>> order_classes({"b": "row 1", "a": "row 2"}).labels
     {'a': 0, 'b': 1}
@@ -59,8 +59,8 @@ def order_classes(written: Mapping[str, str], *, keep_spelling: bool = False) ->
     if len(numbers) < len(written):
         number, text = next(iter(numbers)), next(name for name in written if name not in numbers)
         raise InputError(
-            f"{written[text]}: class {cut(text)!r} is no number, and {cut(number)!r} ({written[number]}) is one: either "
-            "all classes must be whole numbers, which are the labels, or none may be"
+            f"{written[text]}: class {cut(text)!r} is no number, and {cut(number)!r} ({written[number]}) is one: "
+            "either all classes must be whole numbers, which are the labels, or none may be"
         )
     return _numbered(numbers, keep_spelling)
 
@@ -72,7 +72,7 @@ def _numbered(written: Mapping[str, str], keep_spelling: bool) -> Classes:
         label = whole_number(name)
         if label is None or label >= MAX_CLASSES:
             raise InputError(
-                f"{place}: a class that is a number must be a whole one from 0 to {MAX_CLASSES - 1:,}, got {cut(name)!r}"
+                f"{place}: a class that is a number must be whole, from 0 to {MAX_CLASSES - 1:,}, got {cut(name)!r}"
             )
         first = spelled.setdefault(label, name)
         if keep_spelling and first != name:

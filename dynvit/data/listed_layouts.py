@@ -66,7 +66,9 @@ def _read(
             image, written, number = parsed
             path = stems.get(str(root / image))
             if path is None:
-                raise InputError(f"{where} names {cut(image)!r}, which is not among the files of {root}: fetch it again")
+                raise InputError(
+                    f"{where} names {cut(image)!r}, which is not among the files of {root}: fetch it again"
+                )
             if image in seen:
                 raise InputError(f"{where}: {image} is in {seen[image]} already: an image is of one split")
             seen[image] = where

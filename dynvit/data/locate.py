@@ -160,7 +160,7 @@ def _warn_of_gaps(shards: list[ShardName], where: str) -> None:
         by_split.setdefault(shard.written, []).append(shard)
     for written, those in by_split.items():
         there = {shard.number for shard in those}
-        count = max((shard.count for shard in those if shard.count), default=0)
+        count = max((shard.total for shard in those if shard.total), default=0)
         first = 0 if count else min(there)
         lacking = sorted(set(range(first, max(count, max(there) + 1))) - there) if max(there) < _MANY else []
         if lacking:

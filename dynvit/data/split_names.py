@@ -34,13 +34,13 @@ _SHARD = re.compile(
 
 
 class ShardName(NamedTuple):
-    """What a shard's name says. ``written`` is the split as it stands there; ``count`` of ``-of-01024``."""
+    """What a shard's name says. ``written`` is the split as it stands there; ``total`` is that of ``-of-01024``."""
 
     file: str
     name: str
     written: str
     number: int
-    count: int | None
+    total: int | None
 
     @property
     def split(self) -> str:
