@@ -92,7 +92,7 @@ def _ground_truth(folder: str, names: list[str], others: Files) -> Annotations |
         return None
     if meta is None:
         raise InputError(
-            f"{listed} numbers classes in the order of the development kit's {_META}, which is not here, and is not the "
+            f"{listed} numbers classes in the order of the development kit's {_META}, which is not here, and is no "
             f"order of sorted synsets: put {_META} beside it"
         )
     synsets = _development_kit(others[meta](), meta)

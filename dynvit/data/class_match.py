@@ -86,7 +86,7 @@ def check_same_classes(names: Sequence[str], spec: DatasetSpec, where: str) -> N
         translation = label_translation(names, spec, where)
         if translation is None:
             return
-        label = next(label for label, place in translation.items() if label != place)
+        label = next((label for label, place in translation.items() if label != place), len(names))
     else:
         label = next((i for i, (a, b) in enumerate(zip(names, own, strict=False)) if a != b), min(len(names), len(own)))
     raise InputError(f"{spec.name} has other classes than {where}: {_at(label, names, own, spec)}")

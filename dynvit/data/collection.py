@@ -94,18 +94,21 @@ def _check_splits(classes: Mapping[str, set[int]], names: Sequence[str], allow_m
     """Splits that are packed together, or apart, must number their classes alike."""
     if len(classes) < 2:
         return
-    whole = TRAIN if TRAIN in classes else max(classes, key=lambda split: len(classes[split]))
+    whole = TRAIN if TRAIN in classes else max(sorted(classes), key=lambda split: len(classes[split]))
     for split, there in classes.items():
-        if unknown := [names[label] for label in sorted(there - classes[whole])]:
+        more, fewer = (
+            [names[label] for label in sorted(each)] for each in (there - classes[whole], classes[whole] - there)
+        )
+        both = f", and {whole} has {_classes(fewer)} that {split} lacks" if fewer else ""
+        if more:
             raise InputError(
-                f"{split} has {_classes(unknown)} that {whole} lacks: no model learns that; are these the splits of "
-                "one data set? Remove what is too much, or rename what is spelled in two ways"
+                f"{split} has {_classes(more)} that {whole} lacks{both}: are these the splits of one data set? Remove "
+                "what is too much, or rename what is spelled in two ways"
             )
-    for split, there in classes.items():
-        if (lacking := [names[label] for label in sorted(classes[whole] - there)]) and not allow_missing:
+        if fewer and not allow_missing:
             raise InputError(
-                f"{whole} has {_classes(lacking)} that {split} lacks, and packed apart the two would number their "
-                f"classes differently: where it is meant so, --allow-missing-classes takes those of {whole} for all"
+                f"{whole} has {_classes(fewer)} that {split} lacks, and packed apart the two would number classes "
+                f"differently: where it is meant so, --allow-missing-classes takes those of {whole} for all"
             )
 
 

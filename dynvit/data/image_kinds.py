@@ -19,7 +19,10 @@ _EXTENSIONS = {
     "PPM": "ppm",
     "JPEG2000": "jp2",
 }
-IMAGE_KEYS = tuple("jpg jpeg jpe jfif png webp avif bmp gif tif tiff ppm pgm pbm pnm jp2 j2k".split())
+IMAGE_KEYS = (
+    *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "avif", "bmp", "gif"),
+    *("tif", "tiff", "ppm", "pgm", "pbm", "pnm", "jp2", "j2k"),
+)
 """What shards of any maker call the image of a sample."""
 
 SUFFIXES = frozenset({f".{key}" for key in IMAGE_KEYS} | {".apng", ".mpo", ".dib", ".jpx", ".jpc", ".j2c"})

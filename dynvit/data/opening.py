@@ -90,9 +90,9 @@ def _translation(spec: DatasetSpec, location: Location, quiet: bool) -> Mapping[
     if location.base == spec.folder:
         return None  # its names are that file's
     translation = label_translation(packed_class_names(location), spec, f"{location.base}/{CLASS_NAMES}")
-    if translation is not None and not quiet:
+    if not quiet and any(label != place for label, place in (translation or {}).items()):
         warnings.warn(
-            f"{location.base}/{CLASS_NAMES} numbers its {len(translation)} classes in its own way: labels are "
+            f"{location.base}/{CLASS_NAMES} numbers its {len(translation or ())} classes in its own way: labels are "
             f"translated to their places among the {spec.num_classes} of {spec.name}",
             stacklevel=4,
         )
