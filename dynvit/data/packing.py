@@ -56,16 +56,12 @@ def pack(
 ) -> Packed:
     """Pack ``source`` into ``destination``: ``NAME-SPLIT-00000.tar``, ``_info.json``, manifests, ``classnames.txt``.
 
-    ``source`` is a tree SPLIT/CLASS/FILE or CLASS/FILE, CIFAR's python pickles, ``images/`` with ``labels.csv``, or a
-    download of docs/data.md: a folder, or a zip or tar of one. Image bytes are kept as they are (CIFAR's arrays become
-    PNG), and called what they are. Samples are ordered by a hash of their keys: shuffled over classes, and the same
-    whatever the order of the source.
-
-    Everything is written under a temporary name beside ``destination`` and renamed at the end; the next pack
-    removes what a killed one left. Packing again compares, and changes nothing.
+    Image bytes are kept as they are (CIFAR's arrays become PNG), and called what they are. Samples are ordered by a
+    hash of their keys: shuffled over classes, and the same whatever the order of the source. All is written under a
+    temporary name and renamed at the end. Packing again compares, and changes nothing.
 
     Args:
-        source: folder or archive.
+        source: a folder, zip or tar, in one of the layouts of docs/data.md.
         destination: the folder to make.
         name: what shards are called; None: as the destination.
         shard_size: samples a shard.
@@ -75,18 +71,14 @@ def pack(
 
     Returns: what was packed, and what was not.
 
-    Raises: ``InputError`` for a source that cannot be read, holds no images or leaves doubt about splits and classes,
-    and for a destination that holds something else.
+    Raises: ``InputError`` for a source that cannot be read or leaves doubt, a destination that holds something else.
     """
     if shard_size < 1:
         raise InputError(f"shard size must be 1 sample or more, got {shard_size}")
     if flat_split is not None:
         flat_split = _split_to_make(flat_split)
     source, destination = Path(source), Path(destination).absolute()
-    if destination.exists() and not destination.is_dir():
-        raise InputError(f"{destination} is a file: give a folder that is new, empty, or packed from the same source")
-    if destination.is_dir() and any(destination.iterdir()) and not (destination / INFO).is_file():
-        raise InputError(f"{destination} holds other files: give a folder that is new or empty")
+    _check_destination(destination)
     with open_tree(source) as tree:
         try:
             collection = read_collection(tree, source, flat_split, allow_missing_classes=allow_missing_classes)
@@ -97,15 +89,20 @@ def pack(
                 made = _write(collection.pictures, work, name or destination.name, shard_size, quiet)
             except (*BROKEN, BadZipFile) as error:
                 if isinstance(error, OSError) and error.filename is None and error.errno is not None:
-                    raise InputError(
-                        f"cannot write {destination}: {error.strerror}; nothing was left behind"
-                    ) from error
+                    raise InputError(f"cannot write {destination}: {error.strerror}; nothing is left behind") from error
                 raise broken(source, error) from error
             (work / CLASS_NAMES).write_text(class_names_text(collection.class_names), "utf-8")
             unchanged = _publish(work, destination)
     left_out = merged(collection.left_out, {NO_IMAGE: made.no_image} if made.no_image else {})
     empty = tuple(name for label, name in enumerate(collection.class_names) if label not in made.labels)
     return Packed(made.samples, len(collection.class_names), unchanged, left_out, empty)
+
+
+def _check_destination(destination: Path) -> None:
+    if destination.exists() and not destination.is_dir():
+        raise InputError(f"{destination} is a file: give a folder that is new, empty, or packed from the same source")
+    if destination.is_dir() and any(destination.iterdir()) and not (destination / INFO).is_file():
+        raise InputError(f"{destination} holds other files: give a folder that is new or empty")
 
 
 def _split_to_make(asked: str) -> str:
