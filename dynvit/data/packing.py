@@ -70,13 +70,11 @@ def pack(
         quiet: shows no progress.
 
     Returns: what was packed, and what was not.
-
     Raises: ``InputError`` for a source that cannot be read or leaves doubt, a destination that holds something else.
     """
     if shard_size < 1:
         raise InputError(f"shard size must be 1 sample or more, got {shard_size}")
-    if flat_split is not None:
-        flat_split = _split_to_make(flat_split)
+    flat_split = None if flat_split is None else _split_to_make(flat_split)
     source, destination = Path(source), Path(destination).absolute()
     _check_destination(destination)
     with open_tree(source) as tree:
