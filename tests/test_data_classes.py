@@ -67,7 +67,7 @@ def test_numbers_are_labels_however_they_are_written(numbers: set[int], form: st
     assert order.names == tuple(map(str, range(max(numbers) + 1)))
 
 
-@given(st.sets(st.text("abcxyz _-", min_size=1, max_size=9).filter(str.strip), min_size=1, max_size=20))
+@given(st.sets(st.text("abcxyz _-", min_size=1, max_size=9).filter(lambda t: t.strip() == t), min_size=1, max_size=20))
 def test_other_names_are_sorted(names: set[str]) -> None:
     shuffled = random.Random(0).sample(sorted(names), len(names))
     assert order_classes(dict.fromkeys(shuffled, "here")).names == tuple(sorted(names))
@@ -95,6 +95,7 @@ def test_class_folders_of_numbers_are_their_numbers(tmp_path: Path, folders: tup
         (("cat", "nan"), ("no class is given", "'nan'")),
         (("cat", "a\nb"), ("one line", "a\\nb")),
         (("cat", "\u202eb"), ("printable",)),
+        (("cat", "cat "), ("must not begin or end with a blank", "'cat '")),
     ],
 )
 def test_folders_whose_order_is_in_doubt_are_refused(
@@ -183,6 +184,16 @@ def test_a_column_of_splits_is_read_like_a_folder(tmp_path: Path, value: str) ->
 )
 def test_a_table_that_leaves_splits_in_doubt_is_refused(tmp_path: Path, head: str, rows: list[str], says: str) -> None:
     assert says in refusal(table(tmp_path / "s", rows, head=head))
+
+
+def test_a_given_split_is_that_of_a_table_without_one(tmp_path: Path) -> None:
+    source = table(tmp_path / "s", ["0.png,cat"])
+    assert pack(source, tmp_path / "a", flat_split="Train", quiet=True).samples == {"train": 1}
+    table(source, ["0.png,cat,val"], head="file,label,split")
+    with pytest.raises(InputError, match="has a column split of splits: --split is for tables without one"):
+        pack(source, tmp_path / "b", flat_split="train", quiet=True)
+    with pytest.raises(InputError, match="CIFAR's pickles say which split"):
+        pack(cifar(tmp_path / "c", [0, 1]), tmp_path / "b", flat_split="train", quiet=True)
 
 
 def test_files_in_folders_of_splits_are_of_those_splits(tmp_path: Path) -> None:

@@ -159,6 +159,14 @@ DOUBTFUL: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         tuple(f"{d}/{c}/1.png" for d in ("Art", "Clipart") for c in ("cat", "dog")),
         ("Art, Clipart", "cat, dog", "which are the classes?"),
     ),
+    "splits of other names": (
+        ("train1/cat/1.png", "train1/dog/1.png", "val1/cat/1.png"),
+        ("train1, val1", "called like splits", "validation (validation|valid|val"),
+    ),
+    "splits of other names in one class": (("train_v2/cat/1.png", "val_v2/cat/1.png"), ("called like splits",)),
+    "numbered splits without classes": (("train2017/1.png", "val2017/1.png"), ("train2017, val2017",)),
+    "a split beside one of another name": ((*PAIR[:2], "test1/cat/1.png"), ("train", "test1/")),
+    "parts of a download": (tuple(f"fold{i}/{c}/1.png" for i in range(9) for c in "ab"), ("fold0, fold1", "4 more")),
     "ImageNet's validation without classes": (
         ("val/ILSVRC2012_val_00000001.JPEG",),
         ("ILSVRC2012_val_00000001.JPEG is in no class folder", "LOC_val_solution.csv", "meta.mat"),
@@ -208,6 +216,16 @@ def test_a_split_that_no_shard_can_be_named_after_is_refused(tmp_path: Path, giv
 
 def test_a_given_split_does_not_override_folders(tmp_path: Path) -> None:
     assert "folders of splits (train, val)" in refusal(put(tmp_path / "src", *PAIR), flat_split="test")
+
+
+def test_classes_may_speak_of_trains(tmp_path: Path) -> None:
+    made, _ = packed(put(tmp_path / "src", "bullet train/1.png", "steam_train/1.png", "test tube/1.png"))
+    assert (made.samples, made.classes) == ({"validation": 3}, 3)
+
+
+def test_unlabelled_test_images_alone_are_no_source(tmp_path: Path) -> None:
+    said = refusal(put(tmp_path / "src", "test/a.png", "test/b.png"))
+    assert "no image with a class, only 2 test images without a class (test/a.png, test/b.png)" in said
 
 
 @pytest.mark.parametrize("name", ["train_test_split.txt", "train_list.mat", "lists/test.csv"])

@@ -135,7 +135,7 @@ def _add_folder(tree: Tree, source: Path, inside: str = "", above: tuple[tuple[i
             tree.leave_out(DANGLING if entry.is_symlink() else SPECIAL, name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _PathReader:
     path: str
 
@@ -166,7 +166,7 @@ def _add_zip(tree: Tree, source: Path, archive: zipfile.ZipFile) -> None:
             tree.add(member.filename, _ZipReader(archive, member), source)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _ZipReader:
     archive: zipfile.ZipFile
     member: zipfile.ZipInfo
@@ -223,7 +223,7 @@ def _add_tar(
         _add_tar(tree, source, opened, f"{name}/", offset, length)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _TarReader:
     opened: Callable[[], AbstractContextManager[IO[bytes]]]
     offset: int

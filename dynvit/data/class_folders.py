@@ -10,7 +10,15 @@ from dynvit.data.annotations import Annotations, named_classes
 from dynvit.data.archives import Files, LeftOut, Reader
 from dynvit.data.collection import Found, Layout
 from dynvit.data.listing import cut, some
-from dynvit.data.split_names import TEST, VALIDATION, speaks_of_splits, split_named, split_within
+from dynvit.data.split_names import (
+    TEST,
+    VALIDATION,
+    numbered_split,
+    speaks_of_splits,
+    spellings_said,
+    split_named,
+    split_within,
+)
 from dynvit.errors import InputError
 
 UNLABELLED = "test images without a class"
@@ -182,14 +190,22 @@ def _labelled(split: _Split, others: Files) -> list[Found] | None:
             "folder: move it into one, or away"
         )
     _check_depth(split, folders)
-    return [
-        Found(split.name, path.parts[0], path, read, f"folder {split.place(path.parts[0])}")
-        for path, read in split.images.items()
-    ]
+    places = {name: f"folder {split.place(name)}" for name in folders}  # a text a class, not one an image
+    return [Found(split.name, path.parts[0], path, read, places[path.parts[0]]) for path, read in split.images.items()]
 
 
 def _check_depth(split: _Split, folders: Mapping[str, set[str]]) -> None:
-    """Folders that all hold the same folders are groups of classes: domains, studies, parts of a download."""
+    """Folders that all hold the same folders are groups of classes (domains, studies), and those may be splits whose
+    names nobody knows."""
+    direct = {path.parts[0] for path in split.images if len(path.parts) == 2}
+    like_splits = sorted(name for name in folders if speaks_of_splits(name) and name not in direct)
+    if all(map(numbered_split, folders)):
+        like_splits = sorted(folders)
+    if like_splits:
+        raise InputError(
+            f"folders {some(like_splits)} of {split.folder or 'the source'} are called like splits, and no split has "
+            f"such a name: call them {spellings_said()}, or have the images directly in their class folders"
+        )
     shared = set.intersection(*folders.values()) if len(folders) > 1 else set()
     if len(shared) > 1:
         raise InputError(

@@ -88,5 +88,7 @@ def _check_name(name: str, place: str) -> None:
         raise InputError(f"{place}: no class is given, only {name!r}: every image must have one")
     if len(name) > LONGEST_NAME:
         raise InputError(f"{place}: a class name must have at most {LONGEST_NAME} characters, got {len(name):,}")
+    if name != name.strip():
+        raise InputError(f"{place}: a class name must not begin or end with a blank, got {cut(name)!r}")
     if not name.isprintable():
         raise InputError(f"{place}: a class name must be printable text in one line, got {cut(ascii(name))}")

@@ -109,6 +109,8 @@ def _row_splits(table: _Table, file_column: str, folder: str | None, given: str 
                 f"{row.place}: {column} {cut(row.cells[column])!r} names no split: they are {spellings_said()}"
             )
         if not unknown:
+            if given is not None:
+                raise InputError(f"{table.path} has a column {column} of splits: --split is for tables without one")
             if folder is not None and set(named) != {folder} and named:
                 raise InputError(f"{table.path} is in the folder of {folder}, and its column {column} names others")
             return named

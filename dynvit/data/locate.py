@@ -126,7 +126,7 @@ def _name(url: str) -> str:
 
 def _is_tar(path: Path) -> bool:
     """Whether a file is called as a tar is, compressed ones too: those that are no shard must not go unsaid."""
-    return path.name.lower().endswith(TARS) and not path.name.startswith(".")
+    return path.name.lower().endswith(TARS) and not path.name.startswith(".") and not path.is_dir()
 
 
 def _by_split(splits: Mapping[str, SplitInfo]) -> dict[str, SplitInfo]:

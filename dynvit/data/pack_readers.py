@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from dynvit.data.archives import Files, LeftOut, Reader, Tree
@@ -39,6 +40,7 @@ def read_collection(
     """
     default = split_within(source.absolute().name.split(".")[0])
     if folders := find_cifar(tree.files):
+        _check_flat(flat_split, "CIFAR's pickles")
         collection = read_cifar(tree.files, folders[0])
         return _with(collection, tree.left_out)
     images, others = _sorted_out(tree.files)
@@ -53,9 +55,12 @@ def read_collection(
     elif not images:
         raise _no_image(tree, source)
     else:
-        layout = read_listed(images, others) or read_class_folders(images, others, flat_split, default)
+        listed = read_listed(images, others)
+        if listed is not None:
+            _check_flat(flat_split, "lists of splits")
+        layout = listed or read_class_folders(images, others, flat_split, default)
     if not layout.found:
-        raise _no_image(tree, source)
+        raise _no_image(tree, source, layout.left_out)
     collection = numbered(layout, allow_missing_classes)
     return _with(collection, tree.left_out, kinds_of_files(name for name in others if name not in tables))
 
@@ -77,10 +82,15 @@ def _sorted_out(files: Files) -> tuple[dict[PurePosixPath, Reader], Files]:
     return images, others
 
 
-def _no_image(tree: Tree, source: Path) -> InputError:
+def _check_flat(flat_split: str | None, what: str) -> None:
+    if flat_split is not None:
+        raise InputError(f"{what} say which split an image is of: --split is for class folders without splits")
+
+
+def _no_image(tree: Tree, source: Path, unlabelled: Mapping[str, Sequence[str]] | None = None) -> InputError:
     archives = [name for name in tree.files if PurePosixPath(name).suffix.lower() in _ARCHIVES]
     if archives:
         return InputError(f"{source} holds no image, but archives ({some(archives)}): give one of them, or unpack them")
-    beside = merged(tree.left_out, kinds_of_files(tree.files))
+    beside = merged(tree.left_out, unlabelled or kinds_of_files(tree.files))
     seen = ", ".join(f"{len(names):,} {kind} ({some(names, 2)})" for kind, names in sorted(beside.items())[:4])
     return InputError(f"{source} holds no image with a class, only {seen or 'nothing'}: {_LAYOUTS}")

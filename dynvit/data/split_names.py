@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from dynvit.data.listing import some
@@ -24,6 +25,7 @@ _WORD = "|".join(sorted(_SPLIT_OF, key=len, reverse=True))
 _BESIDE = r"datasets?|sets?|data|splits?|images?|imgs?|folder|seg|ilsvrc\d*"
 _NAMED = re.compile(rf"(?:(?:{_BESIDE})[\W_]*)*(?P<word>{_WORD})(?:[\W_]*(?:{_BESIDE}))*", re.IGNORECASE)
 _HOLDS = re.compile(rf"(?<![a-z])(?P<word>{_WORD})(?![a-z])", re.IGNORECASE)
+_NUMBERED = re.compile(rf"(?:{_WORD})[\W_]*v?\d+", re.IGNORECASE)
 _LONGEST = 64  # characters; what is longer names more than a split
 # imagenet1k-validation-b-03.tar, set_val_0.tar, train-00000-of-01024.tar. A split may hold dashes of its own.
 _SHARD = re.compile(
@@ -48,6 +50,7 @@ class ShardName(NamedTuple):
         return split_named(self.written) or self.written
 
 
+@lru_cache(maxsize=1 << 16)  # asked of every folder of every image
 def split_named(name: str) -> str | None:
     """The split that a folder, a cell or a flag names; None where it names none.
 
@@ -75,6 +78,15 @@ def speaks_of_splits(name: str) -> bool:
     (True, True, False)
     """
     return _HOLDS.search(name) is not None
+
+
+def numbered_split(name: str) -> bool:
+    """Whether a name is that of a split with a number or version, which is none that is known.
+
+    >>> numbered_split("train2017"), numbered_split("val_v2"), numbered_split("train"), numbered_split("train car")
+    (True, True, False, False)
+    """
+    return _NUMBERED.fullmatch(name) is not None
 
 
 def shard_named(name: str) -> ShardName | None:
