@@ -105,10 +105,10 @@ class SessionRequest(BaseModel):
     @field_validator("split")
     @classmethod
     def _reported(cls, split: str) -> str:
-        if split == "calibration":
+        if split.strip().casefold() in ("calibration", "calib"):
             raise ValueError(
                 "must be another split than calibration: budgets are solved there, and nothing is reported where it "
-                "was chosen, got calibration"
+                f"was chosen, got {split}"
             )
         return split
 

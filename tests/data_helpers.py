@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dynvit.data.manifest import INFO, SplitInfo, info_text
+from dynvit.data.manifest import CLASS_NAMES, INFO, Manifest, SplitInfo, info_text
 from dynvit.data.packing import pack
 
 SHARED = Path(os.environ.get("DYNVIT_DATA") or Path(__file__).parents[2] / "shared" / "data")
@@ -62,6 +62,27 @@ def write_tree(folder: Path, splits: Iterable[str] = ("train", "test"), each: in
             for i in range(each):
                 (folder / split / name / f"{i:02d}.png").write_bytes(picture(100 * c + i + len(split)))
     return folder
+
+
+def put(root: Path, *paths: str) -> Path:
+    """An image at each path, of the kind that its name says as far as Pillow knows it; returns ``root``."""
+    kinds = {".png": "png", ".webp": "webp", ".bmp": "bmp", ".gif": "gif", ".tif": "tiff", ".avif": "avif"}
+    for number, path in enumerate(paths):
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(picture(number + len(path), kind=kinds.get(file.suffix.lower(), "jpeg")))
+    return root
+
+
+def packed_classes(folder: Path, split: str = "validation") -> dict[str, str]:
+    """The class name of each key of a packed split."""
+    names = (folder / CLASS_NAMES).read_text("utf-8").splitlines()
+    return {s.key: names[s.label] for s in Manifest.read(folder / f"manifest-{split}.jsonl").samples}
+
+
+def packed_labels(folder: Path, split: str = "validation") -> dict[str, int]:
+    """The label of each key of a packed split."""
+    return {s.key: s.label for s in Manifest.read(folder / f"manifest-{split}.jsonl").samples}
 
 
 def pack_pets(place: Path) -> Path:

@@ -230,4 +230,10 @@ FAULTS = (
     Fault("show: no results", "show MADE/empty", ("runs.jsonl",)),
     Fault("validate: no results", "validate MADE/empty", ("no results", "empty")),
     Fault("pack: no source", "data pack MADE/none out", ("none",)),
+    Fault("pack: a folder beside splits", "data pack MADE/beside out", ("train, val", "extra/")),
+    Fault("pack: a label that is no number", "data pack MADE/labels out", ("labels.csv line 3", "'cat'", "'0'")),
+    Fault("pack: unknown split", "data pack MADE/labels out --split validatoin", ("--split", "'validatoin'", "valid")),
+    Fault("pack: no image", "data pack MADE/empty out", ("no image", "SPLIT/CLASS/FILE", "labels.csv")),
+    Fault("reporting under another spelling", f"{WEIGHTS} --split Calibration", ("split", "Calibration")),
+    Fault("classes of another set", f"{SHARDS} MADE/owls", ("cifar10 has other classes", "classnames.txt", "'owl'")),
 )

@@ -15,7 +15,7 @@ import pytest
 import safetensors.torch
 import timm
 import torch
-from data_helpers import hashes, picture, write_dataset, write_shard
+from data_helpers import hashes, picture, put, write_dataset, write_shard
 from fault_cases import BENCH, FAULTS, SHARDS, WEIGHTS, Fault
 
 import dynvit.backbones.small  # noqa: F401 - registers vit_digits with timm
@@ -86,6 +86,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "rounded.py").write_text(ROUNDED)
     (folder / "empty").mkdir()
     write_dataset(folder / "shards", {"train": 40, "validation": 12})
+    write_dataset(folder / "owls", {"train": 40, "validation": 12})
+    (folder / "owls" / "classnames.txt").write_text("owl\n" * 10)
+    put(folder / "beside", "train/cat/1.png", "val/cat/1.png", "extra/cat/1.png")
+    put(folder / "labels", "images/1.png", "images/2.png")
+    (folder / "labels" / "labels.csv").write_text("file,label\n1.png,0\n2.png,cat\n")
     train = ("--method", "dynamicvit", "--dataset", "digits", "--backbone", "vit_digits")
     small = ("--epochs", "1", "--limit-train", "16", "--batch-size", "8")
     assert main(["train", *train, *small, "-o", str(folder / "trained")]) == 0

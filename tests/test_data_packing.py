@@ -93,7 +93,7 @@ def test_images_keep_their_bytes_labels_and_names(tree: Path) -> None:
         with (out / sample.shard).open("rb") as shard:
             shard.seek(sample.offset)
             assert shard.read(sample.size) == content
-        assert ["cat", "dog"][sample.label] == sample.key.split("/")[0]
+        assert source.spec.class_names[sample.label] == sample.key.split("/")[0]
     assert (out / "classnames.txt").read_text() == "cat\ndog\n"
     info = json.loads((out / "_info.json").read_text())["splits"]["train"]
     assert info == {
@@ -136,11 +136,11 @@ def test_a_table_of_labels_packs(tmp_path: Path) -> None:
     (tmp_path / "src" / "images").mkdir(parents=True)
     for i in range(4):
         (tmp_path / "src" / "images" / f"{i}.png").write_bytes(picture(i))
-    rows = 'Filename, Label,split\n0.png,7,train\n1.png,2,train\n\n 2.png,02,test\n"3.png",0,test \n'
+    rows = 'Filename, Label,split\n0.png,7,train\n1.png,2,train\n\n 2.png,02,Test\n"3.png",7.0,test \n'
     (tmp_path / "src" / "labels.csv").write_text(rows, encoding="utf-8-sig")
     pack(tmp_path / "src", tmp_path / "cifar10")
     found = open_split("cifar10", "validation", data_dir=tmp_path / "cifar10").manifest.samples
-    assert {(s.key, s.label) for s in found} == {("2", 2), ("3", 0)}
+    assert {(s.key, s.label) for s in found} == {("2", 2), ("3", 7)}
 
 
 # -- CIFAR's pickles -----------------------------------------------------------------------------------------
@@ -244,11 +244,14 @@ def test_a_broken_archive_is_named_and_leaves_nothing(tree: Path, form: Callable
     [
         (lambda d: None, "holds no image"),
         (lambda d: (d / "x.png").write_bytes(b""), "is in no class folder"),
-        (lambda d: (d / "x.bmp").write_bytes(b""), "convert them to png"),
+        (lambda d: (write_tree(d, ["."]) / "x.bmp").touch(), "x.bmp lies beside the class folders cat, dog"),
         (lambda d: (d / "labels.csv").write_text("a,b\n1,2\n"), "no column file or filename or image or path"),
         (lambda d: (d / "labels.csv").write_text("file,label\nx.png,2\n"), "'x.png', which is not among"),
         (lambda d: (d / "labels.csv").write_text(""), "labels.csv is not CSV"),
-        (lambda d: (d / "labels.csv").write_text("file,label\nx,y.png,2\n"), "Expected 2 fields in line 2, saw 3"),
+        (
+            lambda d: (d / "labels.csv").write_text("file,label\nx,y.png,2\n"),
+            "line 2 has 3 cells, and there are 2 columns",
+        ),
         (lambda d: (d / "labels.csv").write_bytes(b"file,label\n\xff.png,2\n"), "must be UTF-8"),
         (lambda d: [(d / "x.png").touch(), (d / "labels.csv").write_text("file,label\nx.png\n")], "x.png no label"),
     ],

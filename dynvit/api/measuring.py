@@ -9,6 +9,7 @@ from typing import Any
 
 from dynvit.api.loading import load
 from dynvit.api.model import Model
+from dynvit.data.class_match import check_same_classes
 from dynvit.errors import InputError
 from dynvit.knobs import point_said
 from dynvit.leaderboard.record import Record
@@ -137,11 +138,7 @@ def session_on(
     spec = find_dataset(dataset, asked["data_dir"])
     if spec.num_classes != model.classes:
         raise InputError(f"{spec.name} has {spec.num_classes} classes, the model answers with {model.classes}")
-    named = model.class_names
-    differ = [(i, a, b) for i, (a, b) in enumerate(zip(named, spec.class_names, strict=False)) if a != b]
-    if differ:
-        place, ours, theirs = differ[0]
-        raise InputError(f"{spec.name} has other classes: class {place} is {theirs!r} there, {ours!r} of the model")
+    check_same_classes(model.class_names, spec, "the model")
     return session.on(spec, session.request.completed(dataset=dataset, **asked))
 
 

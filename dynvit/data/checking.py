@@ -1,15 +1,17 @@
-"""Reads every sample of a folder of shards, and reports what is bad."""
+"""Reads every sample of a folder of shards, and reports what is bad and what is not used."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from dynvit.data.datasets import DatasetSpec
-from dynvit.data.locate import Location, locate
-from dynvit.data.manifest import CLASS_NAMES, Manifest, Sample, read_class_names
-from dynvit.data.scan import scan_shard
+from dynvit.data.locate import TARS, Location, locate
+from dynvit.data.manifest import CLASS_NAMES, INFO, Manifest, Sample, read_class_names
+from dynvit.data.scan import scan_shard, unused_members
 from dynvit.data.source import ShardSource
 from dynvit.errors import InputError
 from dynvit.progress import Progress
@@ -26,31 +28,40 @@ class Fault:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """How many samples were read and decoded, and their faults."""
+    """How many samples were read and decoded, their faults, and the files in the folder that are no part of it."""
 
     samples: int
     faults: tuple[Fault, ...]
+    unused: tuple[str, ...] = ()
 
 
 def check_folder(folder: Path, *, workers: int = 2, quiet: bool = False) -> CheckReport:
     """Read and decode every sample of every split in ``folder``; compare with manifests where there are any.
 
+    Every shard is read to the end of its file. A file that is called as a shard and listed nowhere is a fault; what
+    else the folder holds is named.
+
     Raises: ``InputError`` where there are no shards at all.
     """
     location = locate(folder.name, folder)
     tasks = list(_tasks(location))
-    faults: list[Fault] = []
+    faults, unused = _beside(location)
     count = 0
+    keys: dict[tuple[str, str], str] = {}
     # Threads suffice: decoding and hashing release the GIL.
     with (
         Progress(f"checking {folder}", len(tasks), unit="shards", quiet=quiet) as progress,
         ThreadPoolExecutor(max(1, workers)) as pool,
     ):
-        for samples, found in pool.map(lambda task: task.run(), tasks):
-            count += samples
+        for task, (samples, found) in zip(tasks, pool.map(lambda task: task.run(), tasks), strict=True):
+            count += len(samples)
             faults += found
+            for sample in samples:
+                first = keys.setdefault((task.split, sample.key), task.path.name)
+                if first != task.path.name:
+                    faults.append(Fault(task.path.name, sample.key, f"this key is in {first} too"))
             progress.advance(note=f"{count} samples, {len(faults)} bad")
-    return CheckReport(count, tuple(faults))
+    return CheckReport(count, tuple(faults), tuple(unused))
 
 
 @dataclass(frozen=True)
@@ -61,10 +72,10 @@ class _Task:
     listed: dict[str, Sample] | None
     num_classes: int | None
 
-    def run(self) -> tuple[int, list[Fault]]:
+    def run(self) -> tuple[Sequence[Sample], list[Fault]]:
         shard = self.path.name
         if not self.path.is_file():
-            return 0, [Fault(shard, "", "missing")]
+            return (), [Fault(shard, "", "missing")]
         faults = []
         try:
             samples = scan_shard(self.path, fresh=True)
@@ -73,7 +84,10 @@ class _Task:
             try:
                 samples = scan_shard(self.path, fresh=True, keep_going=True)
             except InputError:
-                return 0, faults
+                return (), faults
+        faults += [Fault(shard, name, "this member is of no sample") for name in unused_members(self.path)]
+        if twice := [key for key, times in Counter(sample.key for sample in samples).items() if times > 1]:
+            faults += [Fault(shard, key, "this key is in the shard more than once") for key in twice]
         if self.length is not None and len(samples) != self.length:
             faults.append(Fault(shard, "", f"holds {len(samples)} samples, _info.json says {self.length}"))
         faults += self._against_manifest(samples)
@@ -86,7 +100,7 @@ class _Task:
                 source.read(index)
             except InputError as error:
                 faults.append(Fault(shard, sample.key, str(error)))
-        return len(samples), faults
+        return samples, faults
 
     def _against_manifest(self, samples: tuple[Sample, ...]) -> list[Fault]:
         if self.listed is None:
@@ -101,6 +115,18 @@ class _Task:
                 faults.append(Fault(shard, sample.key, f"{', '.join(kinds)} differ from the manifest"))
         gone = self.listed.keys() - {sample.key for sample in samples}
         return faults + [Fault(shard, key, "in the manifest, not in the shard") for key in sorted(gone)]
+
+
+def _beside(location: Location) -> tuple[list[Fault], list[str]]:
+    """The files that no split lists: shards are faults, since nobody reads their images."""
+    if location.folder is None:
+        return [], []
+    listed = {file for split in location.splits.values() for file in split.filenames}
+    listed |= {INFO, CLASS_NAMES} | {f"manifest-{split.name}.jsonl" for split in location.splits.values()}
+    there = [path for path in sorted(location.folder.iterdir()) if path.name not in listed]
+    shards = [path.name for path in there if path.name.lower().endswith(TARS)]
+    faults = [Fault(name, "", "no split lists this file: its images are not read") for name in shards]
+    return faults, [path.name + ("/" if path.is_dir() else "") for path in there if path.name not in shards]
 
 
 def _tasks(location: Location) -> list[_Task]:

@@ -13,10 +13,11 @@ from pathlib import Path
 from dynvit.data.datasets import DatasetSpec, datasets
 from dynvit.data.fetching import fetch
 from dynvit.data.hints import missing_path, no_classes, not_packed, unknown_name
+from dynvit.data.image_kinds import IMAGE_KEYS
 from dynvit.data.images import UndecodableError, image_size
 from dynvit.data.locate import Location, is_remote, locate, packed_folders, shards_in
 from dynvit.data.manifest import CLASS_NAMES, Manifest, read_class_names
-from dynvit.data.scan import IMAGE_KEYS
+from dynvit.data.split_names import VALIDATION
 from dynvit.errors import InputError
 
 LARGE = 224
@@ -80,8 +81,8 @@ def native_edge(location: Location) -> int:
     Of several small edges it is the largest. Raises: ``InputError`` where the first shard is missing.
     """
     # Validation first: where shards are remote, that one is fetched anyway.
-    splits = sorted(location.splits.values(), key=lambda split: split.name != "validation")
-    first = next((split.filenames[0] for split in splits if split.filenames), None)
+    splits = sorted(location.splits.items(), key=lambda item: item[0] != VALIDATION)
+    first = next((split.filenames[0] for _, split in splits if split.filenames), None)
     sizes = set(islice(_sizes(location.shard(first)), _LOOKED_AT)) if first else set()
     small = all(width == height <= _SMALL for width, height in sizes)
     return max(width for width, _ in sizes) if sizes and small else LARGE
@@ -132,13 +133,33 @@ def _first(places: Iterable[Path]) -> Location | None:
     return next((found for place in places if (found := shards_in(place))), None)
 
 
-def _class_names(location: Location) -> tuple[str, ...]:
+def packed_class_names(location: Location) -> tuple[str, ...]:
+    """The names in the ``classnames.txt`` beside shards, by label; empty where there is none.
+
+    Raises: ``InputError`` where it is broken.
+    """
     if location.folder is not None:
         path = location.folder / CLASS_NAMES
         return read_class_names(path) if path.is_file() else ()
-    base = location.base.rpartition("/")[0] if ".tar" in location.base else location.base
+    if location.base.startswith("pipe:"):
+        return ()  # a command, of which nothing tells what else it would give
     try:
-        return read_class_names(fetch(f"{base}/{CLASS_NAMES}"))
+        file = fetch(_names_url(location))
+    except InputError:
+        return ()
+    return read_class_names(file)
+
+
+def _names_url(location: Location) -> str:
+    base = location.base.rpartition("/")[0] if ".tar" in location.base else location.base
+    return f"{base}/{CLASS_NAMES}"
+
+
+def _class_names(location: Location) -> tuple[str, ...]:
+    if location.folder is not None:
+        return packed_class_names(location)
+    try:
+        return read_class_names(fetch(_names_url(location)))
     except InputError as error:
         raise InputError(
             f"a data set at a URL that is not registered must have {CLASS_NAMES} beside its shards: {error}"

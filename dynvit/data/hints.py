@@ -10,13 +10,15 @@ from itertools import islice
 from pathlib import Path
 
 from dynvit.data.datasets import datasets
-from dynvit.data.locate import is_remote, is_shard, packed_folders
+from dynvit.data.image_kinds import called_an_image
+from dynvit.data.label_tables import TABLE
+from dynvit.data.locate import is_remote, packed_folders
 from dynvit.data.manifest import CLASS_NAMES, INFO
-from dynvit.data.pack_readers import EXTENSIONS
+from dynvit.data.split_names import shard_named
 from dynvit.errors import InputError, unknown
 
 _LOOKED_FOR = f"{INFO} or shards NAME-SPLIT-00000.tar, and {CLASS_NAMES}"
-_TO_PACK = (*EXTENSIONS, ".csv")
+_TO_PACK = "images as .jpg, .png and .webp, labels.csv, CIFAR's pickles or ImageNet's tars"
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 _FOLDERS_WALKED = 1000  # images lie near the top, or it is no folder of images
 
@@ -78,11 +80,11 @@ def not_packed(places: Sequence[Path]) -> InputError:
         return InputError(
             f"{said}; it holds images that are not packed: {_pack(place, f'{_named(place).name}-packed')}"
         )
-    return InputError(f"{said}; it holds nothing that could be packed ({', '.join(sorted(_TO_PACK))})")
+    return InputError(f"{said}; it holds nothing that could be packed ({_TO_PACK})")
 
 
 def _is_a_file(place: Path) -> InputError:
-    if is_shard(place.name):
+    if shard_named(place.name):
         return InputError(f"{place} is one shard of a data set: give its folder, {flags_for(place.parent)}")
     if place.name.endswith(_ARCHIVES):
         return InputError(f"{place} is a file, no packed folder: {_pack(place, place.name.split('.')[0])}")
@@ -102,4 +104,8 @@ def _named(folder: Path) -> Path:
 
 def _holds_images(folder: Path) -> bool:
     walked = islice(os.walk(folder, followlinks=True), _FOLDERS_WALKED)
-    return any(file.lower().endswith(_TO_PACK) or file == "data_batch_1" for _, _, files in walked for file in files)
+    return any(_to_pack(file) for _, _, files in walked for file in files)
+
+
+def _to_pack(file: str) -> bool:
+    return called_an_image(file) or file.lower() == TABLE or file == "data_batch_1"

@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import warnings
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from dynvit.data.fetching import WAYS, fetch
+from dynvit.data.listing import some
 from dynvit.data.manifest import INFO, SplitInfo, read_info
+from dynvit.data.split_names import TEST, VALIDATION, ShardName, shard_in, shard_named, split_named
 from dynvit.errors import InputError
 
-# imagenet1k-validation-b-03.tar: name, split, number. A split may hold dashes of its own.
-_SHARD = re.compile(
-    r"(?P<file>[^/\s]+-(?P<split>(?:train|validation|valid|val|test|calibration)(?:-[a-z]\w*)*)-\d+\.tar)(?=$|[\s?'\"])"
-)
+TARS = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
+_MANY = 1_000_000  # a number that is no count
 _REMOTE = re.compile(r"^(https?|pipe|hf|gs|s3|ais|sftp|ftps|scp):")
 
 
@@ -72,9 +75,9 @@ def shards_in(folder: Path) -> Location | None:
     Raises: ``InputError`` where the one is broken or the others do not tell their split.
     """
     if (folder / INFO).is_file():
-        return Location(str(folder), read_info((folder / INFO).read_bytes(), str(folder / INFO)), {})
-    if folder.is_dir() and (shards := sorted(path.name for path in folder.glob("*.tar"))):
-        return Location(str(folder), _infer(shards, str(folder)), {})
+        return Location(str(folder), _by_split(read_info((folder / INFO).read_bytes(), str(folder / INFO))), {})
+    if folder.is_dir() and (shards := sorted(path.name for path in folder.iterdir() if _is_tar(path))):
+        return Location(str(folder), _infer_folder(shards, str(folder)), {})
     return None
 
 
@@ -88,11 +91,6 @@ def packed_folders(root: Path) -> list[Path]:
     return found
 
 
-def is_shard(name: str) -> bool:
-    """Whether a file is called as a shard is: it tells its split."""
-    return bool(_SHARD.fullmatch(name))
-
-
 def is_remote(place: str | os.PathLike[str]) -> bool:
     """Whether a place is a URL."""
     return bool(_REMOTE.match(str(place)))
@@ -103,7 +101,7 @@ def _remote(pattern: str) -> Location:
         base = pattern.rstrip("/")
         if base.startswith("pipe:"):
             raise InputError(f"{pattern!r} names no shard: a pipe: URL is a command with a pattern of .tar names")
-        splits = read_info(fetch(f"{base}/{INFO}").read_bytes(), f"{base}/{INFO}")
+        splits = _by_split(read_info(fetch(f"{base}/{INFO}").read_bytes(), f"{base}/{INFO}"))
         names = [file for split in splits.values() for file in split.filenames]
         return Location(base, splits, {file: f"{base}/{file}" for file in names})
     from webdataset.shardlists import expand_urls
@@ -113,21 +111,70 @@ def _remote(pattern: str) -> Location:
 
 
 def _name(url: str) -> str:
-    match = _SHARD.search(url)
-    return match["file"] if match else url.rpartition("/")[2]
+    shard = shard_in(url)
+    return shard.file if shard else url.rpartition("/")[2]
+
+
+def _is_tar(path: Path) -> bool:
+    """Whether a file is called as a tar is, compressed ones too: those that are no shard must not go unsaid."""
+    return path.name.lower().endswith(TARS) and not path.name.startswith(".") and not path.is_dir()
+
+
+def _by_split(splits: Mapping[str, SplitInfo]) -> dict[str, SplitInfo]:
+    """Splits by their usual names, where one spelling of each is there; ``SplitInfo.name`` stays as it is written."""
+    usual = {name: split_named(name) or name for name in splits}
+    once = Counter(usual.values())
+    return {usual[name] if once[usual[name]] == 1 else name: split for name, split in splits.items()}
+
+
+def _infer_folder(names: list[str], where: str) -> dict[str, SplitInfo]:
+    """Shards of a folder by split: all of one data set, each with a name that tells its split."""
+    shards = [shard for name in names if (shard := shard_named(name))]
+    if shards and (odd := sorted(set(names) - {shard.file for shard in shards})):
+        raise InputError(
+            f"{where} holds shards and {some(odd)}, of which no name tells the split: call them NAME-SPLIT-00000.tar, "
+            f"move them away, or list what counts in {INFO}"
+        )
+    sets = sorted({shard.name for shard in shards})
+    if len(sets) > 1:
+        raise InputError(
+            f"{where} holds shards of several data sets ({some(name or 'no name' for name in sets)}): give each a "
+            f"folder, or list what belongs together in {INFO}"
+        )
+    _warn_of_gaps(shards, where)
+    return _infer(names, where)
+
+
+def _warn_of_gaps(shards: list[ShardName], where: str) -> None:
+    by_split: dict[str, list[ShardName]] = {}
+    for shard in shards:
+        by_split.setdefault(shard.written, []).append(shard)
+    for written, those in by_split.items():
+        there = {shard.number for shard in those}
+        count = max((shard.total for shard in those if shard.total), default=0)
+        first = 0 if count else min(there)
+        lacking = sorted(set(range(first, max(count, max(there) + 1))) - there) if max(there) < _MANY else []
+        if lacking:
+            numbers = some(map(str, lacking))
+            warnings.warn(f"{where} lacks {len(lacking)} shards of {written}: numbers {numbers}", stacklevel=2)
 
 
 def _infer(names: list[str], where: str) -> dict[str, SplitInfo]:
-    matches = [match for name in names if (match := _SHARD.search(name))]
-    # As in packing: test is what is reported only where there is no validation beside it.
-    aliases = {"val": "validation", "valid": "validation"}
-    if not any(aliases.get(match["split"], match["split"]) == "validation" for match in matches):
-        aliases["test"] = "validation"
-    splits: dict[str, list[str]] = {}
-    for match in matches:
-        splits.setdefault(aliases.get(match["split"], match["split"]), []).append(match.string)
-    if not splits:
+    shards = [(name, shard) for name in names if (shard := shard_in(name))]
+    if not shards:
         raise InputError(
             f"cannot tell the splits of {where}: shards are called NAME-SPLIT-00000.tar, or an {INFO} lists them"
         )
+    # As in packing: test is what is reported only where there is no validation beside it.
+    only_test = not any(shard.split == VALIDATION for _, shard in shards)
+    splits: dict[str, list[str]] = {}
+    spelled: dict[str, str] = {}
+    for name, shard in shards:
+        split = VALIDATION if only_test and shard.split == TEST else shard.split
+        if spelled.setdefault(split, shard.written) != shard.written:
+            raise InputError(
+                f"shards of {where} are called {spelled[split]} and {shard.written}, which are both {split}: join or "
+                f"rename them, or list what counts in {INFO}"
+            )
+        splits.setdefault(split, []).append(name)
     return {split: SplitInfo(split, tuple(files)) for split, files in splits.items()}

@@ -5,18 +5,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dynvit.data.class_match import label_translation
 from dynvit.data.datasets import DatasetSpec
-from dynvit.data.folder_dataset import find_dataset
+from dynvit.data.folder_dataset import find_dataset, packed_class_names
 from dynvit.data.locate import Location, locate
-from dynvit.data.manifest import Manifest, Sample, SplitInfo
+from dynvit.data.manifest import CLASS_NAMES, Manifest, Sample, SplitInfo
 from dynvit.data.scan import scan_shard
 from dynvit.data.source import ArraySource, ImageSource, OnBadSample, ShardSource, check_labels
+from dynvit.data.split_names import find_split
 from dynvit.data.splits import calibration_keys, calibration_shards, calibration_size, ranked, stratified
-from dynvit.errors import InputError, unknown
+from dynvit.errors import InputError
 from dynvit.progress import Progress
 
 EMBEDDED_VALIDATION = 0.2  # of each class; a set without a validation split gets one by seed
@@ -41,14 +44,18 @@ def open_split(
     ``limit`` keeps the first N of a fixed shuffle by ``seed``, which is a fair sample of the split.
     ``quiet`` shows no progress: for every process but the first.
 
+    ``classnames.txt`` beside the shards is compared with the data set's own names: where it says the same classes in
+    another order, or some of them, labels are translated.
+
     Raises: ``InputError`` for an unknown name or split, missing or truncated shards, a count that differs
-    from ``_info.json``, labels out of range.
+    from ``_info.json``, labels out of range, other classes than the data set's.
     """
     spec = dataset if isinstance(dataset, DatasetSpec) else find_dataset(dataset, data_dir)
     if spec.embedded is not None:
         source = _open_embedded(spec, split, seed, calibration)
     else:
-        read = _Reader(spec, _location(spec, data_dir), on_bad_sample, quiet)
+        location = _location(spec, data_dir)
+        read = _Reader(spec, location, on_bad_sample, quiet, _translation(spec, location, quiet))
         source = _open_shards(spec, split, read, seed, calibration)
     return source if limit is None else drawn(source, limit, seed)
 
@@ -78,6 +85,20 @@ def _location(spec: DatasetSpec, data_dir: str | os.PathLike[str] | None) -> Loc
     return locate(spec.name, spec.folder if data_dir is None else data_dir)
 
 
+def _translation(spec: DatasetSpec, location: Location, quiet: bool) -> Mapping[int, int] | None:
+    """How labels become those of the data set, where a file says what they mean and it is not the same."""
+    if location.base == spec.folder:
+        return None  # its names are that file's
+    translation = label_translation(packed_class_names(location), spec, f"{location.base}/{CLASS_NAMES}")
+    if not quiet and any(label != place for label, place in (translation or {}).items()):
+        warnings.warn(
+            f"{location.base}/{CLASS_NAMES} numbers its {len(translation or ())} classes in its own way: labels are "
+            f"translated to their places among the {spec.num_classes} of {spec.name}",
+            stacklevel=4,
+        )
+    return translation
+
+
 def _open_embedded(spec: DatasetSpec, split: str, seed: int, calibration: int | None) -> ImageSource:
     assert spec.embedded is not None
     images, labels = spec.embedded()
@@ -93,8 +114,7 @@ def _open_embedded(spec: DatasetSpec, split: str, seed: int, calibration: int | 
     rest = [key for key in keys if key not in validation]
     held_out = calibration_keys(rest, calibration_size(len(rest), calibration), seed)
     members = {"validation": validation, "calibration": held_out, "train": set(rest) - held_out}
-    if split not in members:
-        raise unknown(f"split of {spec.name}", split, members)
+    split = find_split(split, members, spec.name)
     manifest = Manifest(tuple(sample for sample in samples if sample.key in members[split]))
     check_labels(manifest, spec.num_classes)
     return ArraySource(spec, split, manifest, images=images)
@@ -108,6 +128,7 @@ class _Reader:
     location: Location
     on_bad_sample: OnBadSample
     quiet: bool
+    translation: Mapping[int, int] | None
 
     def __call__(self, split: SplitInfo, files: tuple[str, ...]) -> ShardSource:
         lengths = dict(zip(split.filenames, split.shard_lengths, strict=False))
@@ -122,7 +143,7 @@ class _Reader:
                 listed = packed.get(file, [])
                 expected = lengths.get(file, len(listed) or None)
                 found = self._samples(paths[file], listed, expected)
-                samples.extend(dataclasses.replace(sample, shard=file) for sample in found)
+                samples.extend(dataclasses.replace(s, shard=file, label=self._label(s)) for s in found)
                 lost += 0 if expected is None else expected - len(found)
                 progress.advance()
         manifest = Manifest(tuple(samples)).unique_keys()
@@ -135,6 +156,16 @@ class _Reader:
         folder = self.location.folder
         path = None if folder is None else folder / f"manifest-{split.name}.jsonl"
         return path if path is not None and path.is_file() else None
+
+    def _label(self, sample: Sample) -> int:
+        if self.translation is None:
+            return sample.label
+        if sample.label not in self.translation:
+            raise InputError(
+                f"shard {sample.shard}, key {sample.key!r}: label {sample.label} has no name among the "
+                f"{len(self.translation)} of {CLASS_NAMES}: pack the data again"
+            )
+        return self.translation[sample.label]
 
     def _packed(self, split: SplitInfo) -> dict[str, list[Sample]]:
         """The packed samples, by shard."""
@@ -169,9 +200,11 @@ class _Reader:
 
 def _open_shards(spec: DatasetSpec, split: str, read: _Reader, seed: int, calibration: int | None) -> ImageSource:
     splits, base = read.location.splits, read.location.base
+    if split not in ("train", "calibration"):
+        drawn_too = ["calibration"] if "train" in splits and "calibration" not in splits else []
+        split = find_split(split, [*splits, *drawn_too], spec.name)
     if split not in ("train", "calibration") or "calibration" in splits:
-        if split not in splits:
-            raise unknown(f"split of {spec.name}", split, splits)
+        split = find_split(split, splits, spec.name)
         return read(splits[split], splits[split].filenames)
     if "train" not in splits:
         raise InputError(

@@ -9,13 +9,17 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile
 
-from dynvit.data.archives import BROKEN, broken, open_tree
+from dynvit.data.archives import BROKEN, LeftOut, broken, open_tree
+from dynvit.data.collection import Picture, merged
+from dynvit.data.image_kinds import extension_of
+from dynvit.data.listing import some
 from dynvit.data.manifest import CLASS_NAMES, INFO, Manifest, Sample, SplitInfo, class_names_text, info_text
-from dynvit.data.pack_readers import Picture, read_collection
+from dynvit.data.pack_readers import read_collection
+from dynvit.data.split_names import shard_named, spellings_said, split_named
 from dynvit.data.splits import ranked
 from dynvit.errors import InputError
 from dynvit.progress import Progress
@@ -23,13 +27,21 @@ from dynvit.progress import Progress
 _BLOCK = 512  # a tar's
 
 
+NO_IMAGE = "files called images that hold none that Pillow reads"
+
+
 @dataclass(frozen=True)
 class Packed:
-    """The result of a pack: samples by split, and whether the destination had the same bytes already."""
+    """The result of a pack: samples by split, and whether the destination had the same bytes already.
+
+    ``left_out`` names what the source holds and the shards do not, by kind; ``empty`` the classes without an image.
+    """
 
     samples: dict[str, int]
     classes: int
     unchanged: bool
+    left_out: LeftOut = field(default_factory=dict)
+    empty: tuple[str, ...] = ()
 
 
 def pack(
@@ -38,42 +50,75 @@ def pack(
     *,
     name: str | None = None,
     shard_size: int = 2000,
-    flat_split: str = "validation",
+    flat_split: str | None = None,
+    allow_missing_classes: bool = False,
     quiet: bool = False,
 ) -> Packed:
     """Pack ``source`` into ``destination``: ``NAME-SPLIT-00000.tar``, ``_info.json``, manifests, ``classnames.txt``.
 
-    ``source`` is a tree SPLIT/CLASS/FILE or CLASS/FILE, CIFAR's python pickles, or ``images/`` with ``labels.csv``:
-    a folder, or a zip or tar of one. Image bytes are kept as they are (CIFAR's arrays become PNG). Samples are
-    ordered by a hash of their keys: shuffled over classes, and the same whatever the order of the source.
+    Image bytes are kept as they are (CIFAR's arrays become PNG), and called what they are. Samples are ordered by a
+    hash of their keys: shuffled over classes, and the same whatever the order of the source. All is written under a
+    temporary name and renamed at the end. Packing again compares, and changes nothing.
 
-    Everything is written under a temporary name beside ``destination`` and renamed at the end; the next pack
-    removes what a killed one left. Packing again compares, and changes nothing.
+    Args:
+        source: a folder, zip or tar, in one of the layouts of docs/data.md.
+        destination: the folder to make.
+        name: what shards are called; None: as the destination.
+        shard_size: samples a shard.
+        flat_split: the split of class folders without splits; None: what the source is called after, else validation.
+        allow_missing_classes: whether a split may lack classes that train has.
+        quiet: shows no progress.
 
-    Raises: ``InputError`` for a source that cannot be read or holds no images, and for a destination that holds
-    something else.
+    Returns: what was packed, and what was not.
+    Raises: ``InputError`` for a source that cannot be read or leaves doubt, a destination that holds something else.
     """
     if shard_size < 1:
         raise InputError(f"shard size must be 1 sample or more, got {shard_size}")
+    flat_split = None if flat_split is None else _split_to_make(flat_split)
     source, destination = Path(source), Path(destination).absolute()
+    _check_destination(destination)
+    with open_tree(source) as tree:
+        try:
+            collection = read_collection(tree, source, flat_split, allow_missing_classes=allow_missing_classes)
+        except (*BROKEN, BadZipFile) as error:
+            raise broken(source, error) from error
+        with _work_folder(destination) as work:
+            try:
+                made = _write(collection.pictures, work, name or destination.name, shard_size, quiet)
+            except (*BROKEN, BadZipFile) as error:
+                if isinstance(error, OSError) and error.filename is None and error.errno is not None:
+                    raise InputError(f"cannot write {destination}: {error.strerror}; nothing is left behind") from error
+                raise broken(source, error) from error
+            (work / CLASS_NAMES).write_text(class_names_text(collection.class_names), "utf-8")
+            unchanged = _publish(work, destination)
+    left_out = merged(collection.left_out, {NO_IMAGE: made.no_image} if made.no_image else {})
+    empty = tuple(name for label, name in enumerate(collection.class_names) if label not in made.labels)
+    return Packed(made.samples, len(collection.class_names), unchanged, left_out, empty)
+
+
+def _check_destination(destination: Path) -> None:
     if destination.exists() and not destination.is_dir():
         raise InputError(f"{destination} is a file: give a folder that is new, empty, or packed from the same source")
     if destination.is_dir() and any(destination.iterdir()) and not (destination / INFO).is_file():
         raise InputError(f"{destination} holds other files: give a folder that is new or empty")
-    with open_tree(source) as files:
-        collection = read_collection(files, str(source), flat_split)
-        with _work_folder(destination) as work:
-            try:
-                counts = _write(collection.pictures, work, name or destination.name, shard_size, quiet)
-            except (*BROKEN, BadZipFile) as error:
-                if isinstance(error, OSError) and error.filename is None and error.errno is not None:
-                    raise InputError(
-                        f"cannot write {destination}: {error.strerror}; nothing was left behind"
-                    ) from error
-                raise broken(source, error) from error
-            (work / CLASS_NAMES).write_text(class_names_text(collection.class_names), "utf-8")
-            unchanged = _publish(work, destination)
-    return Packed(counts, len(collection.class_names), unchanged)
+
+
+def _split_to_make(asked: str) -> str:
+    """A split of any name that a shard can have, by its usual one. Raises: ``InputError`` for another."""
+    split = split_named(asked) or asked
+    if shard_named(f"x-{split}-0.tar") is None:
+        raise InputError(
+            f"--split must be one of {spellings_said()}, or one of them with a dash and a name, as validation-b; "
+            f"got {asked!r}"
+        )
+    return split
+
+
+@dataclass(frozen=True)
+class _Written:
+    samples: dict[str, int]
+    labels: frozenset[int]
+    no_image: list[str]
 
 
 @contextmanager
@@ -95,8 +140,10 @@ def _work_folder(destination: Path) -> Iterator[Path]:
             lock.unlink(missing_ok=True)
 
 
-def _write(pictures: Sequence[Picture], work: Path, name: str, shard_size: int, quiet: bool) -> dict[str, int]:
+def _write(pictures: Sequence[Picture], work: Path, name: str, shard_size: int, quiet: bool) -> _Written:
     splits = []
+    labels: set[int] = set()
+    no_image: list[str] = []
     with Progress(f"packing {name}", len(pictures), unit="samples", quiet=quiet) as progress:
         for split in sorted({picture.split for picture in pictures}):
             keyed = _keyed([picture for picture in pictures if picture.split == split])
@@ -108,13 +155,17 @@ def _write(pictures: Sequence[Picture], work: Path, name: str, shard_size: int, 
             for number, start in enumerate(range(0, len(order), shard_size)):
                 shard = work / f"{name}-{split}-{number:05d}.tar"
                 part = [(key, keyed[key]) for key in order[start : start + shard_size]]
-                samples += _write_shard(shard, part, progress)
+                written = list(_write_shard(shard, part, progress, no_image))
+                samples += written
                 filenames.append(shard.name)
-                lengths.append(len(part))
+                lengths.append(len(written))
             Manifest(tuple(samples)).write(work / f"manifest-{split}.jsonl")
             splits.append(SplitInfo(split, tuple(filenames), tuple(lengths)))
+            labels.update(sample.label for sample in samples)
+    if not labels:
+        raise InputError(f"no file holds an image that Pillow reads: {some(no_image)}")
     (work / INFO).write_text(info_text(splits))
-    return {split.name: split.num_samples or 0 for split in splits}
+    return _Written({split.name: split.num_samples or 0 for split in splits}, frozenset(labels), no_image)
 
 
 def _keyed(pictures: Sequence[Picture]) -> dict[str, Picture]:
@@ -130,21 +181,27 @@ def _keyed(pictures: Sequence[Picture]) -> dict[str, Picture]:
     return keyed
 
 
-def _write_shard(shard: Path, part: Sequence[tuple[str, Picture]], progress: Progress) -> Iterator[Sample]:
+def _write_shard(
+    shard: Path, part: Sequence[tuple[str, Picture]], progress: Progress, no_image: list[str]
+) -> Iterator[Sample]:
     from webdataset.writer import TarWriter
 
     with shard.open("wb") as file:
         # Time and owner are fixed, so that each run writes the same bytes; PAX takes names of any length.
         writer = TarWriter(file, user="", group="", mtime=0, encoder=False, format="PAX_FORMAT")
         for key, picture in part:
+            progress.advance()
             content = picture.read()
-            label = str(picture.label).encode()
-            writer.write({"__key__": key, "cls": label, picture.extension: content})
+            extension = extension_of(content)
+            if extension is None:
+                no_image.append(f"{picture.name}{picture.extension}")
+                continue
+            writer.write({"__key__": key, "cls": str(picture.label).encode()})
+            writer.write({"__key__": key, extension: content})
             padded = -(-len(content) // _BLOCK) * _BLOCK
             offset = writer.tarstream.offset - padded
             digest = hashlib.sha256(content).hexdigest()
             yield Sample(shard.name, key, picture.label, offset, len(content), digest)
-            progress.advance()
         writer.close()
         file.flush()
         os.fsync(file.fileno())

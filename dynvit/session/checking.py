@@ -10,6 +10,7 @@ from torch import nn
 
 from dynvit import checkpoint
 from dynvit.backbones.build import image_size
+from dynvit.data.class_match import check_same_classes
 from dynvit.errors import InputError
 from dynvit.options import options_to_json
 from dynvit.published import find
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def check_checkpoint(session: Session, wanted: Wanted) -> None:
     """Check a folder of ours, a file in the published layout, or a published name (fetched only when opened).
 
-    Raises: ``InputError`` where there is none, or where it is of another method, backbone, size or class count.
+    Raises: ``InputError`` where there is none, or where it is of another method, backbone, size or classes.
     """
     given = wanted.checkpoint
     assert given is not None
@@ -62,6 +63,7 @@ def _check_folder(session: Session, wanted: Wanted, given: str) -> None:
     _same_options(wanted, given, config.method.options)
     info = config.backbone_info
     _agree(session, given, info.name, info.num_classes, info.image_size)
+    check_same_classes(config.class_names, session.dataset, f"checkpoint {given}")
 
 
 def _agree(session: Session, path: str, backbone: str, classes: int, size: tuple[int, int]) -> None:

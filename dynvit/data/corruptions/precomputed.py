@@ -7,10 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dynvit.data.class_order import order_classes
 from dynvit.data.corruptions.catalogue import corruptions
 from dynvit.data.corruptions.loading import Variant
 from dynvit.data.datasets import DatasetSpec
+from dynvit.data.image_kinds import called_an_image
 from dynvit.data.images import UndecodableError, decode_image
+from dynvit.data.listing import some
 from dynvit.data.manifest import Manifest, Sample
 from dynvit.data.opening import open_split
 from dynvit.data.source import (
@@ -24,7 +27,6 @@ from dynvit.data.source import (
 from dynvit.data.splits import ranked
 from dynvit.errors import InputError
 
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 _WNIDS = 1000  # classes of ImageNet-1k, whose folders are named by WordNet ids
 
 
@@ -73,7 +75,7 @@ def open_precomputed(
     missing = [f"{variant.corruption}/{variant.severity}" for variant, place in places.items() if place is None]
     if missing:
         raise InputError(
-            f"{folder} lacks {_some(missing)}: fetch the whole set, or choose with --corruptions and --severities"
+            f"{folder} lacks {some(missing)}: fetch the whole set, or choose with --corruptions and --severities"
         )
     found = {variant: place for variant, place in places.items() if place is not None}
     classes = _classes(folder, found.values(), spec)
@@ -116,15 +118,17 @@ def _classes(folder: Path, places: Iterable[Path], spec: DatasetSpec) -> list[st
     for place, names in there.items():
         where = place.relative_to(folder)
         if lacking := sorted(expected - names):
-            raise InputError(f"{folder} lacks {len(lacking)} of {len(expected)} classes in {where}: {_some(lacking)}")
+            raise InputError(f"{folder} lacks {len(lacking)} of {len(expected)} classes in {where}: {some(lacking)}")
         if extra := sorted(names - expected):
-            raise InputError(f"{folder} has folders in {where} that are not classes of {spec.name}: {_some(extra)}")
+            raise InputError(f"{folder} has folders in {where} that are not classes of {spec.name}: {some(extra)}")
     if there and len(expected) != spec.num_classes:
         raise InputError(
             f"{folder} has {len(expected)} class folders, {spec.name} has {spec.num_classes} classes: "
             "fetch the whole set, or give the dataset that it was made from"
         )
-    return list(spec.class_names) if expected == set(spec.class_names) else sorted(expected)
+    if expected == set(spec.class_names):
+        return list(spec.class_names)
+    return sorted(expected, key=order_classes({name: str(folder) for name in expected}).labels.__getitem__)
 
 
 def _expected_classes(spec: DatasetSpec) -> set[str]:
@@ -148,7 +152,7 @@ def _open_classes(
 def _samples(place: Path, classes: Sequence[str]) -> Iterator[Sample]:
     for label, name in enumerate(classes):
         for file in sorted((place / name).iterdir()):
-            if file.suffix.lower() in _SUFFIXES:
+            if called_an_image(file.name) and not file.name.startswith("."):
                 yield Sample(f"{name}/{file.name}", file.stem, label, 0, file.stat().st_size, "")
 
 
@@ -160,9 +164,7 @@ def _matched(source: ImageSource, measured: ImageSource, place: Path, limit: int
     if len(lacking) == len(wanted):  # other names throughout: images cannot be matched
         return source.subset(ranked([s.key for s in source.manifest.samples], seed, "limit")[:limit])
     if lacking:
-        raise InputError(
-            f"{place} lacks {len(lacking)} of the {len(wanted)} images that are measured: {_some(lacking)}"
-        )
+        raise InputError(f"{place} lacks {len(lacking)} of the {len(wanted)} images that are measured: {some(lacking)}")
     for name, sample in zip(wanted, measured.manifest.samples, strict=True):
         found = source.manifest.samples[there[name]]
         if found.label != sample.label:
@@ -176,8 +178,3 @@ def _matched(source: ImageSource, measured: ImageSource, place: Path, limit: int
     named = Manifest(tuple(dataclasses.replace(found, key=sample.key) for found, sample in pairs))
     renamed: ImageSource = dataclasses.replace(matched, manifest=named)  # type: ignore[type-var]
     return renamed
-
-
-def _some(names: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
