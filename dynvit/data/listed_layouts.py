@@ -49,7 +49,7 @@ def read_listed(images: Images, others: Files) -> Layout | None:
 
 def _read(download: _Download, images: Images, others: Files) -> Layout | None:
     wanted = (download.folder, "test.txt")
-    place = next((path.parent for name in others if (path := PurePosixPath(name)).parts[-2:] == wanted), None)
+    place = next((PurePosixPath(name).parent for name in others if PurePosixPath(name).parts[-2:] == wanted), None)
     if place is None or not all(str(place / name) in others for name in download.lists):
         return None
     root = place.parent / "images"
