@@ -34,7 +34,7 @@ LAYERS = (
     {"schedules"},
     {"interface"},
     {"request"},
-    {"point", "registry", "options", "progress", "processes", "environment", "settings", "figures"},
+    {"point", "recipe", "registry", "options", "progress", "processes", "environment", "settings", "figures"},
     {"errors", "version", "files", "units"},
 )
 HEIGHT = {package: -depth for depth, layer in enumerate(LAYERS) for package in layer}

@@ -13,8 +13,9 @@ from dynvit.interface import methods
 from dynvit.measurements.base import measurements
 from dynvit.registry import file_version
 from dynvit.session import Session
+from dynvit.training.request import RunOptions
 
-_FREE = {"output", "workers", "memory_mb", "device", "data_dir", "plugin", "measurements"}
+_FREE = {"output", "workers", "memory_mb", "device", "data_dir", "plugin", "measurements", *RunOptions.model_fields}
 
 
 def identity(config: BenchConfig, session: Session) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -38,7 +39,10 @@ def train_to(folder: str | os.PathLike[str], request: TrainRequest, settings: Ru
         return path
     accelerator = accelerator_for(path, request, settings)
     prepared = prepare(request, settings)
-    loader = _loader(prepared, request, settings, accelerator)
+    for said in (prepared.chosen.caution, prepared.changed):
+        if said and accelerator.is_main_process:
+            warnings.warn(said, stacklevel=2)
+    loader = loader_of(prepared, request, settings, accelerator)
     if accelerator.is_main_process:
         claim_folder(path, request)
     accelerator.wait_for_everyone()
@@ -69,9 +73,10 @@ def train_to(folder: str | os.PathLike[str], request: TrainRequest, settings: Ru
     return path
 
 
-def _loader(
+def loader_of(
     prepared: Prepared, request: TrainRequest, settings: RunSettings, accelerator: Accelerator
 ) -> TrainingBatches:
+    """This process's batches of the training split."""
     return TrainingBatches(
         prepared.source,
         prepared.preprocessing,
@@ -120,7 +125,7 @@ def _config(
 ) -> CheckpointConfig:
     """What the checkpoint says of itself; ``save`` puts in the hash of its weights."""
     training = TrainingConfig(
-        recipe_name=prepared.recipe_name,
+        recipe_name=prepared.chosen.name,
         recipe=dataclasses.asdict(prepared.recipe),
         epochs=summary.epochs,
         seed=request.seed,

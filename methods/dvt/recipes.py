@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from dynvit.backbones.t2t import T2TViT
-from dynvit.interface import Augment, Batch, DynamicModel, Losses, OperatingPoint, ParamGroup, Recipe, Stage
-from dynvit.recipes import DEIT_AUGMENT, decayed_groups, is_vector
+from dynvit.interface import Augment, Batch, DynamicModel, Losses, OperatingPoint, ParamGroup, Recipe, Scope, Stage
+from dynvit.recipes import CIFAR, DEIT_AUGMENT, IMAGENET_VIT, LARGE_IMAGES, decayed_groups, is_vector
 
 from .cascade import THRESHOLD, Cascade, CascadePrediction
 
@@ -38,6 +38,7 @@ RECIPES: dict[str, Recipe] = {
         ema_decay=0.99996,
         augment=DEIT_AUGMENT,
         source=f"README of blackfeather-wang/Dynamic-Vision-Transformer for T2T-ViT-12, and {_SCRIPT}",
+        scope=Scope(backbones=("t2t_vit_12",), from_size=LARGE_IMAGES),
     ),
     "imagenet-t2t-14": DVTRecipe(
         epochs=310,
@@ -49,6 +50,7 @@ RECIPES: dict[str, Recipe] = {
         ema_decay=0.99996,
         augment=DEIT_AUGMENT,
         source=f"README of blackfeather-wang/Dynamic-Vision-Transformer for T2T-ViT-14, and {_SCRIPT}",
+        scope=Scope(backbones=("t2t_vit_14",), from_size=LARGE_IMAGES),
     ),
     "imagenet-deit": DVTRecipe(
         epochs=300,
@@ -60,6 +62,7 @@ RECIPES: dict[str, Recipe] = {
         ema_decay=0.99996,
         augment=DEIT_AUGMENT,
         source="arXiv 2105.15075 §4: DeiT's own hyper-parameters (arXiv 2012.12877, Table 9), no command released",
+        scope=IMAGENET_VIT,
     ),
     "cifar-transfer": DVTRecipe(
         epochs=60,
@@ -69,6 +72,7 @@ RECIPES: dict[str, Recipe] = {
         min_lr=2e-4,
         augment=Augment(flip=0.5, padding=28),
         optimizer="sgd",
+        scope=Scope(datasets=CIFAR, from_size=LARGE_IMAGES),
         backbone_lr_scale=0.01,
         source="T2T-ViT's transfer script at 224 pixels, its ratio of rates (--transfer-learning) included, which the "
         "paper fine-tunes by; its DVT code is not released",
@@ -79,6 +83,7 @@ RECIPES: dict[str, Recipe] = {
         lr=2e-3,
         warmup_epochs=2,
         augment=Augment(flip=0.0, padding=1, smoothing=0.1),
+        scope=Scope(datasets=("digits",)),
         source="ours: from scratch on 8×8 digits on two cores",
     ),
     "cifar10": DVTRecipe(
@@ -87,6 +92,7 @@ RECIPES: dict[str, Recipe] = {
         lr=2e-4,
         warmup_epochs=0.2,
         augment=Augment(flip=0.5, padding=4, smoothing=0.1),
+        scope=Scope(datasets=CIFAR, below_size=LARGE_IMAGES),
         source="ours: fine-tuning every exit from an ImageNet backbone at a small resolution on two cores",
     ),
 }

@@ -22,6 +22,7 @@ from .learning import Measured
 from .losses import cost_weight, keep_loss
 from .model import MIAModel, MIAPrediction
 from .options import DIMENSIONS
+from .pressure import Beta, CostScale
 from .recipes import MIARecipe
 from .reinforce import actor_critic, reward
 from .sampling import acting, at_least_float32, decided, executed, noisy, skip_rates, spent, steps
@@ -35,7 +36,9 @@ def stages(model: MIAModel, recipe: MIARecipe) -> list[Stage]:
     """The first two stages, and the third in its two parts unless option ``reinforce`` is off."""
     made = [keep_everything(model, recipe), cotraining(model, recipe)]
     if model.options.reinforce:
-        made += [agents_alone(model, recipe), hybrid(model, recipe)]
+        choices = recipe.choices(model.options)
+        beta = Beta(choices.beta, choices.beta_rule)
+        made += [agents_alone(model, recipe, beta), hybrid(model, recipe, beta)]
     return made
 
 
@@ -63,7 +66,7 @@ def keep_everything(model: MIAModel, recipe: MIARecipe) -> Stage:
 def cotraining(model: MIAModel, recipe: MIARecipe) -> Stage:
     """Controllers and backbone, by the task and the cost (Eq. 6, 7)."""
     options, choices, dense = model.options, recipe.choices(model.options), model.dense_macs()
-    progress = _StageProgress()
+    progress, scale = _StageProgress(), CostScale(choices.cost_scale, choices.cost_growth)
     schedule = progress.track(cosine(recipe.warmup_epochs / recipe.share, recipe.min_lr / recipe.lr))
 
     def loss(model: MIAModel, batch: Batch) -> Losses:
@@ -74,7 +77,7 @@ def cotraining(model: MIAModel, recipe: MIARecipe) -> Stage:
         compute = _Compute.of(model, prediction, dense, temperature)
         cost, measured = compute.cost(options.measured), compute.measured(options.measured, model, batch.images)
         task = F.cross_entropy(at_least_float32(prediction.logits), batch.targets)
-        alpha = cost_weight(task, cost, measured, options.target, choices.cost_scale)
+        alpha = cost_weight(task, cost, measured, options.target, scale.step(measured, options.target))
         return Losses(task + alpha * cost, {"cls": task, "alpha": alpha, **compute.parts(model, measured)})
 
     return Stage(
@@ -85,33 +88,40 @@ def cotraining(model: MIAModel, recipe: MIARecipe) -> Stage:
             _mia(model), recipe.lr, recipe.lr * recipe.backbone_lr, decay=recipe.weight_decay, law=schedule
         ),
         loss=_of_mia(loss),
+        frozen=(scale,),
+        begin=lambda model: scale.reset(),
     )
 
 
-def agents_alone(model: MIAModel, recipe: MIARecipe) -> Stage:
+def agents_alone(model: MIAModel, recipe: MIARecipe, beta: Beta) -> Stage:
     """Actors and critics, everything else frozen: they learn on features that are in part new (§3.3)."""
     choices, dense = recipe.choices(model.options), model.dense_macs()
 
+    def begin(model: DynamicModel) -> None:
+        become_agents(_mia(model), choices.actor, recipe.policy_noise)
+        beta.reset()
+
     def loss(model: MIAModel, batch: Batch) -> Losses:
-        return reinforced(model, batch, recipe, dense)[0]
+        return reinforced(model, batch, recipe, dense, beta)[0]
 
     return Stage(
         name="agents",
         epochs=recipe.stage_epochs(recipe.agents),
         share=recipe.share,
-        begin=lambda model: become_agents(_mia(model), choices.actor, recipe.policy_noise),
+        begin=begin,
         groups=lambda model: _groups(_mia(model), agents=recipe.lr * recipe.agents_lr),
         loss=_of_mia(loss),
+        frozen=(beta,),
     )
 
 
-def hybrid(model: MIAModel, recipe: MIARecipe) -> Stage:
-    """Everything: the controllers by A2C, the backbone by the task under what they sample (Eq. 9)."""
+def hybrid(model: MIAModel, recipe: MIARecipe, beta: Beta) -> Stage:
+    """Everything: the controllers by A2C, the backbone by the task under what they sample (Eq. 9); β goes on."""
 
     dense = model.dense_macs()
 
     def loss(model: MIAModel, batch: Batch) -> Losses:
-        learned, prediction = reinforced(model, batch, recipe, dense)
+        learned, prediction = reinforced(model, batch, recipe, dense, beta)
         task = F.cross_entropy(at_least_float32(prediction.logits), batch.targets)
         return Losses(task + learned.total, {"cls": task, **learned.parts})
 
@@ -129,10 +139,14 @@ def hybrid(model: MIAModel, recipe: MIARecipe) -> Stage:
             law=cosine(0.0, recipe.min_lr / recipe.lr),
         ),
         loss=_of_mia(loss),
+        frozen=(beta,),
+        begin=_nothing,
     )
 
 
-def reinforced(model: MIAModel, batch: Batch, recipe: MIARecipe, dense: int) -> tuple[Losses, MIAPrediction]:
+def reinforced(
+    model: MIAModel, batch: Batch, recipe: MIARecipe, dense: int, beta: Beta
+) -> tuple[Losses, MIAPrediction]:
     """The A2C objective of a batch under sampled actions, and the pass that they were sampled in.
 
     Units: ``dense`` in MACs an image.
@@ -145,10 +159,13 @@ def reinforced(model: MIAModel, batch: Batch, recipe: MIARecipe, dense: int) -> 
         correct = (prediction.logits.argmax(1) == batch.targets.argmax(1)).float()
         compute = _Compute.of(model, prediction, dense)
         measured = compute.measured(options.measured, model, batch.images)
-        returns = reward(correct, compute.sampled, options.target, choices.beta, choices.reward, measured)
+        weight = beta.step(correct, compute.sampled, measured, options.target)
+        returns = reward(correct, compute.sampled, options.target, weight, choices.reward, measured)
     terms = actor_critic(steps(prediction, recipe.policy_noise), returns, options.advantage)
     total = terms.policy + options.value_weight * terms.value - options.entropy_weight * terms.entropy
     parts = {"reward": returns.mean(), "value": terms.value, "policy": terms.policy, "entropy": terms.entropy}
+    if choices.beta_rule != "fixed":
+        parts["beta"] = weight.clone()
     return Losses(total, {**parts, **compute.parts(model, measured)}), prediction
 
 
@@ -256,6 +273,10 @@ def _groups(
 def _asked_masks(prediction: MIAPrediction) -> list[Tensor]:
     pairs = zip(prediction.masks, prediction.gates, strict=True)
     return [getattr(kept, name) for kept, said in pairs for name in DIMENSIONS if getattr(said, name) is not None]
+
+
+def _nothing(model: DynamicModel) -> None:
+    """A stage that begins with this keeps what its loss remembers in the state of a training (``Stage.frozen``)."""
 
 
 def _of_mia(loss: LossOf) -> Callable[[nn.Module, Batch], Losses]:
