@@ -119,6 +119,8 @@ class DynamicModel(nn.Module, ABC):
     """The point at which the model equals its backbone; None where there is none (a cascade)."""
     trained_point: OperatingPoint | None = None
     """The point that training aims at; None where it aims at no single one, or nothing is trained."""
+    published_points: Sequence[OperatingPoint] = ()
+    """Points that the authors stored with a published checkpoint, which a bench measures beside its own."""
     solves_unlabelled: ClassVar[bool] = False
     """Whether ``solve`` works on calibration images without labels."""
     supports: frozenset[Capability] = frozenset()
@@ -306,7 +308,8 @@ class Method(ABC, Generic[OptionsT]):
     ``adaptive_cost``, whether images differ in MACs at one point; ``budget_knob``, the knob along which compute
     is monotone (None where there is none); ``explains``, whether ``explain`` is overridden; ``recipes``,
     named training recipes, each of which says what it is for (``Recipe.scope``); ``published``, checkpoints that
-    ``load_published`` reads.
+    ``load_published`` reads; ``published_augment``, how their authors augment the training images that they set them to
+    budgets on (None: not at all).
     """
 
     summary: ClassVar[str] = ""
@@ -318,6 +321,7 @@ class Method(ABC, Generic[OptionsT]):
     explains: ClassVar[bool] = False
     recipes: ClassVar[Mapping[str, Recipe]] = {}
     published: ClassVar[Sequence[PublishedCheckpoint]] = ()
+    published_augment: ClassVar[Augment | None] = None
 
     @abstractmethod
     def knobs(self, options: OptionsT) -> Mapping[str, BaseDistribution]:

@@ -12,7 +12,7 @@ from dynvit.checkpoint import WEIGHTS
 from dynvit.interface import methods
 from dynvit.measurements.base import measurements
 from dynvit.registry import file_version
-from dynvit.session import Session
+from dynvit.session import PRETRAINED, Session
 from dynvit.training.request import RunOptions
 
 _FREE = {"output", "workers", "memory_mb", "device", "data_dir", "plugin", "measurements", *RunOptions.model_fields}
@@ -60,5 +60,9 @@ def folder_of(config: BenchConfig, session: Session) -> Path:
 def _contents(config: BenchConfig) -> dict[str, str]:
     """Weights and checkpoints that lie here, by hash: what is trained again under the same name is another."""
     given = [config.weights, *config.checkpoints]
-    files = {path: Path(path, WEIGHTS) if Path(path).is_dir() else Path(path) for path in given if path}
+    files = {
+        path: Path(path, WEIGHTS) if Path(path).is_dir() else Path(path)
+        for path in given
+        if path and path != PRETRAINED
+    }
     return {path: sha256_of(file)[:16] for path, file in files.items() if file.is_file()}

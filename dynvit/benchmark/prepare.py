@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.backbones.adapter import family_of
-from dynvit.backbones.build import BackboneSpec, build, image_size
+from dynvit.backbones.build import BackboneSpec, build, image_size, pretrained_weights
 from dynvit.benchmark.config import BenchConfig
 from dynvit.budgets import KnobSolver, check_feasible, noise_batch
 from dynvit.errors import InputError, unknown
@@ -158,8 +158,8 @@ def prepare(config: BenchConfig, session: Session, measurements: Measurements = 
     backbone = replace(session.backbone, new_head=trains_backbone)
     if config.weights is None and not trains_backbone and len(config.method_checkpoint) < len(config.methods):
         raise InputError(
-            f"backbone {backbone.name} has no weights: give --weights FILE, or --train to train it on "
-            f"{session.dataset.name}"
+            f"backbone {backbone.name} has no weights: give {_timms(backbone.name)}--weights FILE, or --train to train "
+            f"it on {session.dataset.name}"
         )
     session.preprocessing(build(backbone))  # what is wrong with it is said before anything is trained
     planned = tuple(one for name in config.methods for one in _plan(config, name, trains))
@@ -236,6 +236,10 @@ def _check_budgets(budgets: Sequence[float], wanted: Wanted, model: DynamicModel
         solver = KnobSolver(model, method.budget_knob, method.knobs(wanted.options), [noise])
         for budget in budgets:
             check_feasible(budget * GIGA, solver.range(), wanted.label)
+
+
+def _timms(backbone: str) -> str:
+    return "--weights pretrained (timm's own), " if pretrained_weights(backbone) else ""
 
 
 def _fits(session: Session) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from dynvit.benchmark.points import only_point
+from dynvit.benchmark.points import only_point, published
 from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint
 from dynvit.knobs import point_said
@@ -53,7 +53,7 @@ def search_points(
             return worth if third is None else replace(worth, third=_third(at, third))
 
         points = search(opened.knobs, sampler, trials, seed, measure, objectives=2 if third is None else 3)
-    return [Target(point) for point in points]
+    return [*(Target(point) for point in points), *published(opened)]
 
 
 def _third(at: MeasuredPoint, runner: Runner) -> float:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from dynvit.backbones.t2t import T2TViT
+from dynvit.backbones.vit import set_drop_path
 from dynvit.interface import Augment, Batch, DynamicModel, Losses, OperatingPoint, ParamGroup, Recipe, Scope, Stage
 from dynvit.recipes import CIFAR, DEIT_AUGMENT, IMAGENET_VIT, LARGE_IMAGES, decayed_groups, is_vector
 
@@ -19,10 +20,14 @@ from .cascade import THRESHOLD, Cascade, CascadePrediction
 
 @dataclass(frozen=True)
 class DVTRecipe(Recipe):
-    """A recipe with DVT's own choices: ``backbone_lr_scale`` is the backbone's factor on ``lr``, heads excluded."""
+    """A recipe with DVT's own choices: ``backbone_lr_scale`` is the backbone's factor on ``lr``, heads excluded.
+
+    ``drop_path`` is the rate of stochastic depth at the last block of each exit, rising linearly from 0 at its first.
+    """
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     backbone_lr_scale: float = 1.0
+    drop_path: float = 0.0
 
 
 _SCRIPT = "the released training script's defaults"
@@ -36,6 +41,7 @@ RECIPES: dict[str, Recipe] = {
         warmup_epochs=20,
         min_lr=1e-5,
         ema_decay=0.99996,
+        drop_path=0.1,
         augment=DEIT_AUGMENT,
         source=f"README of blackfeather-wang/Dynamic-Vision-Transformer for T2T-ViT-12, and {_SCRIPT}",
         scope=Scope(backbones=("t2t_vit_12",), from_size=LARGE_IMAGES),
@@ -48,6 +54,7 @@ RECIPES: dict[str, Recipe] = {
         warmup_epochs=20,
         min_lr=1e-5,
         ema_decay=0.99996,
+        drop_path=0.1,
         augment=DEIT_AUGMENT,
         source=f"README of blackfeather-wang/Dynamic-Vision-Transformer for T2T-ViT-14, and {_SCRIPT}",
         scope=Scope(backbones=("t2t_vit_14",), from_size=LARGE_IMAGES),
@@ -60,6 +67,7 @@ RECIPES: dict[str, Recipe] = {
         warmup_epochs=5,
         min_lr=1e-5,
         ema_decay=0.99996,
+        drop_path=0.1,
         augment=DEIT_AUGMENT,
         source="arXiv 2105.15075 §4: DeiT's own hyper-parameters (arXiv 2012.12877, Table 9), no command released",
         scope=IMAGENET_VIT,
@@ -106,11 +114,18 @@ def stages(model: DynamicModel, recipe: Recipe) -> list[Stage]:
         Stage(
             name="cascade",
             epochs=recipe.epochs,
+            begin=lambda model: _set_drop_path(model, recipe),
             groups=lambda model: groups(model, recipe),
             loss=lambda model, batch: summed_cross_entropy(model, batch, everything),
             optimizer=recipe.optimizer if isinstance(recipe, DVTRecipe) else "adamw",
         )
     ]
+
+
+def _set_drop_path(model: DynamicModel, recipe: Recipe) -> None:
+    assert isinstance(model, Cascade)
+    for exit in model.exits:
+        set_drop_path(exit.vit, recipe.drop_path if isinstance(recipe, DVTRecipe) else 0.0)
 
 
 def summed_cross_entropy(model: nn.Module, batch: Batch, point: OperatingPoint) -> Losses:
