@@ -13,7 +13,7 @@ from dynvit.checkpoint import is_checkpoint
 from dynvit.errors import InputError
 from dynvit.interface import methods
 from dynvit.options import options_to_json, parse_options
-from dynvit.processes import fit_threads
+from dynvit.processes import fit_threads, process_state
 from dynvit.request import SessionRequest
 from dynvit.session import Session, checkpoint_facts, open_session
 from dynvit.settings import flags_of, validated
@@ -55,7 +55,10 @@ def forecast_train(given: Mapping[str, Any], command: str) -> Iterator[str]:
     asked = _asked(given, command)
     there = check_folder(asked.folder, asked.request)
     fit_threads(asked.session.dense_macs)
-    yield from forecast(asked.request, asked.settings).lines()
+    found = forecast(asked.request, asked.settings)
+    if not process_state().is_main_process:
+        return
+    yield from found.lines()
     begun = "finished" if is_checkpoint(asked.folder) else "begun already"
     yield f"  output: {asked.folder}{f', {begun}' if there else ''}"
 

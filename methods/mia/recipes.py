@@ -144,15 +144,19 @@ RECIPES: Mapping[str, Recipe] = {
         beta=5.0,
         source="ours: seconds on two cores, from a backbone trained on 8×8 digits",
     ),
+    # As long and as fast as ours, in the paper's proportions; every choice that ours makes otherwise is the paper's, or
+    # what the text says where it is read to the letter.
     "digits-letter": MIARecipe(
-        epochs=250,
+        epochs=30,
         batch_size=64,
-        lr=1e-3,
-        warmup_epochs=5,
-        min_lr=1e-5,
+        lr=4e-3,
+        warmup_epochs=1,
         augment=Augment(flip=0.0, padding=1),
+        keep_lr=1e-3,
+        keep_share=1.0,
+        backbone_lr=0.25,
         scope=Scope(datasets=("digits",), by_name=True),
-        source=f"{_PAPER}; but for a batch that 8×8 digits fill, and their augmentation",
+        source="arXiv 2112.11542 to the letter, at learning rates that 8×8 digits train by in a minute",
     ),
     # No padding: the black border of a shifted crop costs nothing, and a cost that was controlled on such images was 3
     # to 8 % below that of whole ones.

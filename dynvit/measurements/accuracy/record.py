@@ -83,9 +83,7 @@ def record_of(
             limit=run.limit,
         ),
         preprocessing=opened.preprocessing_record(),
-        point=PointRecord(
-            knobs=dict(point), target_gmacs=target_gmacs, realised_gmacs=compute.gmacs_mean, origin=origin
-        ),
+        point=_point(point, target_gmacs, compute, origin),
         accuracy=accuracy(results, opened.backbone.num_classes),
         compute=compute,
         seeds=_seeds(opened, run),
@@ -95,6 +93,10 @@ def record_of(
         date_utc=datetime.now(UTC),
         wall_s=round(results.seconds, 3),
     )
+
+
+def _point(point: OperatingPoint, target: float | None, compute: ComputeRecord, origin: Origin | None) -> PointRecord:
+    return PointRecord(knobs=dict(point), target_gmacs=target, realised_gmacs=compute.gmacs_mean, origin=origin)
 
 
 def accuracy(results: SampleResults, classes: int) -> AccuracyRecord:
