@@ -59,7 +59,8 @@ class Scope:
         if not backbones and datasets:
             said = datasets
         size = [f"from {self.from_size}"] * bool(self.from_size) + [f"below {self.below_size}"] * bool(self.below_size)
-        return said + (f", {' and '.join(size)} pixels" if size else "")
+        asked = ", where it is asked for" if self.by_name else ""
+        return said + (f", {' and '.join(size)} pixels" if size else "") + asked
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from dynvit.training.running import RunningStage
 from dynvit.training.trainer import TrainerSettings, TrainingSummary, train
 from dynvit_methods.mia import MIAFormer, MIAModel, MIAOptions
 from dynvit_methods.mia.agents import become_agents, keep_share
-from dynvit_methods.mia.pressure import Beta
 from dynvit_methods.mia.recipes import RECIPES, MIARecipe
 from dynvit_methods.mia.reinforce import actor_critic
 from dynvit_methods.mia.sampling import acting, decided, noisy, spent, steps
@@ -147,7 +146,7 @@ def test_the_policys_gradient_stays_in_the_controllers_unless_asked() -> None:
     found = {}
     for scope in ("controllers", "all"):
         model = tiny(policy_gradient=scope).train()
-        reinforced(model, batch(), SHORT, model.dense_macs(), Beta(1.0, "fixed"))[0].total.backward()
+        reinforced(model, batch(), SHORT, model.dense_macs())[0].total.backward()
         found[scope] = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     assert not any(name.startswith("backbone") for name in found["controllers"])
     assert any(name.startswith("backbone.blocks") for name in found["all"])

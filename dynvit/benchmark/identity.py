@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from dynvit.backbones.weights import sha256_of
 from dynvit.benchmark.config import BenchConfig
-from dynvit.benchmark.folder import check_folder, claim_folder
+from dynvit.benchmark.folder import CONFIG, TRIALS, check_folder, claim_folder
 from dynvit.checkpoint import WEIGHTS
 from dynvit.interface import methods
 from dynvit.measurements.base import measurements
@@ -49,6 +50,11 @@ def check(config: BenchConfig, session: Session) -> Path:
 def claim(folder: Path, config: BenchConfig, session: Session) -> None:
     """Make the folder this configuration's. Raises: as ``check``."""
     claim_folder(folder, identity(config, session))
+
+
+def trials_begun(folder: Path, config: BenchConfig) -> int:
+    """How many trials the search in a claimed folder was begun with; more are asked for where it is continued."""
+    return int(json.loads((folder / CONFIG).read_text(encoding="utf-8")).get(TRIALS, config.trials))
 
 
 def folder_of(config: BenchConfig, session: Session) -> Path:

@@ -60,10 +60,11 @@ class LearningOptions:
     sampled for an image scatters by some hundredths of the cost. Far below 0.1 an answer outweighs any saving; from 10
     on the saving outweighs most answers."""
     beta_rule: BetaRule | None = None
-    """Where β comes from, of which the paper says nothing. ``fixed``: it is ``beta``. ``scatter``: measured in each
-    batch, so that correctness and cost vary alike in the reward. ``multiplier``: β is the Lagrange multiplier of the
-    constraint that Eq. 8 writes down, from ``beta`` on: it rises while more is executed than the target, and falls to 0
-    while less is. None: the recipe's, ``fixed`` unless it says otherwise."""
+    """Where β comes from, of which the paper says nothing; the last two are readings of ours. ``fixed``: it is
+    ``beta``. ``scatter``: measured in each batch, so that correctness and cost vary alike in the reward.
+    ``proportional``: ``beta`` where the batch executes a tenth of the dense cost more than the target, 0 on the target
+    and negative below it, so that Eq. 8 penalises the squared distance from the target. None: the recipe's, ``fixed``
+    unless it says otherwise."""
     value_weight: float = 0.5
     """Of the critics' squared error beside the policy loss, as in A3C's released code and its descendants. Above 0."""
     entropy_weight: float = 0.001

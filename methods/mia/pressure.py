@@ -1,7 +1,4 @@
-"""How hard training pulls towards the target where its strength is not fixed: α that warms up, β that follows.
-
-Both keep their number in a buffer, so that a killed training goes on with it; on several processes all keep the same.
-"""
+"""How hard training pulls towards the target where its strength is not fixed: α that warms up, β that is measured."""
 
 from __future__ import annotations
 
@@ -11,18 +8,19 @@ import torch
 from accelerate.utils import reduce
 from torch import Tensor, nn
 
-BetaRule = Literal["fixed", "scatter", "multiplier"]
-RATE = 0.5
-"""By how much β changes a step, for each unit that the executed cost is away from its target."""
-MOST_SCALE, MOST_BETA = 10.0, 100.0
-"""Where the two stop: far above what was ever needed, and far below what would drown the task."""
+BetaRule = Literal["fixed", "scatter", "proportional"]
+FAR = 0.1
+"""How far from the target the proportional β is β. Units: fractions of the dense cost."""
+MOST_SCALE = 10.0
+"""Where α stops growing: far above what was ever needed, and below what would drown the task."""
 
 
 class CostScale(nn.Module):
     """|α| · L_cost / L_task of Eq. 6, from ``start`` on: times ``growth`` with each batch on the side of the target
     that the one before was on, halved where the side changes, and never below ``start``.
 
-    At a ``growth`` of 1 it is the paper's constant.
+    At a ``growth`` of 1 it is the paper's constant. It is kept in buffers, so that a killed training goes on with it, and
+    is the same on all processes.
     """
 
     scale: Tensor
@@ -52,40 +50,34 @@ class CostScale(nn.Module):
         return self.scale
 
 
-class Beta(nn.Module):
-    """β of Eq. 8: as it is given, by the scatter of both terms in a batch, or as the multiplier of the constraint.
+def beta_of(
+    rule: BetaRule, beta: float, correct: Tensor, sampled: Tensor, executed: Tensor, target: float
+) -> Tensor | float:
+    """β of Eq. 8 for a batch.
 
-    ``scatter``: the standard deviation of correctness over that of the sampled cost, so that both terms of the reward
-    weigh alike. ``multiplier``: gradient ascent on the Lagrangian of E[Y] subject to E[FLOPs_exec] ≤ FLOPs_target, from
-    ``start`` on and never below 0.
+    Args:
+        rule: ``fixed``: as it is given. ``scatter``: the standard deviation of correctness over that of the sampled
+            cost, so that both terms of the reward weigh alike; as it is given for a batch that is all right or all
+            wrong. ``proportional``: as it is given at ``FAR`` above the target, none on it, negative below.
+        beta: in correct answers for the whole dense cost.
+        correct: 1 or 0. Shape: (B,).
+        sampled: cost of each image. Shape: (B,).
+        executed: mean cost without noise.
+        target: what it should be.
+
+    Units: costs as fractions of the dense cost.
+
+    >>> right, cost = torch.tensor([1.0, 0.0]), torch.tensor([0.7, 0.9])
+    >>> float(beta_of("scatter", 1.0, right, cost, cost.mean(), 0.7))
+    5.0
+    >>> round(float(beta_of("proportional", 1.0, right, cost, cost.mean(), 0.7)), 4)
+    1.0
     """
-
-    beta: Tensor
-
-    def __init__(self, start: float, rule: BetaRule) -> None:
-        super().__init__()
-        self.start, self.rule = start, rule
-        self.register_buffer("beta", torch.tensor(start))
-
-    @torch.no_grad()
-    def reset(self) -> None:
-        """As at the beginning of the stage."""
-        self.beta.fill_(self.start)
-
-    @torch.no_grad()
-    def step(self, correct: Tensor, sampled: Tensor, executed: Tensor, target: float) -> Tensor:
-        """β for a batch.
-
-        Shape: ``correct`` and ``sampled`` (B,), ``executed`` scalar → scalar. Units: fractions of the dense cost.
-        """
-        if self.rule == "multiplier":
-            self.beta.copy_((self.beta + RATE * (_mean(executed) - target)).clamp(0, MOST_BETA))
-        elif self.rule == "scatter" and len(correct) > 1:
-            answers, costs = correct.std(), sampled.std().clamp(min=1e-6)
-            # Of a batch that is wholly right or wrong the scatter is 0: it says nothing, and β stays.
-            found = (answers / costs).clamp(max=MOST_BETA)
-            self.beta.copy_(torch.where(answers > 0, found, self.beta))
-        return self.beta
+    if rule == "proportional":
+        return beta / FAR * (_mean(executed) - target)
+    if rule == "scatter" and len(correct) > 1 and float(correct.std()) > 0:
+        return correct.std() / sampled.std().clamp(min=1e-6)
+    return beta
 
 
 def _mean(value: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from .learning import Measured
 from .losses import cost_weight, keep_loss
 from .model import MIAModel, MIAPrediction
 from .options import DIMENSIONS
-from .pressure import Beta, CostScale
+from .pressure import CostScale, beta_of
 from .recipes import MIARecipe
 from .reinforce import actor_critic, reward
 from .sampling import acting, at_least_float32, decided, executed, noisy, skip_rates, spent, steps
@@ -36,9 +36,7 @@ def stages(model: MIAModel, recipe: MIARecipe) -> list[Stage]:
     """The first two stages, and the third in its two parts unless option ``reinforce`` is off."""
     made = [keep_everything(model, recipe), cotraining(model, recipe)]
     if model.options.reinforce:
-        choices = recipe.choices(model.options)
-        beta = Beta(choices.beta, choices.beta_rule)
-        made += [agents_alone(model, recipe, beta), hybrid(model, recipe, beta)]
+        made += [agents_alone(model, recipe), hybrid(model, recipe)]
     return made
 
 
@@ -93,35 +91,30 @@ def cotraining(model: MIAModel, recipe: MIARecipe) -> Stage:
     )
 
 
-def agents_alone(model: MIAModel, recipe: MIARecipe, beta: Beta) -> Stage:
+def agents_alone(model: MIAModel, recipe: MIARecipe) -> Stage:
     """Actors and critics, everything else frozen: they learn on features that are in part new (§3.3)."""
     choices, dense = recipe.choices(model.options), model.dense_macs()
 
-    def begin(model: DynamicModel) -> None:
-        become_agents(_mia(model), choices.actor, recipe.policy_noise)
-        beta.reset()
-
     def loss(model: MIAModel, batch: Batch) -> Losses:
-        return reinforced(model, batch, recipe, dense, beta)[0]
+        return reinforced(model, batch, recipe, dense)[0]
 
     return Stage(
         name="agents",
         epochs=recipe.stage_epochs(recipe.agents),
         share=recipe.share,
-        begin=begin,
+        begin=lambda model: become_agents(_mia(model), choices.actor, recipe.policy_noise),
         groups=lambda model: _groups(_mia(model), agents=recipe.lr * recipe.agents_lr),
         loss=_of_mia(loss),
-        frozen=(beta,),
     )
 
 
-def hybrid(model: MIAModel, recipe: MIARecipe, beta: Beta) -> Stage:
-    """Everything: the controllers by A2C, the backbone by the task under what they sample (Eq. 9); β goes on."""
+def hybrid(model: MIAModel, recipe: MIARecipe) -> Stage:
+    """Everything: the controllers by A2C, the backbone by the task under what they sample (Eq. 9)."""
 
     dense = model.dense_macs()
 
     def loss(model: MIAModel, batch: Batch) -> Losses:
-        learned, prediction = reinforced(model, batch, recipe, dense, beta)
+        learned, prediction = reinforced(model, batch, recipe, dense)
         task = F.cross_entropy(at_least_float32(prediction.logits), batch.targets)
         return Losses(task + learned.total, {"cls": task, **learned.parts})
 
@@ -139,14 +132,10 @@ def hybrid(model: MIAModel, recipe: MIARecipe, beta: Beta) -> Stage:
             law=cosine(0.0, recipe.min_lr / recipe.lr),
         ),
         loss=_of_mia(loss),
-        frozen=(beta,),
-        begin=_nothing,
     )
 
 
-def reinforced(
-    model: MIAModel, batch: Batch, recipe: MIARecipe, dense: int, beta: Beta
-) -> tuple[Losses, MIAPrediction]:
+def reinforced(model: MIAModel, batch: Batch, recipe: MIARecipe, dense: int) -> tuple[Losses, MIAPrediction]:
     """The A2C objective of a batch under sampled actions, and the pass that they were sampled in.
 
     Units: ``dense`` in MACs an image.
@@ -159,13 +148,13 @@ def reinforced(
         correct = (prediction.logits.argmax(1) == batch.targets.argmax(1)).float()
         compute = _Compute.of(model, prediction, dense)
         measured = compute.measured(options.measured, model, batch.images)
-        weight = beta.step(correct, compute.sampled, measured, options.target)
-        returns = reward(correct, compute.sampled, options.target, weight, choices.reward, measured)
+        beta = beta_of(choices.beta_rule, choices.beta, correct, compute.sampled, measured, options.target)
+        returns = reward(correct, compute.sampled, options.target, beta, choices.reward, measured)
     terms = actor_critic(steps(prediction, recipe.policy_noise), returns, options.advantage)
     total = terms.policy + options.value_weight * terms.value - options.entropy_weight * terms.entropy
     parts = {"reward": returns.mean(), "value": terms.value, "policy": terms.policy, "entropy": terms.entropy}
-    if choices.beta_rule != "fixed":
-        parts["beta"] = weight.clone()
+    if isinstance(beta, Tensor):
+        parts["beta"] = beta
     return Losses(total, {**parts, **compute.parts(model, measured)}), prediction
 
 
@@ -273,10 +262,6 @@ def _groups(
 def _asked_masks(prediction: MIAPrediction) -> list[Tensor]:
     pairs = zip(prediction.masks, prediction.gates, strict=True)
     return [getattr(kept, name) for kept, said in pairs for name in DIMENSIONS if getattr(said, name) is not None]
-
-
-def _nothing(model: DynamicModel) -> None:
-    """A stage that begins with this keeps what its loss remembers in the state of a training (``Stage.frozen``)."""
 
 
 def _of_mia(loss: LossOf) -> Callable[[nn.Module, Batch], Losses]:
