@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from dynvit.errors import InputError
 from dynvit.point import KnobValue as KnobValue
 from dynvit.point import OperatingPoint as OperatingPoint
+from dynvit.recipe import Augment as Augment
+from dynvit.recipe import Recipe as Recipe
+from dynvit.recipe import Scope as Scope
 from dynvit.registry import Registry
 from dynvit.units import Rule as Rule
 
@@ -116,6 +119,8 @@ class DynamicModel(nn.Module, ABC):
     """The point at which the model equals its backbone; None where there is none (a cascade)."""
     trained_point: OperatingPoint | None = None
     """The point that training aims at; None where it aims at no single one, or nothing is trained."""
+    published_points: Sequence[OperatingPoint] = ()
+    """Points that the authors stored with a published checkpoint, which a bench measures beside its own."""
     solves_unlabelled: ClassVar[bool] = False
     """Whether ``solve`` works on calibration images without labels."""
     supports: frozenset[Capability] = frozenset()
@@ -277,48 +282,6 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Augment:
-    """Augmentation of training images. Zero or empty leaves a step out.
-
-    Units: ``color_jitter``, ``random_erasing``, ``flip`` are timm's strengths and probabilities; ``crop_scale``
-    is the least area of a random resized crop, 1 for none; ``padding`` pixels around a shifted crop;
-    ``repeats`` views of each image in an epoch (repeated augmentation).
-    """
-
-    rand_augment: str = ""
-    color_jitter: float = 0.0
-    random_erasing: float = 0.0
-    flip: float = 0.5
-    crop_scale: float = 1.0
-    padding: int = 0
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    smoothing: float = 0.0
-    repeats: int = 1
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A named training recipe: the settings that all methods share. A method with further settings subclasses it.
-
-    Units: ``lr`` at ``batch_size`` images an optimiser step over all processes; ``warmup_epochs`` of the
-    stage; ``clip_grad`` a norm, 0 for none; ``ema_decay`` per step, 0 for none.
-    """
-
-    epochs: int
-    batch_size: int
-    lr: float
-    weight_decay: float = 0.05
-    warmup_epochs: float = 0.0
-    min_lr: float = 1e-6
-    ema_decay: float = 0.0
-    clip_grad: float = 0.0
-    augment: Augment = Augment()
-    source: str = ""
-    """Where the numbers come from: a paper's section, a repository's README, or our own measurement."""
-
-
-@dataclass(frozen=True)
 class PublishedCheckpoint:
     """Weights that a method's authors published: where, and with which accuracy.
 
@@ -344,8 +307,9 @@ class Method(ABC, Generic[OptionsT]):
     ``static``, whether it is the backbone itself, from whose weights the others' training starts;
     ``adaptive_cost``, whether images differ in MACs at one point; ``budget_knob``, the knob along which compute
     is monotone (None where there is none); ``explains``, whether ``explain`` is overridden; ``recipes``,
-    named training recipes: the one named like the dataset is its default, else the first; ``published``, checkpoints
-    that ``load_published`` reads.
+    named training recipes, each of which says what it is for (``Recipe.scope``); ``published``, checkpoints that
+    ``load_published`` reads; ``published_augment``, how their authors augment the training images that they set them to
+    budgets on (None: not at all).
     """
 
     summary: ClassVar[str] = ""
@@ -357,6 +321,7 @@ class Method(ABC, Generic[OptionsT]):
     explains: ClassVar[bool] = False
     recipes: ClassVar[Mapping[str, Recipe]] = {}
     published: ClassVar[Sequence[PublishedCheckpoint]] = ()
+    published_augment: ClassVar[Augment | None] = None
 
     @abstractmethod
     def knobs(self, options: OptionsT) -> Mapping[str, BaseDistribution]:

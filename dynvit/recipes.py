@@ -1,12 +1,15 @@
-"""What recipes of several methods share: DeiT's augmentation, and which parameters have weight decay."""
+"""What recipes of several methods share: how one is chosen, DeiT's augmentation, which parameters have weight decay."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from torch import nn
 
-from dynvit.interface import Augment, ParamGroup, Recipe
+from dynvit.errors import InputError, unknown
+from dynvit.interface import Augment, ParamGroup, Recipe, Scope
+from dynvit.recipe import Situation
 from dynvit.schedules import Schedule, cosine
 
 DEIT_AUGMENT = Augment(
@@ -20,6 +23,12 @@ DEIT_AUGMENT = Augment(
     smoothing=0.1,
 )
 """arXiv 2012.12877, Table 9, without repeated augmentation."""
+
+LARGE_IMAGES = 160
+"""The least edge that recipes for ImageNet are for; smaller inputs have recipes of their own. Units: pixels."""
+IMAGENET_VIT = Scope(backbones=("vit",), from_size=LARGE_IMAGES)
+"""Plain ViTs on images as large as ImageNet's, of whatever classes."""
+CIFAR = ("cifar10", "cifar100")
 
 EMBEDDINGS = ("cls_token", "pos_embed", "attention_biases")
 
@@ -59,3 +68,45 @@ def decayed_groups(
         ParamGroup(f"{prefix}matrices", matrices, rate, recipe.weight_decay, chosen),
         ParamGroup(f"{prefix}vectors", vectors, rate, 0.0, chosen),
     ]
+
+
+@dataclass(frozen=True)
+class ChosenRecipe:
+    """A recipe by name, and in words why it is this one. ``caution``: what speaks against it, empty where nothing."""
+
+    name: str
+    recipe: Recipe
+    why: str
+    caution: str = ""
+
+
+def choose_recipe(
+    method: str, recipes: Mapping[str, Recipe], what: Situation, asked: str | None = None
+) -> ChosenRecipe:
+    """The recipe that is asked for, else the one that is for this training; one that names its data set comes first.
+
+    Args:
+        method: whose recipes they are, for messages.
+        recipes: by name.
+        what: the training.
+        asked: a name, None for the recipe that fits.
+
+    Raises: ``InputError`` for an unknown name, and where none or several fit, with each and what it is for.
+    """
+    if not recipes:
+        raise InputError(f"method {method} has no recipe, for it has nothing to train")
+    if asked is not None:
+        if asked not in recipes:
+            raise unknown(f"recipe of {method}", asked, recipes)
+        scope = recipes[asked].scope
+        caution = "" if scope.fits(what) else f"recipe {asked} of {method} is for {scope}, and trains {what} as asked"
+        return ChosenRecipe(asked, recipes[asked], "asked for", caution)
+    fitting = [name for name, recipe in recipes.items() if recipe.scope.fits(what) and not recipe.scope.by_name]
+    named = [name for name in fitting if name == what.dataset or what.dataset in recipes[name].scope.datasets]
+    found = named or fitting
+    if len(found) == 1:
+        (name,) = found
+        return ChosenRecipe(name, recipes[name], f"it is for {recipes[name].scope}")
+    choices = " or ".join(f"--recipe {name} (for {recipes[name].scope})" for name in found or recipes)
+    how_many = "several recipes" if found else "no recipe"
+    raise InputError(f"{how_many} of {method} {'are' if found else 'is'} for {what}: give {choices}")

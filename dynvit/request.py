@@ -58,7 +58,7 @@ class SessionRequest(BaseModel):
     )
     weights: str | None = setting(
         None,
-        help="Weights of the backbone: a file, hf://OWNER/REPO, or a folder of dynvit train.",
+        help="Weights of the backbone: pretrained (timm's own), a file, hf://OWNER/REPO, or a folder of dynvit train.",
         metavar="PATH",
         panel=MODEL,
     )

@@ -43,18 +43,22 @@ def search(
     measure: Callable[[OperatingPoint], Objectives],
     *,
     objectives: int = 2,
+    begun: int | None = None,
 ) -> list[OperatingPoint]:
     """Let a sampler propose ``trials`` points, and return the non-dominated ones, the cheapest first.
 
-    Of three ``objectives`` the last is maximised, and ``measure`` gives it.
+    Of three ``objectives`` the last is maximised, and ``measure`` gives it. ``begun`` is the number of trials that the
+    search was begun with, where it is continued with more: the sampler is made for that many, so that it proposes what
+    it proposed, and goes on.
     ``measure`` looks at the calibration split: what is chosen here is measured elsewhere.
     """
+    planned = trials if begun is None else begun
     # A generation of a quarter of the trials leaves NSGA-II room to evolve; Optuna's default of 50 would be
     # one random generation in most sweeps.
     chosen: optuna.samplers.BaseSampler = (
-        optuna.samplers.NSGAIISampler(seed=seed, population_size=max(4, trials // 4))
+        optuna.samplers.NSGAIISampler(seed=seed, population_size=max(4, planned // 4))
         if sampler == "nsga2"
-        else optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(4, trials // 4))
+        else optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(4, planned // 4))
     )
     study = _study(chosen, objectives)
     for _ in range(trials):

@@ -21,11 +21,12 @@ from dynvit.interface import (
     OperatingPoint,
     Prediction,
     Recipe,
+    Scope,
     Stage,
     Usage,
     register_method,
 )
-from dynvit.recipes import DEIT_AUGMENT, decayed_groups
+from dynvit.recipes import CIFAR, DEIT_AUGMENT, decayed_groups
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Dense(Method[DenseOptions]):
             lr=4e-3,
             warmup_epochs=2,
             augment=Augment(flip=0.0, padding=1, smoothing=0.1),
+            scope=Scope(datasets=("digits",)),
             source="ours: from scratch on 8×8 digits in under a minute on two cores; chosen on the calibration split",
         ),
         "cifar10": Recipe(
@@ -86,6 +88,7 @@ class Dense(Method[DenseOptions]):
             lr=2e-4,
             warmup_epochs=0.2,
             augment=Augment(flip=0.5, padding=4, smoothing=0.1),
+            scope=Scope(datasets=CIFAR),
             source="ours: fine-tuning an ImageNet DeiT at a small resolution on two cores",
         ),
     }

@@ -36,6 +36,7 @@ LAYERS = (
     {"request", "downloads"},
     {
         "point",
+        "recipe",
         "registry",
         "options",
         "progress",

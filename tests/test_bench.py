@@ -128,6 +128,20 @@ def test_a_search_looks_at_calibration_and_reports_on_validation(tmp_path: Path)
     assert len(board.entries) == len(reported) + 1
 
 
+def test_more_trials_go_on_where_fewer_ended(tmp_path: Path) -> None:
+    options = {"methods": ("dense", "topk"), "epochs": 1, "sampler": "nsga2", "limit": 20}
+    bench(tmp_path / "out", **options, trials=3)
+    first = [record.record_id for record in records(tmp_path / "out") if record.role == "search"]
+    bench(tmp_path / "out", **options, trials=9)
+    more = [record.record_id for record in records(tmp_path / "out") if record.role == "search"]
+    assert more[: len(first)] == first
+    assert len(more) == 9
+    bench(tmp_path / "out", **options, trials=9)
+    assert [record.record_id for record in records(tmp_path / "out") if record.role == "search"] == more
+    with pytest.raises(InputError, match="was made with trials = 3, not 2"):
+        bench(tmp_path / "out", **options, trials=2)
+
+
 def test_several_targets_are_several_checkpoints_on_one_front(tmp_path: Path) -> None:
     bench(tmp_path / "out", methods=("dense", "dynamicvit"), epochs=1, points=2, targets=(0.8, 0.6))
     board = json.loads((tmp_path / "out" / "leaderboard.json").read_text())

@@ -48,7 +48,7 @@ def run_bench(bench: Bench) -> Board | None:
 
 
 def plan_lines(bench: Bench) -> Iterator[str]:
-    """What a run would do, for people."""
+    """What a run would do, for people; a few steps of each training are run, to say how long it takes."""
     config, preparation = bench.config, bench.preparation
     how = (
         f"{len(config.budgets) or config.points} budgets"
@@ -60,6 +60,8 @@ def plan_lines(bench: Bench) -> Iterator[str]:
     yield f"{preparation.backbone.name}: {_weights(bench)}"
     for planned in preparation.planned:
         yield f"  {planned.label}: {planned.source}"
+    for training in preparation.forecasts():
+        yield from training.lines()
     yield f"sweep: {how}; counting rule {config.rule}"
     for measurement in bench.measurements:
         yield from measurement.measurer.plan(bench.session, source)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from dynvit.backbones.levit import LeViT
+from dynvit.backbones.t2t import T2TViT
 from dynvit.backbones.vit import PlainViT
 from dynvit.interface import Part
 from dynvit.registry import Registry
@@ -52,6 +54,19 @@ class AdapterKind(Protocol):
 adapters: Registry[AdapterKind] = Registry("backbone adapter", "dynvit.adapters")
 register_adapter = adapters.register
 adapters.register("levit")(LeViT)
+
+
+def family_of(model: nn.Module) -> str:
+    """The family that recipes name a backbone by: its adapter's name, ``t2t``, or ``vit`` for other ViTs of timm's.
+
+    Of a model of no known family its class's name, in small letters.
+    """
+    for name, kind in adapters.load_all().items():
+        if isinstance(model, kind.family):
+            return name
+    if isinstance(model, T2TViT):
+        return "t2t"
+    return "vit" if isinstance(model, VisionTransformer) else type(model).__name__.lower()
 
 
 def adapter_for(model: nn.Module, needed_by: str) -> BackboneAdapter:

@@ -9,7 +9,7 @@ from typing import Any
 
 import timm
 import torch
-from timm.models import is_model
+from timm.models import get_pretrained_cfg, is_model
 from timm.models.levit import Levit
 from torch import nn
 
@@ -25,7 +25,7 @@ class BackboneSpec:
     """A backbone with everything that ``build`` needs, so that it can be built again.
 
     ``name`` is timm's, with or without a tag; ``weights`` a path, ``hf://OWNER/REPO``, or None to draw them from
-    ``seed``. ``new_head`` allows weights of another class count, whose head is then drawn: for training.
+    ``seed``. ``new_head`` allows weights of another class count or without a head, which is then drawn: for training.
     ``mean`` and ``std`` replace what the weights were trained with.
 
     Units: ``image_size`` the edge in pixels, None for what the backbone was published for; mean and std of pixels
@@ -84,6 +84,21 @@ def build(spec: BackboneSpec) -> nn.Module:
         state = read_weights(find_weights(spec.weights))
         model.load_state_dict(fit(state, model, new_head=spec.new_head, where=spec.weights))
     return model
+
+
+def pretrained_weights(name: str) -> str | None:
+    """Where timm's own weights of a backbone are, for the tag in its name or else timm's default; None where nowhere.
+
+    >>> pretrained_weights("deit_tiny_patch16_224"), pretrained_weights("vit_digits")
+    ('hf://timm/deit_tiny_patch16_224.fb_in1k', None)
+    """
+    try:
+        config = get_pretrained_cfg(name) if is_model(name.partition(".")[0]) else None
+    except RuntimeError:  # a tag that the architecture does not have
+        return None
+    if config is None or not config.hf_hub_id:
+        return None
+    return f"hf://{config.hf_hub_id}" + (f"/{config.hf_hub_filename}" if config.hf_hub_filename else "")
 
 
 def describe(spec: BackboneSpec, backbone: nn.Module) -> BackboneInfo:

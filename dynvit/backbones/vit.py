@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from timm.layers import Attention, PatchEmbed
+from timm.layers import Attention, DropPath, PatchEmbed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
@@ -138,6 +138,18 @@ class PlainViT:
         tokens = 1 + self.shape.patches
         blocks = [part for index in range(self.shape.depth) for part in self.block_parts(index, tokens)]
         return [*self.embed_parts(), *blocks, *self.classify_parts(tokens)]
+
+
+def set_drop_path(model: nn.Module, rate: float) -> None:
+    """Stochastic depth (Huang et al., 2016) in a plain ViT, rising linearly from 0 in the first block to ``rate`` in
+    the last; 0 leaves the model's own. It has no weights, and acts in training only.
+    """
+    if rate == 0:
+        return
+    blocks = PlainViT(model).blocks
+    for index, block in enumerate(blocks):
+        share = rate * index / max(len(blocks) - 1, 1)
+        block.drop_path1, block.drop_path2 = DropPath(share), DropPath(share)
 
 
 def _not_plain(model: nn.Module) -> str:

@@ -13,6 +13,7 @@ import torch
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
+from dynvit.backbones.pretraining import of_one_network, unwrapped, without_leftovers
 from dynvit.downloads import from_hub, no_web_page
 from dynvit.errors import InputError
 from dynvit.reading import check_regular
@@ -64,8 +65,8 @@ def read_weights(path: Path) -> State:
     """The tensors of a ``.safetensors``, ``.pth`` or ``.bin`` file; no code in the file is executed.
 
     Checkpoints are unwrapped as timm does it: ``state_dict_ema``, ``model_ema``, ``state_dict``, ``model`` in this
-    order, then the prefixes ``module.`` and ``_orig_mod.``. Of a dynamic model only what lies under ``backbone.``
-    is returned.
+    order, then the prefixes ``module.`` and ``_orig_mod.``; further, ``teacher``, ``encoder`` and what else
+    pre-trainings call it. Of a dynamic model only what lies under ``backbone.`` is returned.
 
     Raises: ``InputError`` for a file of another type, or a pickle with more than tensors and plain values.
     """
@@ -81,6 +82,7 @@ def read_weights(path: Path) -> State:
             else f"not a readable .safetensors or .pth file ({str(error).splitlines()[0] if str(error) else 'empty'})"
         )
         raise InputError(f"weights {path}: {reason}") from error
+    found = unwrapped(found) if isinstance(found, Mapping) else found
     if not isinstance(found, Mapping) or not any(isinstance(value, Tensor) for value in found.values()):
         raise InputError(f"weights {path} hold no tensors by name: expected a state dict, or one under 'model'")
     state = {name: value for name, value in found.items() if isinstance(value, Tensor)}
@@ -92,8 +94,8 @@ def fit(state: State, model: nn.Module, *, new_head: bool, where: str) -> State:
     """The tensors as a complete state dict of ``model``: grid resampled, head replaced if allowed.
 
     What timm does for an architecture (positions and patch filters to another grid, old names to new ones) is left
-    to timm's own ``checkpoint_filter_fn``. With ``new_head`` a head of another class count is left as it was
-    initialised.
+    to timm's own ``checkpoint_filter_fn``. With ``new_head`` a head of another class count, or one that is not there,
+    is left as it was initialised.
 
     Raises: ``InputError`` that names the first tensor that does not fit.
     """
@@ -102,6 +104,16 @@ def fit(state: State, model: nn.Module, *, new_head: bool, where: str) -> State:
         if name in wanted and tensor.shape != wanted[name].shape:
             check_numbers(tensor, wanted[name], f"weights {where}: tensor {name}")
     fitted = _as_named_now(state, model, where)
+    if not _has_head(fitted, model):
+        fitted = without_leftovers(fitted, wanted) | _head_of(wanted, model)
+        compare(fitted, wanted, where, _name(model))
+        if not new_head:
+            raise InputError(
+                f"weights {where} have no head, as a self-supervised training leaves them: train one on them first "
+                "(dynvit train --method dense, or bench --train)"
+            )
+        warnings.warn(f"weights {where} have no head: it is drawn by the seed", stacklevel=2)
+        return fitted
     classes: tuple[int, int] | None = None
     for head in _head_names(model):
         there, want = fitted.get(f"{head}.weight"), wanted[f"{head}.weight"]
@@ -125,7 +137,10 @@ def classes_of(state: State, model: nn.Module, *, where: str) -> int:
     fitted = _as_named_now(state, model, where)
     heads = [fitted[f"{head}.weight"] for head in _head_names(model) if f"{head}.weight" in fitted]
     if not heads:
-        raise InputError(f"weights {where} have no head of {_name(model)}: give weights that classify")
+        raise InputError(
+            f"weights {where} have no head of {_name(model)}: give weights that classify, or train a head on these "
+            "(dynvit train --method dense)"
+        )
     return len(heads[0])
 
 
@@ -200,7 +215,18 @@ def _head_names(model: nn.Module) -> tuple[str, ...]:
     )
 
 
+def _has_head(state: State, model: nn.Module) -> bool:
+    return not _head_names(model) or any(f"{head}.weight" in state for head in _head_names(model))
+
+
+def _head_of(wanted: Mapping[str, Tensor], model: nn.Module) -> State:
+    """The tensors of the classifier, norms and all."""
+    names = {head.partition(".")[0] for head in _head_names(model)}
+    return {name: value for name, value in wanted.items() if name.partition(".")[0] in names}
+
+
 def _as_named_now(state: State, model: nn.Module, where: str) -> State:
+    state, _ = of_one_network(state, model.state_dict())
     try:
         return _timm_filter(model)(state, model)
     except Exception as error:  # a filter meets whatever the file held

@@ -15,11 +15,12 @@ from dynvit.reading import read_yaml
 from dynvit.registry import load_plugin
 from dynvit.request import DATA, MODEL, TRAINING, SessionRequest
 from dynvit.settings import Flag, Settings, flags_of, setting, validated
+from dynvit.training.request import RunOptions, TrainingOptions, batch_size_setting
 
 BUDGETS, OUTPUT = "Budgets", "Output"
 
 
-class BenchConfig(SessionRequest):
+class BenchConfig(SessionRequest, TrainingOptions, RunOptions):
     """The options of ``dynvit bench``; the same names in a suite's YAML. ``measurements`` are by name.
 
     Units: ``budgets`` in GMACs per image; ``targets`` as fractions of the dense backbone's MACs; ``memory_mb`` MiB of
@@ -29,12 +30,13 @@ class BenchConfig(SessionRequest):
     methods: tuple[str, ...] = setting(
         None, help="Methods to compare. Default: all that come with dynvit", metavar="NAME,NAME", panel=MODEL
     )
-    train: bool | None = setting(None, help="Train what needs training first.", panel=TRAINING)
+    train: bool | None = setting(
+        None, help="Train first what needs training, and every method that has a recipe.", panel=TRAINING
+    )
     targets: tuple[float, ...] = setting(
         (), help="Train one checkpoint for each target, a fraction of dense MACs.", metavar="F,F", panel=TRAINING
     )
-    recipe: str | None = setting(None, help="Training recipe. Default: the data set's", metavar="NAME", panel=TRAINING)
-    epochs: int | None = setting(None, help="Epochs instead of the recipe's.", metavar="N", panel=TRAINING, ge=1)
+    train_batch_size: int | None = batch_size_setting()
     mixed_precision: Literal["no", "fp16", "bf16"] = setting(
         "no", help="Precision of training: no, fp16 or bf16. Default: no", metavar="TYPE", panel=TRAINING
     )

@@ -11,7 +11,7 @@ from dynvit.errors import InputError
 from dynvit.files import LOCK, write_whole
 from dynvit.reading import read_json
 
-CONFIG = "bench.json"
+CONFIG, TRIALS = "bench.json", "trials"
 MODELS = "models"  # those that were given from Python are kept here before the bench begins
 
 
@@ -25,7 +25,7 @@ def fresh_folder(folder: Path) -> Path:
 
 
 def check_folder(folder: Path, identity: Mapping[str, Any]) -> bool:
-    """Whether the folder holds a run of the same configuration; nothing is written.
+    """Whether the folder holds a run of the same configuration, or of a search with fewer trials; nothing is written.
 
     Raises: ``InputError`` where it holds something else, naming the first option that differs.
     """
@@ -46,12 +46,19 @@ def check_folder(folder: Path, identity: Mapping[str, Any]) -> bool:
     _as_it_is_called_now(there, identity)
     # What an older file does not know was added since: records carry the hashes that matter.
     for name in sorted(there):
-        if there[name] != identity.get(name):
+        if there[name] != identity.get(name) and not (name == TRIALS and _continues(there, identity)):
             raise InputError(
                 f"output {str(folder)!r} was made with {name} = {json.dumps(there.get(name))}, not "
                 f"{json.dumps(identity.get(name))}: give another --output, or --fresh for a new folder beside it"
             )
     return True
+
+
+def _continues(there: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
+    """Whether a search is asked to go on from the trials that it was begun with, or there is no search."""
+    if identity.get("sampler") == "budgets":
+        return True
+    return isinstance(there[TRIALS], int) and there[TRIALS] < identity[TRIALS]
 
 
 def _as_it_is_called_now(there: dict[str, Any], identity: Mapping[str, Any]) -> None:

@@ -9,15 +9,17 @@ from typing import Any
 
 from dynvit.backbones.weights import sha256_of
 from dynvit.benchmark.config import BenchConfig
-from dynvit.benchmark.folder import check_folder, claim_folder
+from dynvit.benchmark.folder import CONFIG, TRIALS, check_folder, claim_folder
 from dynvit.checkpoint import WEIGHTS
 from dynvit.files import locked
 from dynvit.interface import methods
 from dynvit.measurements.base import measurements
+from dynvit.reading import read_json
 from dynvit.registry import file_version
-from dynvit.session import Session
+from dynvit.session import PRETRAINED, Session
+from dynvit.training.request import RunOptions
 
-_FREE = {"output", "workers", "memory_mb", "device", "data_dir", "plugin", "measurements"}
+_FREE = {"output", "workers", "memory_mb", "device", "data_dir", "plugin", "measurements", *RunOptions.model_fields}
 
 
 def identity(config: BenchConfig, session: Session) -> dict[str, Any]:
@@ -60,6 +62,11 @@ def claimed(folder: Path, config: BenchConfig, session: Session) -> Iterator[Non
         yield
 
 
+def trials_begun(folder: Path, config: BenchConfig) -> int:
+    """How many trials the search in a claimed folder was begun with; more are asked for where it is continued."""
+    return int(read_json(folder / CONFIG).get(TRIALS, config.trials))
+
+
 def folder_of(config: BenchConfig, session: Session) -> Path:
     """Where everything goes: asked for, else named after data set and backbone."""
     default = f"runs/{session.dataset.name}-{session.backbone.name}"
@@ -69,5 +76,9 @@ def folder_of(config: BenchConfig, session: Session) -> Path:
 def _contents(config: BenchConfig) -> dict[str, str]:
     """Weights and checkpoints that lie here, by hash: what is trained again under the same name is another."""
     given = [config.weights, *config.checkpoints]
-    files = {path: Path(path, WEIGHTS) if Path(path).is_dir() else Path(path) for path in given if path}
+    files = {
+        path: Path(path, WEIGHTS) if Path(path).is_dir() else Path(path)
+        for path in given
+        if path and path != PRETRAINED
+    }
     return {path: sha256_of(file)[:16] for path, file in files.items() if file.is_file()}

@@ -62,7 +62,7 @@ class Budgets:
         trained = opened.model.trained_point
         if trained is not None and trained not in points and not self.named:
             targets.append(Target(trained))
-        return targets
+        return targets if self.named else [*targets, *published(opened)]
 
     def _calibration(self, opened: OpenModel) -> list[Batch]:
         """Images to solve budgets on: one of noise does where every image costs alike."""
@@ -74,7 +74,8 @@ class Budgets:
         if not opened.method.adaptive_cost:
             return [noise_batch((size, size), device)]
         # Models that see the same images share them: a calibration split is decoded, and held, once.
-        same = opened.preprocessing, opened.backbone.num_classes, solves
+        augment = opened.method.published_augment if opened.is_published else None
+        same = opened.preprocessing, opened.backbone.num_classes, solves, augment
         if same not in self._decoded:
             self._decoded[same] = calibration_batches(
                 opened.model,
@@ -83,8 +84,15 @@ class Budgets:
                 opened.backbone.num_classes,
                 device,
                 self.batch_size,
+                augment,
+                self.session.data_seed,
             )
         return self._decoded[same]
+
+
+def published(opened: OpenModel) -> list[Target]:
+    """The points that the authors of a published checkpoint stored with it."""
+    return [Target(point, origin="published") for point in opened.model.published_points]
 
 
 def only_point(opened: OpenModel) -> Target:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dynvit.backbones.build import BackboneSpec, build, image_size
+from dynvit.backbones.adapter import family_of
+from dynvit.backbones.build import BackboneSpec, build, image_size, pretrained_weights
 from dynvit.benchmark.config import BenchConfig
 from dynvit.budgets import KnobSolver, check_feasible, noise_batch
 from dynvit.contract import check_model
@@ -15,8 +17,11 @@ from dynvit.errors import InputError, unknown
 from dynvit.interface import DynamicModel, methods
 from dynvit.measurements.base import Measurement
 from dynvit.options import options_to_json
+from dynvit.recipe import Situation
+from dynvit.recipes import ChosenRecipe, choose_recipe
 from dynvit.session import OpenModel, Session, Wanted
-from dynvit.training.request import RunSettings, TrainRequest
+from dynvit.training.forecast import Forecast, forecast
+from dynvit.training.request import RunOptions, RunSettings, TrainingOptions, TrainRequest
 from dynvit.training.run import train_to
 from dynvit.units import GIGA
 
@@ -79,26 +84,57 @@ class Preparation:
     def _request(
         self, name: str, options: dict[str, Any], target: float | None, backbone: BackboneSpec
     ) -> TrainRequest:
-        config, recipes = self.config, methods.get(name).recipes
+        config = self.config
+        shared = {field: getattr(config, field) for field in TrainingOptions.model_fields}
+        asked = {
+            "recipe": self.recipe(name).name,
+            "batch_size": config.train_batch_size,
+            "mixed_precision": None if config.mixed_precision == "no" else config.mixed_precision,
+        }
         return TrainRequest(
+            **shared | asked,
             method=name,
             backbone=backbone.name,
             dataset=self.session.place[0],
             options=options,
             weights=backbone.weights,
             image_size=self.session.request.image_size,
-            recipe=next((name for name in (config.recipe, self.session.dataset.name) if name in recipes), None),
-            epochs=config.epochs,
             target=target,
             seed=config.seed,
             data_seed=self.session.data_seed,
             calibration=self.session.request.calibration,
-            mixed_precision=None if config.mixed_precision == "no" else config.mixed_precision,
         )
 
     def _train(self, folder: Path, request: TrainRequest, command: str) -> Path:
-        settings = RunSettings(data_dir=self.session.place[1], workers=self.config.workers, command=command)
-        return train_to(folder, request, settings)
+        return train_to(folder, request, self._settings(command))
+
+    def _settings(self, command: str) -> RunSettings:
+        config = self.config
+        shared = {field: getattr(config, field) for field in RunOptions.model_fields}
+        place = {"data_dir": self.session.place[1], "on_bad_sample": self.session.request.on_bad_sample}
+        return RunSettings(**shared, **place, workers=config.workers, command=command)
+
+    def recipe(self, name: str) -> ChosenRecipe:
+        """The recipe that a method is trained by here: the one that is asked for where it has it, else what fits.
+
+        Raises: ``InputError`` where none or several fit.
+        """
+        recipes, bare = methods.get(name).recipes, self.session.untrained()
+        what = Situation(self.backbone.name, family_of(bare), self.session.dataset.name, image_size(bare)[0])
+        return choose_recipe(name, recipes, what, self.config.recipe if self.config.recipe in recipes else None)
+
+    def forecasts(self) -> Iterator[Forecast]:
+        """What each training would do and take, by a few steps of it; nothing is written."""
+        settings = self._settings("")
+        if self.trains_backbone:
+            static = static_method()
+            made = forecast(self._request(static, {}, None, self.backbone), settings)
+            yield replace(made, chosen=self.recipe(static))
+        for one in self.planned:
+            if one.trained:
+                options = options_to_json(one.wanted.options)
+                made = forecast(self._request(one.wanted.name, options, one.target, self.backbone), settings)
+                yield replace(made, chosen=self.recipe(one.wanted.name))
 
 
 def static_method() -> str:
@@ -123,15 +159,24 @@ def prepare(config: BenchConfig, session: Session, measurements: Measurements = 
     backbone = replace(session.backbone, new_head=trains_backbone)
     if config.weights is None and not trains_backbone and len(config.method_checkpoint) < len(config.methods):
         raise InputError(
-            f"backbone {backbone.name} has no weights: give --weights FILE, or --train to train it on "
-            f"{session.dataset.name}"
+            f"backbone {backbone.name} has no weights: give {_timms(backbone.name)}--weights FILE, or --train to train "
+            f"it on {session.dataset.name}"
         )
     session.preprocessing(build(backbone))  # what is wrong with it is said before anything is trained
     planned = tuple(one for name in config.methods for one in _plan(config, name, trains))
     if config.recipe is not None and not any(config.recipe in type(one.wanted.method).recipes for one in planned):
         known = {recipe for one in planned for recipe in type(one.wanted.method).recipes}
         raise unknown("recipe", config.recipe, known)
+    if config.train and not trains_backbone and not any(one.trained for one in planned):
+        warnings.warn(
+            f"--train: nothing is trained, for {', '.join(one.label for one in planned)} "
+            f"{'is' if len(planned) == 1 else 'are'} measured with the weights that are given, which fit "
+            f"{session.dataset.name}; dynvit train trains them further",
+            stacklevel=2,
+        )
     preparation = Preparation(config, session, backbone, planned, trains_backbone, measurements)
+    if trains_backbone:
+        preparation.recipe(static_method())
     for one in planned:
         _check(preparation, one)
     return preparation
@@ -142,6 +187,8 @@ def _check(preparation: Preparation, planned: Planned) -> None:
     if wanted.checkpoint is not None:
         preparation.session.check(wanted)
         return
+    if planned.trained:
+        preparation.recipe(wanted.name)
     attached = wanted.method.attach(preparation.session.untrained(), wanted.options)
     check_model(attached, wanted.name)
     _check_budgets(config.budgets, wanted, attached)
@@ -167,7 +214,8 @@ def _plan(config: BenchConfig, name: str, trains: bool) -> Iterator[Planned]:
         yield Planned(replace(wanted, label=label, checkpoint=path), f"checkpoint {path}")
     if given:
         return
-    if not wanted.method.needs_training:
+    trains_all = bool(config.train) and bool(wanted.method.recipes) and not wanted.method.static
+    if not wanted.method.needs_training and not trains_all:
         yield Planned(wanted, "the backbone's weights")
     elif not trains:
         raise InputError(
@@ -190,6 +238,10 @@ def _check_budgets(budgets: Sequence[float], wanted: Wanted, model: DynamicModel
         solver = KnobSolver(model, method.budget_knob, method.knobs(wanted.options), [noise])
         for budget in budgets:
             check_feasible(budget * GIGA, solver.range(), wanted.label)
+
+
+def _timms(backbone: str) -> str:
+    return "--weights pretrained (timm's own), " if pretrained_weights(backbone) else ""
 
 
 def _fits(session: Session) -> bool:

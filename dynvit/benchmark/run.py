@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.benchmark.config import BenchConfig
-from dynvit.benchmark.identity import check, claimed
+from dynvit.benchmark.identity import check, claimed, trials_begun
 from dynvit.benchmark.points import Budgets
 from dynvit.benchmark.prepare import Preparation, prepare
 from dynvit.benchmark.searching import search_points
@@ -105,8 +105,9 @@ class Bench:
             return {opened.label: [Target(self.point)] for opened in models}
         if config.sampler == "budgets":
             return Budgets(self.session, config.budgets, config.points, config.batch_size).points(models)
+        sampler, trials, begun = config.sampler, config.trials, trials_begun(self.folder, config)
         return {
-            opened.label: search_points(opened, recorder, config.sampler, config.trials, config.seed, self.measurements)
+            opened.label: search_points(opened, recorder, sampler, trials, config.seed, self.measurements, begun)
             for opened in models
         }
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from dynvit.benchmark.points import only_point
+from dynvit.benchmark.points import only_point, published
 from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint
 from dynvit.knobs import point_said
@@ -26,6 +26,7 @@ def search_points(
     trials: int,
     seed: int,
     measurements: Sequence[Measurement[Any, Any, Any]],
+    begun: int,
 ) -> list[Target]:
     """The points of one model that no other dominates on calibration.
 
@@ -36,6 +37,7 @@ def search_points(
         trials: points that it may look at.
         seed: of the sampler.
         measurements: one that is searchable gives a third objective.
+        begun: trials that the search in this folder was begun with; more continue it.
     """
     if not opened.knobs:
         return [only_point(opened)]
@@ -52,8 +54,9 @@ def search_points(
             worth = Objectives(at.record.accuracy.top1_pct, at.record.compute.gmacs_mean)
             return worth if third is None else replace(worth, third=_third(at, third))
 
-        points = search(opened.knobs, sampler, trials, seed, measure, objectives=2 if third is None else 3)
-    return [Target(point) for point in points]
+        several = 2 if third is None else 3
+        points = search(opened.knobs, sampler, trials, seed, measure, objectives=several, begun=begun)
+    return [*(Target(point) for point in points), *published(opened)]
 
 
 def _third(at: MeasuredPoint, runner: Runner) -> float:

@@ -30,6 +30,20 @@ def list_methods(plugin: Plugin = None) -> None:
     _show(("method", "what it does", "recipes", "from"), rows)
 
 
+@app.command("recipes")
+def list_recipes(plugin: Plugin = None) -> None:
+    """Training recipes of every method, and which backbones and data sets each is for."""
+    from dynvit.interface import methods
+
+    load(plugin)
+    rows = [
+        (method, name, str(recipe.scope), f"{recipe.epochs} x {recipe.batch_size:,}")
+        for method, kind in methods.load_all().items()
+        for name, recipe in kind.recipes.items()
+    ]
+    _show(("method", "recipe", "is for", "epochs x batch"), rows)
+
+
 @app.command("backbones")
 def list_backbones(
     pattern: Annotated[str, typer.Argument(help="Like deit*; ours, plain ViTs and LeViTs where left out.")] = "",

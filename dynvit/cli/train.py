@@ -26,6 +26,10 @@ OWN: dict[str, Any] = {
         Annotated[bool, typer.Option("--resume", help="Continue what a stopped training left in DIR.")],
         False,
     ),
+    "dry_run": (
+        Annotated[bool, typer.Option("--dry-run", help="Try a few steps; print the plan, its time and memory.")],
+        False,
+    ),
 }
 SHARED = (
     *("dataset", "data_dir", "on_bad_sample", "calibration", "data_seed", "workers"),
@@ -38,9 +42,17 @@ def train(values: Values) -> None:
 
     Under ``accelerate launch`` it runs on several processes.
     """
-    from dynvit.training.command import run_train
+    from dynvit.training.command import forecast_train, run_train
 
-    run_train(values, shlex.join(["dynvit", *sys.argv[1:]]))
+    command = shlex.join(["dynvit", *sys.argv[1:]])
+    if values.pop("dry_run", False):
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        for line in forecast_train(values, command):
+            console.print(line, markup=False, soft_wrap=True)
+    else:
+        run_train(values, command)
 
 
 def command(arguments: Sequence[str] | None) -> Callable[..., None]:

@@ -18,6 +18,7 @@ from dynvit.leaderboard.record import (
     JsonObject,
     Knobs,
     Name,
+    Origin,
     Percent,
     Pixels,
     Sha256,
@@ -60,6 +61,9 @@ class Entry(Frozen):
     options: JsonObject = Field(description="the method's options")
     knobs: Knobs = Field(description="knob settings")
     target_gmacs: Amount | None = Field(description="GMACs an image that were asked for; null: knobs were given")
+    origin: Origin | None = Field(
+        default=None, description="published: the authors stored the point with their checkpoint; null: found here"
+    )
     checkpoint_sha256: Sha256 | None = Field(description="SHA-256 of the method's checkpoint; null: it has none")
     gmacs_mean: Amount = Field(description="mean GMACs an image")
     gmacs_p5: Amount = Field(description="5th percentile, GMACs")

@@ -43,6 +43,8 @@ def point_names(board: Leaderboard) -> dict[str, str]:
 def _point(entry: Entry) -> str:
     if not entry.knobs:
         return "static" if entry.baseline else ""
+    if entry.origin is not None:
+        return " ".join([entry.origin, *(_short(value) for _, value in sorted(entry.knobs.items()))])
     if len(entry.knobs) > 1 and entry.target_gmacs is not None:
         return f"budget {entry.target_gmacs:.3g}"
     if len(entry.knobs) > 1 and len(set(entry.knobs.values())) == 1:

@@ -56,6 +56,7 @@ JsonObject = dict[str, Annotated[JsonValue, AfterValidator(_finite)]]
 Knobs = dict[str, bool | int | float | str]
 UtcDate = Annotated[AwareDatetime, AfterValidator(_utc)]
 Role = Literal["report", "search"]
+Origin = Literal["published"]
 
 
 class MethodRecord(Frozen):
@@ -125,6 +126,9 @@ class PointRecord(Frozen):
     knobs: Knobs = Field(description="knob settings, by the method's own names")
     target_gmacs: Amount | None = Field(description="GMACs an image that were asked for; null: knobs were given")
     realised_gmacs: Amount = Field(description="GMACs an image that ran, mean over the images")
+    origin: Origin | None = Field(
+        default=None, description="published: the authors stored the point with their checkpoint; null: found here"
+    )
 
 
 class AccuracyRecord(Frozen):

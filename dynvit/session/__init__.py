@@ -4,10 +4,11 @@ from dynvit.request import SessionRequest
 from dynvit.session.adopt import checkpoint_facts
 from dynvit.session.classes import class_names_by_count, open_models
 from dynvit.session.open_model import OpenModel
-from dynvit.session.session import Session, open_session
+from dynvit.session.session import PRETRAINED, Session, open_session
 from dynvit.session.wanted import Wanted
 
 __all__ = [
+    "PRETRAINED",
     "OpenModel",
     "Session",
     "SessionRequest",

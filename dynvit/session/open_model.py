@@ -43,6 +43,11 @@ class OpenModel:
         object.__setattr__(self, "knobs", self.method.knobs(self.options))
 
     @property
+    def is_published(self) -> bool:
+        """Whether it is its authors' own checkpoint, which may have learned every image of the training split."""
+        return self.checkpoint is not None and self.config is None
+
+    @property
     def supports(self) -> frozenset[str]:
         """What the model can do beyond ``forward`` and ``predict``, as it and its method declare."""
         explains: frozenset[str] = frozenset({"explanations"} if self.method.explains else ())

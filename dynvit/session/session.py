@@ -10,7 +10,7 @@ import torch
 from optuna.distributions import BaseDistribution
 from torch import nn
 
-from dynvit.backbones.build import BackboneSpec, build
+from dynvit.backbones.build import BackboneSpec, build, pretrained_weights
 from dynvit.backbones.dense import dense_macs
 from dynvit.cost import rules
 from dynvit.data import ImageSource, open_split
@@ -26,6 +26,9 @@ from dynvit.session.dataset import backbone_for, default_backbone, find_dataset
 from dynvit.session.open_model import OpenModel
 from dynvit.session.opening import open_attached, open_folder, open_published, options_of
 from dynvit.session.wanted import Wanted
+
+PRETRAINED = "pretrained"
+"""In place of weights: timm's own for the backbone's name. A folder of that name is ``./pretrained``."""
 
 
 @dataclass(frozen=True)
@@ -155,13 +158,23 @@ def open_session(request: SessionRequest, classes: DatasetSpec | None = None) ->
     Raises: ``InputError`` for an unknown name, a checkpoint that disagrees, a size that cannot be.
     """
     rules.get(request.rule)
-    request = adopt(request)
+    pretrained = request.weights == PRETRAINED
+    request = adopt(request.completed(weights=None) if pretrained else request)
     find_device(request.device)
     dataset = classes or find_dataset(request.dataset or "digits", request.data_dir)
     name = request.backbone or default_backbone(dataset)
+    if pretrained:
+        request = request.completed(weights=_pretrained(name))
     backbone = backbone_for(name, dataset, request.weights, request.image_size, seed=request.seed)
     dense = dense_macs(build(replace(backbone, weights=None)), request.rule)
     complete = request.completed(
         dataset=request.dataset or dataset.name, backbone=name, data_seed=request.data_seed or 0
     )
     return Session(complete, dataset, backbone, dense, has_data=classes is None)
+
+
+def _pretrained(name: str) -> str:
+    weights = pretrained_weights(name)
+    if weights is None:
+        raise InputError(f"timm has no weights of its own for {name}: give --weights FILE, or train it from scratch")
+    return weights

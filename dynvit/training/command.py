@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,25 @@ from dynvit.errors import InputError
 from dynvit.interface import methods
 from dynvit.options import options_to_json, parse_options
 from dynvit.plain import say
-from dynvit.processes import fit_threads
+from dynvit.processes import fit_threads, process_state
 from dynvit.request import SessionRequest
-from dynvit.session import checkpoint_facts, open_session
+from dynvit.session import Session, checkpoint_facts, open_session
 from dynvit.settings import flags_of, validated
 from dynvit.training.folder import check_folder
+from dynvit.training.forecast import forecast
 from dynvit.training.request import RunSettings, TrainRequest
 from dynvit.training.run import train_to
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A training as the command line asks for it."""
+
+    folder: Path
+    resume: bool
+    session: Session
+    request: TrainRequest
+    settings: RunSettings
 
 
 def run_train(given: Mapping[str, Any], command: str) -> Path:
@@ -26,6 +39,30 @@ def run_train(given: Mapping[str, Any], command: str) -> Path:
     ``given`` are the options of ``dynvit train``. What the weights' own training says of the data is adopted.
     Raises: ``InputError`` for wrong input, and for a folder with an unfinished training where ``resume`` is off.
     """
+    asked = _asked(given, command)
+    folder, session = asked.folder, asked.session
+    if check_folder(folder, asked.request) and not is_checkpoint(folder) and not asked.resume:
+        raise InputError(f"{folder} holds this training, unfinished: give --resume to continue it")
+    fit_threads(session.dense_macs)
+    path = train_to(folder, asked.request, asked.settings)
+    _report(path, session.dataset.folder)
+    return path
+
+
+def forecast_train(given: Mapping[str, Any], command: str) -> Iterator[str]:
+    """What ``run_train`` would do, in lines for people; nothing is written. Raises: as ``run_train``."""
+    asked = _asked(given, command)
+    there = check_folder(asked.folder, asked.request)
+    fit_threads(asked.session.dense_macs)
+    found = forecast(asked.request, asked.settings)
+    if not process_state().is_main_process:
+        return
+    yield from found.lines()
+    begun = "finished" if is_checkpoint(asked.folder) else "begun already"
+    yield f"  output: {asked.folder}{f', {begun}' if there else ''}"
+
+
+def _asked(given: Mapping[str, Any], command: str) -> Asked:
     values = dict(given)
     folder, resume = Path(values.pop("output")), bool(values.pop("resume", False))
     values.pop("plugin", None)
@@ -49,13 +86,7 @@ def run_train(given: Mapping[str, Any], command: str) -> Path:
         "data_seed": session.data_seed,
         "calibration": opened.calibration,
     }
-    request = validated(TrainRequest, what, flags_of(TrainRequest))
-    if check_folder(folder, request) and not is_checkpoint(folder) and not resume:
-        raise InputError(f"{folder} holds this training, unfinished: give --resume to continue it")
-    fit_threads(session.dense_macs)
-    path = train_to(folder, request, settings)
-    _report(path, session.dataset.folder)
-    return path
+    return Asked(folder, resume, session, validated(TrainRequest, what, flags_of(TrainRequest)), settings)
 
 
 def _report(path: Path, folder: str | None) -> None:

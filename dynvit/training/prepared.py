@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dynvit.backbones.build import BackboneInfo, BackboneSpec, build, describe
+from dynvit.backbones.adapter import family_of
+from dynvit.backbones.build import BackboneInfo, BackboneSpec, build, describe, image_size
 from dynvit.contract import check_model
 from dynvit.data import DatasetSpec, ImageSource, open_split
 from dynvit.data.transforms import Preprocessing, preprocessing_for, seeded
-from dynvit.errors import InputError, unknown
-from dynvit.interface import DynamicModel, Method, Recipe, Stage, methods
+from dynvit.errors import InputError
+from dynvit.interface import DynamicModel, Recipe, Stage, methods
 from dynvit.options import options_from_json
+from dynvit.recipe import Situation
+from dynvit.recipes import ChosenRecipe, choose_recipe
 from dynvit.session.dataset import backbone_for, find_dataset
 from dynvit.training.request import RunSettings, TrainRequest
+
+LEAST_BATCH, STEPS = 8, 10
+"""How small a batch is made for few images, and how many steps an epoch should have."""
 
 
 @dataclass(frozen=True)
@@ -30,21 +35,26 @@ class Prepared:
     options: Any
     model: DynamicModel
     stages: tuple[Stage, ...]
-    recipe_name: str
+    chosen: ChosenRecipe
     recipe: Recipe
+    """The one that was chosen, as this training runs it."""
+    changed: str = ""
+    """What was changed for want of images, for people."""
 
 
 def prepare(request: TrainRequest, settings: RunSettings) -> Prepared:
     """Open the data and build the model. Raises: ``InputError`` for wrong names, options, data or weights."""
     spec = find_dataset(request.dataset, settings.data_dir)
     method = methods.get(request.method)()
-    recipe_name, recipe = _recipe(method, request)
     backbone_spec = backbone_for(request.backbone, spec, request.weights, request.image_size, True, request.seed)
     source = _open(request, spec, settings, "train", request.limit_train)
     held_out = _open(request, spec, settings, "calibration", None)
     with seeded(request.seed):
         backbone = build(backbone_spec)
         info = describe(backbone_spec, backbone)
+        what = Situation(backbone_spec.name, family_of(backbone), spec.name, image_size(backbone)[0])
+        chosen = choose_recipe(request.method, method.recipes, what, request.recipe)
+        recipe, changed = fitted(as_asked(chosen.recipe, request), len(source), request.batch_size is None)
         preprocessing = preprocessing_for(vars(backbone)["pretrained_cfg"], spec, image_size=request.image_size)
         options = options_from_json(method.Options, request.options)
         if request.target is not None:
@@ -62,21 +72,57 @@ def prepare(request: TrainRequest, settings: RunSettings) -> Prepared:
         options=options,
         model=model,
         stages=stages,
-        recipe_name=recipe_name,
+        chosen=chosen,
         recipe=recipe,
+        changed=changed,
     )
 
 
-def _recipe(method: Method[Any], request: TrainRequest) -> tuple[str, Recipe]:
-    recipes = method.recipes
-    if not recipes:
-        raise InputError(f"method {request.method} has no recipe, for it has nothing to train")
-    name = request.recipe or (request.dataset if request.dataset in recipes else next(iter(recipes)))
-    if name not in recipes:
-        raise unknown(f"recipe of {request.method}", name, recipes)
-    asked = {"epochs": request.epochs, "batch_size": request.batch_size, "lr": request.lr}
-    given = {field: value for field, value in asked.items() if value is not None}
-    return name, dataclasses.replace(recipes[name], **given)  # type: ignore[arg-type]
+def as_asked(recipe: Recipe, request: TrainRequest) -> Recipe:
+    """The recipe with the epochs, batch size and learning rate that are asked for.
+
+    A learning rate that is asked for is that of the batch that is asked for; the recipe's is scaled on request.
+    """
+    if request.batch_size is not None:
+        scaled = bool(request.scale_lr) and request.lr is None
+        recipe = resized(recipe, request.batch_size) if scaled else replace(recipe, batch_size=request.batch_size)
+    asked = {"epochs": request.epochs, "lr": request.lr}
+    return replace(recipe, **{field: value for field, value in asked.items() if value is not None})  # type: ignore[arg-type]
+
+
+def resized(recipe: Recipe, batch_size: int) -> Recipe:
+    """The recipe at another batch size, its learning rates by the linear rule (Goyal et al., 2017)."""
+    share = batch_size / recipe.batch_size
+    return replace(recipe, batch_size=batch_size, lr=recipe.lr * share, min_lr=recipe.min_lr * share)
+
+
+def fitted(recipe: Recipe, images: int, may_shrink: bool) -> tuple[Recipe, str]:
+    """The recipe on so few images that they do not fill a batch of it, and in words what was changed.
+
+    The batch is halved until an epoch has ten steps, with the learning rate; a batch that somebody asked for stays.
+    """
+    views, batch = images * recipe.augment.repeats, recipe.batch_size
+    if not may_shrink or batch <= views:
+        return recipe, ""
+    while batch % 2 == 0 and batch > LEAST_BATCH and views < STEPS * batch:
+        batch //= 2
+    if batch == recipe.batch_size:
+        return recipe, ""
+    made = resized(recipe, batch)
+    return made, (
+        f"a batch of {recipe.batch_size:,} is more than the {views:,} images: {batch} at a learning rate of "
+        f"{made.lr:.3g} instead"
+    )
+
+
+def check_batch(prepared: Prepared) -> None:
+    """Raises: ``InputError`` for a batch that somebody asked for and the split does not fill."""
+    views, batch = len(prepared.source) * prepared.recipe.augment.repeats, prepared.recipe.batch_size
+    if batch > views:
+        raise InputError(
+            f"a step must have at most the {views:,} images of {prepared.spec.name} {prepared.source.split}, got "
+            f"{batch:,}: give a smaller --batch-size"
+        )
 
 
 def _open(

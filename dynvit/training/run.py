@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -41,7 +42,10 @@ def train_to(folder: str | os.PathLike[str], request: TrainRequest, settings: Ru
         return path
     accelerator = accelerator_for(path, request, settings)
     prepared = prepare(request, settings)
-    loader = _loader(prepared, request, settings, accelerator)  # what is wrong is found before anything is written
+    for said in (prepared.chosen.caution, prepared.changed):
+        if said and accelerator.is_main_process:
+            warnings.warn(said, stacklevel=2)
+    loader = loader_of(prepared, request, settings, accelerator)  # what is wrong is found before anything is written
     with locked(path) if accelerator.is_main_process else nullcontext():
         _train(path, request, settings, prepared, loader, accelerator)
     return path
@@ -86,9 +90,10 @@ def _train(
         tracker.finish()  # not end_training(): it would also end the group of processes, which a bench goes on in
 
 
-def _loader(
+def loader_of(
     prepared: Prepared, request: TrainRequest, settings: RunSettings, accelerator: Accelerator
 ) -> TrainingBatches:
+    """This process's batches of the training split."""
     return TrainingBatches(
         prepared.source,
         prepared.preprocessing,
@@ -139,7 +144,7 @@ def _config(
 ) -> CheckpointConfig:
     """What the checkpoint says of itself; ``save`` puts in the hash of its weights."""
     training = TrainingConfig(
-        recipe_name=prepared.recipe_name,
+        recipe_name=prepared.chosen.name,
         recipe=dataclasses.asdict(prepared.recipe),
         epochs=summary.epochs,
         seed=request.seed,

@@ -89,6 +89,11 @@ class TrainingSummary:
         return last.losses | ({} if accuracy is None else {"held_out_top1_pct": accuracy})
 
 
+def steps_of(stage: Stage, steps: int) -> int:
+    """Steps of one of the stage's epochs, where the whole training split has so many."""
+    return max(1, math.ceil(stage.share * steps))
+
+
 Validate = Callable[[DynamicModel], float | None]
 
 
@@ -200,7 +205,7 @@ class _Training:
         return ended
 
     def _steps(self, stage: Stage) -> int:
-        return max(1, math.ceil(stage.share * len(self.loader)))
+        return steps_of(stage, len(self.loader))
 
     def _check(self, meter: Meter, stage: Stage, epoch: int, step: int) -> None:
         bad = meter.read()

@@ -13,6 +13,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from torch import Tensor, nn
 
 from dynvit.interface import (
+    Augment,
     DynamicModel,
     Explanation,
     Method,
@@ -26,7 +27,7 @@ from dynvit.interface import (
 from .cascade import THRESHOLD, Cascade
 from .explain import explain
 from .options import DEFAULT_EXITS, DVTOptions
-from .published import PUBLISHED, load_published
+from .published import CALIBRATION_AUGMENT, PUBLISHED, load_published
 from .recipes import RECIPES, stages
 
 
@@ -40,6 +41,7 @@ class DVT(Method[DVTOptions]):
     explains = True
     recipes: ClassVar[Mapping[str, Recipe]] = RECIPES
     published: ClassVar[Sequence[PublishedCheckpoint]] = PUBLISHED
+    published_augment: ClassVar[Augment | None] = CALIBRATION_AUGMENT
 
     def knobs(self, options: DVTOptions) -> Mapping[str, BaseDistribution]:
         """One threshold for each exit but the last; 1 keeps every image."""
@@ -64,4 +66,5 @@ class DVT(Method[DVTOptions]):
     def load_published(self, path: str) -> tuple[DynamicModel, OperatingPoint]:
         """A checkpoint of the released code, at the middle one of its stored thresholds."""
         found = load_published(path)
+        found.model.published_points = tuple(dict.fromkeys(found.stored))
         return found.model, found.points[len(found.points) // 3]

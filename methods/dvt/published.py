@@ -17,7 +17,7 @@ from torch import Tensor
 from dynvit.backbones import t2t as _t2t  # noqa: F401 - registers T2T-ViT with timm
 from dynvit.backbones.weights import compare
 from dynvit.errors import InputError
-from dynvit.interface import OperatingPoint, PublishedCheckpoint
+from dynvit.interface import Augment, OperatingPoint, PublishedCheckpoint
 
 from .cascade import Cascade
 from .options import DVTOptions
@@ -32,6 +32,10 @@ BACKBONES = {
     (False, 384): "deit_small_patch16_224",
     (False, 768): "deit_base_patch16_224",
 }
+
+CALIBRATION_AUGMENT = Augment(crop_scale=0.08, flip=0.5)
+"""The released code solves thresholds on 50,000 training images as a training loader gives them: cropped at random and
+mirrored. A released model has learned every training image, and is too sure of it as it is."""
 
 _TSINGHUA = "https://cloud.tsinghua.edu.cn/f"
 
@@ -65,12 +69,15 @@ PUBLISHED = (
 class Published:
     """A released model with the points and the curve that its authors stored.
 
+    ``points`` are those in ``stored``, or the one that keeps every image where the file has none.
+
     Units: ``curve_gmacs`` under fvcore's rule, ``curve_accuracy`` top-1 in percent, one for each point;
     ``exit_gmacs`` and ``exit_accuracy`` by exit.
     """
 
     model: Cascade
     points: Sequence[OperatingPoint]
+    stored: Sequence[OperatingPoint] = ()
     curve_gmacs: Sequence[float] = ()
     curve_accuracy: Sequence[float] = ()
     exit_gmacs: Sequence[float] = ()
@@ -91,11 +98,12 @@ def load_published(path: str) -> Published:
     rows = [] if stored is None else np.asarray(stored, dtype=np.float64).tolist()
     if any(len(row) != len(model.exits) for row in rows):
         raise InputError(f"{path} stores thresholds for another number of exits than the {len(model.exits)} it has")
-    points = points_for([as_knobs(row) for row in rows]) or points_for([(1.0,) * (len(model.exits) - 1)])
+    kept = points_for([as_knobs(row) for row in rows])
     spent, right = found.get("budgeted_batch_classification") or ((), ())
     return Published(
         model,
-        points,
+        kept or points_for([(1.0,) * (len(model.exits) - 1)]),
+        stored=kept,
         curve_gmacs=_numbers(spent),
         curve_accuracy=_numbers(right),
         exit_gmacs=_numbers(found.get("flops", ())),

@@ -11,18 +11,23 @@ import torch.nn.functional as F
 from torch import nn
 
 from dynvit.backbones.t2t import T2TViT
-from dynvit.interface import Augment, Batch, DynamicModel, Losses, OperatingPoint, ParamGroup, Recipe, Stage
-from dynvit.recipes import DEIT_AUGMENT, decayed_groups, is_vector
+from dynvit.backbones.vit import set_drop_path
+from dynvit.interface import Augment, Batch, DynamicModel, Losses, OperatingPoint, ParamGroup, Recipe, Scope, Stage
+from dynvit.recipes import CIFAR, DEIT_AUGMENT, IMAGENET_VIT, LARGE_IMAGES, decayed_groups, is_vector
 
 from .cascade import THRESHOLD, Cascade, CascadePrediction
 
 
 @dataclass(frozen=True)
 class DVTRecipe(Recipe):
-    """A recipe with DVT's own choices: ``backbone_lr_scale`` is the backbone's factor on ``lr``, heads excluded."""
+    """A recipe with DVT's own choices: ``backbone_lr_scale`` is the backbone's factor on ``lr``, heads excluded.
+
+    ``drop_path`` is the rate of stochastic depth at the last block of each exit, rising linearly from 0 at its first.
+    """
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     backbone_lr_scale: float = 1.0
+    drop_path: float = 0.0
 
 
 _SCRIPT = "the released training script's defaults"
@@ -36,8 +41,10 @@ RECIPES: dict[str, Recipe] = {
         warmup_epochs=20,
         min_lr=1e-5,
         ema_decay=0.99996,
+        drop_path=0.1,
         augment=DEIT_AUGMENT,
         source=f"README of blackfeather-wang/Dynamic-Vision-Transformer for T2T-ViT-12, and {_SCRIPT}",
+        scope=Scope(backbones=("t2t_vit_12",), from_size=LARGE_IMAGES),
     ),
     "imagenet-t2t-14": DVTRecipe(
         epochs=310,
@@ -47,8 +54,10 @@ RECIPES: dict[str, Recipe] = {
         warmup_epochs=20,
         min_lr=1e-5,
         ema_decay=0.99996,
+        drop_path=0.1,
         augment=DEIT_AUGMENT,
         source=f"README of blackfeather-wang/Dynamic-Vision-Transformer for T2T-ViT-14, and {_SCRIPT}",
+        scope=Scope(backbones=("t2t_vit_14",), from_size=LARGE_IMAGES),
     ),
     "imagenet-deit": DVTRecipe(
         epochs=300,
@@ -58,8 +67,10 @@ RECIPES: dict[str, Recipe] = {
         warmup_epochs=5,
         min_lr=1e-5,
         ema_decay=0.99996,
+        drop_path=0.1,
         augment=DEIT_AUGMENT,
         source="arXiv 2105.15075 §4: DeiT's own hyper-parameters (arXiv 2012.12877, Table 9), no command released",
+        scope=IMAGENET_VIT,
     ),
     "cifar-transfer": DVTRecipe(
         epochs=60,
@@ -69,6 +80,7 @@ RECIPES: dict[str, Recipe] = {
         min_lr=2e-4,
         augment=Augment(flip=0.5, padding=28),
         optimizer="sgd",
+        scope=Scope(datasets=CIFAR, from_size=LARGE_IMAGES),
         backbone_lr_scale=0.01,
         source="T2T-ViT's transfer script at 224 pixels, its ratio of rates (--transfer-learning) included, which the "
         "paper fine-tunes by; its DVT code is not released",
@@ -79,6 +91,7 @@ RECIPES: dict[str, Recipe] = {
         lr=2e-3,
         warmup_epochs=2,
         augment=Augment(flip=0.0, padding=1, smoothing=0.1),
+        scope=Scope(datasets=("digits",)),
         source="ours: from scratch on 8×8 digits on two cores",
     ),
     "cifar10": DVTRecipe(
@@ -87,6 +100,7 @@ RECIPES: dict[str, Recipe] = {
         lr=2e-4,
         warmup_epochs=0.2,
         augment=Augment(flip=0.5, padding=4, smoothing=0.1),
+        scope=Scope(datasets=CIFAR, below_size=LARGE_IMAGES),
         source="ours: fine-tuning every exit from an ImageNet backbone at a small resolution on two cores",
     ),
 }
@@ -100,11 +114,18 @@ def stages(model: DynamicModel, recipe: Recipe) -> list[Stage]:
         Stage(
             name="cascade",
             epochs=recipe.epochs,
+            begin=lambda model: _set_drop_path(model, recipe),
             groups=lambda model: groups(model, recipe),
             loss=lambda model, batch: summed_cross_entropy(model, batch, everything),
             optimizer=recipe.optimizer if isinstance(recipe, DVTRecipe) else "adamw",
         )
     ]
+
+
+def _set_drop_path(model: DynamicModel, recipe: Recipe) -> None:
+    assert isinstance(model, Cascade)
+    for exit in model.exits:
+        set_drop_path(exit.vit, recipe.drop_path if isinstance(recipe, DVTRecipe) else 0.0)
 
 
 def summed_cross_entropy(model: nn.Module, batch: Batch, point: OperatingPoint) -> Losses:

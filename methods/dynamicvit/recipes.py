@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from dynvit.interface import Augment, Recipe, Schedule
-from dynvit.recipes import DEIT_AUGMENT
+from dynvit.interface import Augment, Recipe, Schedule, Scope
+from dynvit.recipes import CIFAR, DEIT_AUGMENT, IMAGENET_VIT, LARGE_IMAGES
 from dynvit.schedules import cosine, scaled_lr
 
 
@@ -60,6 +60,7 @@ NEURIPS_2021 = DynamicViTRecipe(
     backbone_law="capped",
     per_epoch=True,
     train_embeddings=False,
+    scope=IMAGENET_VIT,
     source="arXiv 2106.02034, §4.1, and the code released with it",
 )
 
@@ -71,11 +72,16 @@ README_2023 = DynamicViTRecipe(
     ema_decay=0.9999,
     augment=DEIT_AUGMENT,
     freeze_epochs=5,
+    scope=replace(IMAGENET_VIT, by_name=True),
     source="README of raoyongming/DynamicViT at 1322e62 (July 2023)",
 )
 
 README_2023_BASE = replace(
-    README_2023, drop_path=0.2, ratio_weight=5.0, source=README_2023.source + ", the command for DeiT-B"
+    README_2023,
+    drop_path=0.2,
+    ratio_weight=5.0,
+    scope=Scope(backbones=("deit_base*",), from_size=LARGE_IMAGES, by_name=True),
+    source=README_2023.source + ", the command for DeiT-B",
 )
 
 # With few patches an image's kept fraction varies, and so does its squared error; at the usual weight the other
@@ -86,6 +92,7 @@ DIGITS = DynamicViTRecipe(
     lr=4e-3,
     warmup_epochs=1,
     augment=Augment(flip=0.0, padding=1),
+    scope=Scope(datasets=("digits",)),
     backbone_lr=1.0,
     ratio_weight=10.0,
     source="ours: seconds on two cores, from a backbone trained on 8×8 digits",
@@ -97,6 +104,7 @@ CIFAR_10 = DynamicViTRecipe(
     lr=1e-3,
     warmup_epochs=0.2,
     augment=Augment(flip=0.5, padding=4),
+    scope=Scope(datasets=CIFAR),
     backbone_lr=0.1,
     ratio_weight=10.0,
     source="ours: a few epochs on two cores, from a DeiT fine-tuned on CIFAR-10 at a small resolution",

@@ -7,10 +7,9 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath
 from torch import Tensor, nn
 
-from dynvit.backbones.vit import PlainViT
+from dynvit.backbones.vit import PlainViT, set_drop_path
 from dynvit.interface import Batch, DynamicModel, Losses, OperatingPoint, ParamGroup, Stage
 from dynvit.recipes import EMBEDDINGS, decayed_groups
 
@@ -80,16 +79,6 @@ def parameter_groups(model: DynamicModel, recipe: DynamicViTRecipe) -> list[Para
         *decayed_groups(model.predictors.named_parameters(), recipe, schedule=new, prefix="predictors."),
         *decayed_groups(trained, recipe, lr=lr, schedule=slow, prefix="backbone."),
     ]
-
-
-def set_drop_path(backbone: nn.Module, rate: float) -> None:
-    """Stochastic depth, rising linearly over the blocks; 0 leaves the backbone's own."""
-    if rate == 0:
-        return
-    blocks = PlainViT(backbone).blocks
-    for index, block in enumerate(blocks):
-        share = rate * index / max(len(blocks) - 1, 1)
-        block.drop_path1, block.drop_path2 = DropPath(share), DropPath(share)
 
 
 @torch.no_grad()

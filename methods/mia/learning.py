@@ -8,6 +8,7 @@ from typing import Literal
 from dynvit.errors import InputError
 
 from .losses import Reduction
+from .pressure import BetaRule
 from .reinforce import Normalization, RewardForm
 
 ActorStart = Literal["redrawn", "usage", "inherited"]
@@ -29,6 +30,10 @@ class LearningOptions:
     Gumbel-softmax that the paper names; 0 rounds without noise. None: the recipe's, 1 unless it says otherwise."""
     cost_scale: float | None = None
     """|α| · L_cost / L_task of Eq. 6. None: the recipe's; the paper's is 0.1."""
+    cost_growth: float | None = None
+    """Warm-up of α, a reading of ours: with each batch on the same side of the target |α| grows by this factor, and it
+    is halved where the side changes. The paper's α is proportional to L_task: a backbone that was trained before has
+    next to none, and no gate closes. 1 leaves the paper's constant. None: the recipe's, 1 unless it says otherwise."""
     measured: Measured = "executed"
     """FLOPs_exec as it is compared with the target: what the sampled gates cost; what gates without noise would on the
     same features (``decided``); or what the model spends without noise on every fourth image of the batch, in a short
@@ -54,6 +59,12 @@ class LearningOptions:
     that saves 15 to 45 % gives up one to three answers in a hundred, 0.1 an answer for each unit of cost, and what is
     sampled for an image scatters by some hundredths of the cost. Far below 0.1 an answer outweighs any saving; from 10
     on the saving outweighs most answers."""
+    beta_rule: BetaRule | None = None
+    """Where β comes from, of which the paper says nothing; the last two are readings of ours. ``fixed``: it is
+    ``beta``. ``scatter``: measured in each batch, so that correctness and cost vary alike in the reward.
+    ``proportional``: ``beta`` where the batch executes a tenth of the dense cost more than the target, 0 on the target
+    and negative below it, so that Eq. 8 penalises the squared distance from the target. None: the recipe's, ``fixed``
+    unless it says otherwise."""
     value_weight: float = 0.5
     """Of the critics' squared error beside the policy loss, as in A3C's released code and its descendants. Above 0."""
     entropy_weight: float = 0.001
@@ -71,6 +82,8 @@ class LearningOptions:
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise InputError(f"option {name} must be 0 or above, got {value:g}")
+        if self.cost_growth is not None and not 1 <= self.cost_growth <= 2:
+            raise InputError(f"option cost_growth must be a factor from 1 to 2, got {self.cost_growth:g}")
         if not 0 <= self.inherit <= 1:
             raise InputError(f"option inherit must be a share from 0 to 1, got {self.inherit:g}")
         if self.value_weight <= 0:

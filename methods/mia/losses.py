@@ -27,7 +27,7 @@ def keep_loss(masks: Sequence[Tensor], reduce: Reduction = "sum") -> Tensor:
     return torch.stack(each).sum(0).mean()
 
 
-def cost_weight(task: Tensor, cost: Tensor, executed: Tensor, target: float, scale: float = 0.1) -> Tensor:
+def cost_weight(task: Tensor, cost: Tensor, executed: Tensor, target: float, scale: float | Tensor = 0.1) -> Tensor:
     """α of Eq. 6 for one batch: ``scale`` · L_task / L_cost, its sign by the side of the target that the batch is on.
 
     Above the target α > 0, so cost is penalised; below, α < 0, so it is rewarded. Exactly on it α is 0. The quotient is

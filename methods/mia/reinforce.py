@@ -42,7 +42,9 @@ class ActorCritic:
     entropy: Tensor
 
 
-def reward(correct: Tensor, executed: Tensor, target: float, beta: float, form: RewardForm, measured: Tensor) -> Tensor:
+def reward(
+    correct: Tensor, executed: Tensor, target: float, beta: float | Tensor, form: RewardForm, measured: Tensor
+) -> Tensor:
     """R = Y + β · (target − executed), for each image (Eq. 8).
 
     In the paper's form the target is a constant that any baseline removes: β alone decides where the policy converges.

@@ -22,6 +22,7 @@ from .learning import Measured
 from .losses import cost_weight, keep_loss
 from .model import MIAModel, MIAPrediction
 from .options import DIMENSIONS
+from .pressure import CostScale, beta_of
 from .recipes import MIARecipe
 from .reinforce import actor_critic, reward
 from .sampling import acting, at_least_float32, decided, executed, noisy, skip_rates, spent, steps
@@ -63,7 +64,7 @@ def keep_everything(model: MIAModel, recipe: MIARecipe) -> Stage:
 def cotraining(model: MIAModel, recipe: MIARecipe) -> Stage:
     """Controllers and backbone, by the task and the cost (Eq. 6, 7)."""
     options, choices, dense = model.options, recipe.choices(model.options), model.dense_macs()
-    progress = _StageProgress()
+    progress, scale = _StageProgress(), CostScale(choices.cost_scale, choices.cost_growth)
     schedule = progress.track(cosine(recipe.warmup_epochs / recipe.share, recipe.min_lr / recipe.lr))
 
     def loss(model: MIAModel, batch: Batch) -> Losses:
@@ -74,7 +75,7 @@ def cotraining(model: MIAModel, recipe: MIARecipe) -> Stage:
         compute = _Compute.of(model, prediction, dense, temperature)
         cost, measured = compute.cost(options.measured), compute.measured(options.measured, model, batch.images)
         task = F.cross_entropy(at_least_float32(prediction.logits), batch.targets)
-        alpha = cost_weight(task, cost, measured, options.target, choices.cost_scale)
+        alpha = cost_weight(task, cost, measured, options.target, scale.step(measured, options.target))
         return Losses(task + alpha * cost, {"cls": task, "alpha": alpha, **compute.parts(model, measured)})
 
     return Stage(
@@ -85,6 +86,8 @@ def cotraining(model: MIAModel, recipe: MIARecipe) -> Stage:
             _mia(model), recipe.lr, recipe.lr * recipe.backbone_lr, decay=recipe.weight_decay, law=schedule
         ),
         loss=_of_mia(loss),
+        frozen=(scale,),
+        begin=lambda model: scale.reset(),
     )
 
 
@@ -145,10 +148,13 @@ def reinforced(model: MIAModel, batch: Batch, recipe: MIARecipe, dense: int) -> 
         correct = (prediction.logits.argmax(1) == batch.targets.argmax(1)).float()
         compute = _Compute.of(model, prediction, dense)
         measured = compute.measured(options.measured, model, batch.images)
-        returns = reward(correct, compute.sampled, options.target, choices.beta, choices.reward, measured)
+        beta = beta_of(choices.beta_rule, choices.beta, correct, compute.sampled, measured, options.target)
+        returns = reward(correct, compute.sampled, options.target, beta, choices.reward, measured)
     terms = actor_critic(steps(prediction, recipe.policy_noise), returns, options.advantage)
     total = terms.policy + options.value_weight * terms.value - options.entropy_weight * terms.entropy
     parts = {"reward": returns.mean(), "value": terms.value, "policy": terms.policy, "entropy": terms.entropy}
+    if isinstance(beta, Tensor):
+        parts["beta"] = beta
     return Losses(total, {**parts, **compute.parts(model, measured)}), prediction
 
 

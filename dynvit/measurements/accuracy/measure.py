@@ -10,7 +10,7 @@ from accelerate.utils import gather_object
 from dynvit.interface import DynamicModel, OperatingPoint
 from dynvit.leaderboard.lines import UnwrittenLines
 from dynvit.leaderboard.per_sample import PER_SAMPLE, PerSampleResults, PerSampleStore, images_hash, pack
-from dynvit.leaderboard.record import Record
+from dynvit.leaderboard.record import Origin, Record
 from dynvit.leaderboard.store import RUNS, RunStore
 from dynvit.measurements.accuracy.evaluate import SampleResults, evaluate
 from dynvit.measurements.accuracy.record import name_of, record_of
@@ -23,10 +23,14 @@ from dynvit.session import OpenModel
 
 @dataclass(frozen=True)
 class Target:
-    """A point to measure, and the budget it was solved for. Units: ``gmacs`` GMACs per image."""
+    """A point to measure, and the budget it was solved for, or who else it comes from.
+
+    Units: ``gmacs`` GMACs per image.
+    """
 
     point: OperatingPoint
     gmacs: float | None = None
+    origin: Origin | None = None
 
 
 @dataclass
@@ -103,7 +107,7 @@ class Recorder:
 
     def _record(self, opened: OpenModel, target: Target, results: SampleResults, n_bad: int) -> None:
         def make() -> Record:
-            record = record_of(opened, target.point, target.gmacs, results, n_bad, self.run)
+            record = record_of(opened, target.point, target.gmacs, results, n_bad, self.run, origin=target.origin)
             if self.keeps and record.role == "report":
                 self._keep(record.record_id, results)
             return record

@@ -12,6 +12,7 @@ from dynvit.leaderboard.record import (
     AccuracyRecord,
     ComputeRecord,
     DatasetRecord,
+    Origin,
     PointRecord,
     Record,
     SeedsRecord,
@@ -43,7 +44,14 @@ def name_of(opened: OpenModel, point: OperatingPoint, run: Run) -> str:
 
 
 def record_of(
-    opened: OpenModel, point: OperatingPoint, target_gmacs: float | None, results: SampleResults, n_bad: int, run: Run
+    opened: OpenModel,
+    point: OperatingPoint,
+    target_gmacs: float | None,
+    results: SampleResults,
+    n_bad: int,
+    run: Run,
+    *,
+    origin: Origin | None = None,
 ) -> Record:
     """The record of a point.
 
@@ -54,6 +62,7 @@ def record_of(
         results: of every process.
         n_bad: samples that could not be read.
         run: what it was measured within.
+        origin: where the point comes from, where it was neither solved for nor given.
 
     Raises: ``ValueError`` where a sample was lost or measured twice.
     """
@@ -74,7 +83,7 @@ def record_of(
             limit=run.limit,
         ),
         preprocessing=opened.preprocessing_record(),
-        point=PointRecord(knobs=dict(point), target_gmacs=target_gmacs, realised_gmacs=compute.gmacs_mean),
+        point=_point(point, target_gmacs, compute, origin),
         accuracy=accuracy(results, opened.backbone.num_classes),
         compute=compute,
         seeds=_seeds(opened, run),
@@ -84,6 +93,10 @@ def record_of(
         date_utc=datetime.now(UTC),
         wall_s=round(results.seconds, 3),
     )
+
+
+def _point(point: OperatingPoint, target: float | None, compute: ComputeRecord, origin: Origin | None) -> PointRecord:
+    return PointRecord(knobs=dict(point), target_gmacs=target, realised_gmacs=compute.gmacs_mean, origin=origin)
 
 
 def accuracy(results: SampleResults, classes: int) -> AccuracyRecord:
