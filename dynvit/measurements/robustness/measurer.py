@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dynvit.attacks.radius import check_eps
+from dynvit.backbones.build import image_size
 from dynvit.measurements.measurer import Measurer
 from dynvit.measurements.robustness import measure
 from dynvit.measurements.robustness.gradient import check_some_point
@@ -34,7 +36,10 @@ class AttackMeasurer(Measurer[RobustnessSettings, AttackTask, AttackResults, Rob
         self.settings.specs(session.dataset)
 
     def check_model(self, label: str, model: DynamicModel, knobs: Mapping[str, BaseDistribution]) -> None:
-        """Raises: ``InputError`` for a model that gives gradient attacks no gradient, naming where it is cut."""
+        """Raises: ``InputError`` for a radius that no two of its images are apart, and for a model that gives gradient
+        attacks no gradient, naming where it is cut."""
+        for eps in self.settings.eps:
+            check_eps(eps, self.settings.norm, (3, *image_size(model.backbone)))
         if self.settings.need_gradients:
             check_some_point(label, model, knobs)
 

@@ -73,7 +73,11 @@ class Planner:
 
 
 def config_of(spec: AttackSpec, images: str, source: MeasuredPoint | None) -> JsonObject:
-    """All that the result depends on, beside the record. ``images`` says which were attacked."""
+    """All that the result depends on, beside the record. ``images`` says which were attacked.
+
+    What is None is not hashed: keys that were made before a field was are the same today.
+    """
+    revision = spec.attack.revision
     return {
         "attack": spec.name,
         "settings": options_to_json(spec.attack),
@@ -84,6 +88,7 @@ def config_of(spec: AttackSpec, images: str, source: MeasuredPoint | None) -> Js
         "images": images,
         "source": source.record_id if source else None,
         "patient": True if source and getattr(spec.attack, "early_stop", False) else None,
+        "revision": None if revision == 1 else revision,
     }
 
 
