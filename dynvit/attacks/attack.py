@@ -38,6 +38,11 @@ class Attack(ABC):
     black_box: ClassVar[bool] = False
     labels_only: ClassVar[bool] = False
 
+    @property
+    def randomised(self) -> bool:
+        """Whether other random numbers give another image. An attack draws them from its field ``seed``, or none."""
+        return hasattr(self, "seed")
+
     def __call__(
         self,
         answer: Answer,

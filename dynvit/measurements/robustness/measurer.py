@@ -13,7 +13,7 @@ from dynvit.measurements.robustness.gradient import check_some_point
 from dynvit.measurements.robustness.result import RobustnessResult
 from dynvit.measurements.robustness.settings import RobustnessSettings
 from dynvit.measurements.robustness.table import radius
-from dynvit.measurements.robustness.tasks import AttackTask, images_of, planner_for, search_tasks
+from dynvit.measurements.robustness.tasks import AttackTask, attempts_by, images_of, planner_for, search_tasks
 from dynvit.measurements.robustness.under_attack import AttackResults
 from dynvit.measurements.task import MeasuredPoint, by_model, choose_points
 from dynvit.progress import Progress, clock, counted
@@ -21,6 +21,7 @@ from dynvit.progress import Progress, clock, counted
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
+    from dynvit.attacks.spec import AttackSpec
     from dynvit.data.source import ImageSource
     from dynvit.interface import DynamicModel
     from dynvit.measurements.run import Run
@@ -51,7 +52,7 @@ class AttackMeasurer(Measurer[RobustnessSettings, AttackTask, AttackResults, Rob
         each = f"{settings.points} point{'' if settings.points == 1 else 's'} of each model"
         checks = ", with checks for masked gradients" if settings.masking_checks else ""
         yield f"robustness: {said}"
-        yield f"  on {min(settings.limit, len(source)):,} images at {each}, in every variant{checks}"
+        yield f"  on {min(settings.limit, len(source)):,} images at {each}, {_attempts_said(specs)}{checks}"
 
     def tasks(self, points: Sequence[MeasuredPoint], run: Run) -> list[AttackTask]:
         """Every attack on a few points of each model."""
@@ -97,3 +98,14 @@ class AttackMeasurer(Measurer[RobustnessSettings, AttackTask, AttackResults, Rob
     def search_identity(self) -> dict[str, Any]:
         """Everything but the checks, which a search does not run."""
         return {name: value for name, value in self.settings.flat("robustness").items() if name != "masking_checks"}
+
+
+def _attempts_said(specs: Sequence[AttackSpec]) -> str:
+    """How many attempts on accuracy every model gets by each attack."""
+    counts: dict[int, list[str]] = {}
+    for spec in specs:
+        names = counts.setdefault(attempts_by(spec), [])
+        if spec.name not in names:
+            names.append(spec.name)
+    said = [f"{counted(count, 'attempt')} by {' and '.join(names)}" for count, names in sorted(counts.items())]
+    return f"for each {', '.join(said)}"
