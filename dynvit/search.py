@@ -7,7 +7,7 @@ sampler then proposes what it proposed before, so a killed sweep goes on where i
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,10 +43,11 @@ def search(
     measure: Callable[[OperatingPoint], Objectives],
     *,
     objectives: int = 2,
+    first: Sequence[OperatingPoint] = (),
 ) -> list[OperatingPoint]:
     """Let a sampler propose ``trials`` points, and return the non-dominated ones, the cheapest first.
 
-    Of three ``objectives`` the last is maximised, and ``measure`` gives it.
+    Of three ``objectives`` the last is maximised, and ``measure`` gives it. The trials begin with the points ``first``.
     ``measure`` looks at the calibration split: what is chosen here is measured elsewhere.
     """
     # A generation of a quarter of the trials leaves NSGA-II room to evolve; Optuna's default of 50 would be
@@ -57,6 +58,8 @@ def search(
         else optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(4, trials // 4))
     )
     study = _study(chosen, objectives)
+    for point in first:
+        study.enqueue_trial(dict(point))
     for _ in range(trials):
         _trial(study, knobs, measure)
     best = {OperatingPoint(**trial.params): trial.values[1] for trial in study.best_trials}

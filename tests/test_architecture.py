@@ -27,7 +27,7 @@ LAYERS = (
     {"report"},
     {"measurements"},
     {"session"},
-    {"checkpoint", "published", "budgets", "search", "attacks"},
+    {"checkpoint", "published", "solving", "budgets", "search", "attacks"},
     {"calibration"},
     {"backbones", "data", "leaderboard", "knobs"},
     {"cost", "ops", "recipes"},

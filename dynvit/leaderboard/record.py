@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from dynvit.environment import Environment
-from dynvit.units import Rule
+from dynvit.units import Rule, Solve
 
 SCHEMA_VERSION: Literal[2] = 2
 
@@ -122,6 +122,10 @@ class PointRecord(Frozen):
     knobs: Knobs = Field(description="knob settings, by the method's own names")
     target_gmacs: Amount | None = Field(description="GMACs an image that were asked for; null: knobs were given")
     realised_gmacs: Amount = Field(description="GMACs an image that ran, mean over the images")
+    solved_by: Solve | None = Field(
+        default=None,
+        description="what the budget was solved by: cost or accuracy; null: knobs were given, or not known",
+    )
 
 
 class AccuracyRecord(Frozen):
