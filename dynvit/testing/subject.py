@@ -16,7 +16,7 @@ from dynvit.interface import Batch, DynamicModel, KnobValue, Method, OperatingPo
 from dynvit.search import draw
 from dynvit.solving import solver_for
 
-DRAWN = 6
+DRAWN = 4
 """Points that are drawn at random."""
 CROWD, SMALL_PX = 64, 64
 """Images of a large batch, and up to which side they are small. Units: SMALL_PX pixels."""
