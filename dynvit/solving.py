@@ -21,9 +21,12 @@ TRIALS = 32
 
 
 class Solver(Protocol):
-    """What sets a model to budgets. ``by`` is what it looked at. Units: MACs per image."""
+    """What sets a model to budgets. Units: MACs per image."""
 
-    by: Solve
+    @property
+    def by(self) -> Solve:
+        """What it looks at."""
+        ...
 
     def range(self) -> CostRange:
         """The least and the most expensive setting."""

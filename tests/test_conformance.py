@@ -162,7 +162,7 @@ class RemembersTheLast(Conforming):
     def predict(self, images: Tensor, point: OperatingPoint) -> Prediction:
         self.asked += len(images) > 1
         conforming = super().predict(images, point)
-        return dataclasses.replace(conforming, logits=conforming.logits * (1 + 1e-3 * (self.asked // 40)))
+        return dataclasses.replace(conforming, logits=conforming.logits * (1 + 1e-3 * (self.asked // 3)))
 
 
 class AnswersFromACache(Conforming):

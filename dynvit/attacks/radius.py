@@ -35,7 +35,7 @@ def check_eps(eps: float, norm: Norm, shape: Sequence[int] | None = None) -> Non
     """
     if not (math.isfinite(eps) and eps >= 0):
         raise InputError(f"eps must be a radius of 0 or more, of pixels in [0, 1], such as 4/255; got {eps:g}")
-    most = largest_eps(norm, shape) if shape is not None or norm == "linf" else math.inf
+    most = 1.0 if norm == "linf" else math.inf if shape is None else largest_eps(norm, shape)
     if eps > most:
         size = "" if norm == "linf" else f" for images of {' x '.join(map(str, shape or ()))}"
         raise InputError(

@@ -95,8 +95,11 @@ class Subject:
 
         Shape: (CROWD, 3, H, W), a quarter of it where images are large.
         """
-        count, size = CROWD if self.images.shape[-1] <= SMALL_PX else CROWD // 4, self.images.shape[1:]
-        drawn = torch.rand(count, *size, generator=torch.Generator().manual_seed(self.seed + 2), dtype=torch.float64)
+        channels, height, width = self.images[0].shape
+        count = CROWD if width <= SMALL_PX else CROWD // 4
+        drawn = torch.rand(
+            count, channels, height, width, generator=torch.Generator().manual_seed(self.seed + 2), dtype=torch.float64
+        )
         return torch.cat([self.images, drawn[len(self.images) :]])
 
     def batch(self) -> Batch:
