@@ -18,16 +18,18 @@ from _measure import Row, report, run
 from _models import opened
 from torch import Tensor
 
-from dynvit.budgets import common_budgets, noise_batch, solver_for
+from dynvit.budgets import common_budgets, noise_batch
 from dynvit.data.pixels import PixelBatches, to_pixels
 from dynvit.errors import InputError
 from dynvit.interface import DynamicModel, OperatingPoint
 from dynvit.leaderboard.store import RUNS, RunStore
-from dynvit.measurements.accuracy.measure import Recorder, Target
+from dynvit.measurements.accuracy.measure import Recorder
+from dynvit.measurements.accuracy.record import Target
 from dynvit.measurements.run import Run
 from dynvit.processes import process_state
 from dynvit.progress import Progress
 from dynvit.session import OpenModel, SessionRequest
+from dynvit.solving import solver_for
 
 WANTED_PCT = 10.0
 

@@ -15,7 +15,7 @@ from dynvit.contract import check_prediction
 from dynvit.errors import InputError
 from dynvit.finite import check_logits, check_macs
 from dynvit.interface import Batch, DynamicModel, KnobValue, OperatingPoint
-from dynvit.units import GIGA
+from dynvit.units import GIGA, Solve
 
 # A float knob is searched and reported in steps of a ten-thousandth of its range: finer changes no token count.
 STEPS = 10_000
@@ -35,6 +35,8 @@ class KnobSolver:
 
     Units: MACs per image. A model whose images all cost alike needs one calibration image.
     """
+
+    by: Solve = "cost"
 
     def __init__(
         self,
@@ -84,30 +86,6 @@ class KnobSolver:
             else:
                 high = middle - 1
         return low
-
-
-class ModelSolver:
-    """The budgets of a model that solves them itself."""
-
-    def __init__(self, model: DynamicModel, calibration: Sequence[Batch]) -> None:
-        self._model, self._calibration = model, calibration
-
-    def range(self) -> CostRange:
-        """The least and the most expensive setting."""
-        return CostRange(*self._model.feasible_range(self._calibration))
-
-    def solve(self, budgets: Sequence[float]) -> list[OperatingPoint]:
-        """For each budget the point that the model finds best."""
-        return list(self._model.solve(budgets, self._calibration))
-
-
-def solver_for(
-    model: DynamicModel, budget_knob: str | None, knobs: Mapping[str, BaseDistribution], calibration: Sequence[Batch]
-) -> KnobSolver | ModelSolver | None:
-    """How a model is set to a budget; None for one that has no budget to be set to."""
-    if "budgets" in model.supports:
-        return ModelSolver(model, calibration)
-    return None if budget_knob is None else KnobSolver(model, budget_knob, knobs, calibration)
 
 
 def check_feasible(budget: float, feasible: CostRange, who: str = "the method") -> None:

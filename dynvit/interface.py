@@ -23,11 +23,12 @@ from dynvit.recipe import Scope as Scope
 from dynvit.registry import Registry
 from dynvit.units import Rule as Rule
 
-Capability = Literal["budgets", "frozen gates", "surrogate logits", "compute proxy", "explanations"]
+Capability = Literal["budgets", "accurate budgets", "frozen gates", "surrogate logits", "compute proxy", "explanations"]
 """What a model may support beyond the contract: it declares it in ``supports``, and ``dynvit check`` tries it."""
 
 CAPABILITY_METHODS: Mapping[Capability, tuple[str, ...]] = {
     "budgets": ("feasible_range", "solve"),
+    "accurate budgets": ("solve_for_accuracy",),
     "frozen gates": ("forward_frozen",),
     "surrogate logits": ("surrogate_logits",),
     "compute proxy": ("compute_proxy",),
@@ -159,13 +160,25 @@ class DynamicModel(nn.Module, ABC):
         raise _unsupported(self, "budgets")
 
     def solve(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> Sequence[OperatingPoint]:
-        """For each budget the best point whose mean cost on the calibration images does not exceed it.
+        """For each budget the most expensive point within it, of one family of points along which compute rises.
+
+        The budget holds for the mean over the calibration images. Labels are not looked at, so that no method is tuned
+        more than another.
 
         Capability: "budgets". A model without it is set to a budget by bisecting along ``Method.budget_knob``.
 
         Units: budgets in mean MACs per image. Raises: ``InputError`` for a budget out of range, naming the range.
         """
         raise _unsupported(self, "budgets")
+
+    def solve_for_accuracy(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> Sequence[OperatingPoint]:
+        """For each budget the most accurate point on the calibration images within it.
+
+        Capability: "accurate budgets". A model without it that has several knobs is searched (``--solve accuracy``).
+
+        Units: budgets in mean MACs per image. Raises: ``InputError`` for a budget out of range, naming the range.
+        """
+        raise _unsupported(self, "accurate budgets")
 
     def forward_frozen(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> Prediction:
         """``forward`` with the decisions of ``decided``, an earlier ``forward`` on as many images.

@@ -37,7 +37,7 @@ class SessionRequest(BaseModel):
     )
     calibration: int | None = setting(
         None,
-        help="Images held out of train, on which budgets are solved. Default: a tenth, at most 5,000",
+        help="Images held out of train; budgets are solved on up to 1,024 of them. Default: a tenth, at most 5,000",
         metavar="N",
         panel=DATA,
         ge=1,

@@ -7,7 +7,7 @@ sampler then proposes what it proposed before, so a killed sweep goes on where i
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,12 +44,13 @@ def search(
     *,
     objectives: int = 2,
     begun: int | None = None,
+    first: Sequence[OperatingPoint] = (),
 ) -> list[OperatingPoint]:
     """Let a sampler propose ``trials`` points, and return the non-dominated ones, the cheapest first.
 
     Of three ``objectives`` the last is maximised, and ``measure`` gives it. ``begun`` is the number of trials that the
     search was begun with, where it is continued with more: the sampler is made for that many, so that it proposes what
-    it proposed, and goes on.
+    it proposed, and goes on. The trials begin with the points ``first``.
     ``measure`` looks at the calibration split: what is chosen here is measured elsewhere.
     """
     planned = trials if begun is None else begun
@@ -61,6 +62,8 @@ def search(
         else optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(4, planned // 4))
     )
     study = _study(chosen, objectives)
+    for point in first:
+        study.enqueue_trial(dict(point))
     for _ in range(trials):
         _trial(study, knobs, measure)
     best = {OperatingPoint(**trial.params): trial.values[1] for trial in study.best_trials}

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 GIGA = 1e9
 """MACs in a GMAC."""
 
 Rule = str
 """What counts as a MAC, by name: ``matmul+conv`` is ours; ``dynvit.cost`` has the rules."""
+
+Solve = Literal["cost", "accuracy"]
+"""What a model is set to a budget by: cost alone, or accuracy among points within it."""

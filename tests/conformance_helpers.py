@@ -6,6 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 
+from dynvit.interface import DynamicModel
 from dynvit.testing import CAPABILITY_LAWS, Law, NotApplicable, Subject
 
 
@@ -14,6 +15,7 @@ def not_applicable(subject: Subject) -> set[str]:
     model, method = subject.model(), subject.method
     declared = set(model.supports) | ({"explanations"} if method.explains else set())
     nothing = {
+        "sweeping_equals_predicting": type(model).sweep is DynamicModel.sweep,
         "neutral_point_equals_backbone": model.neutral is None,
         "macs_fall_with_the_budget": method.budget_knob is None or "budgets" in declared,
         "gradients_reach_every_trained_part": not method.recipes,

@@ -71,7 +71,13 @@ FAULTS = (
     Fault("speed on no thread", "speed --method topk --threads 0", ("--threads", "1", "got 0")),
     Fault("unknown attack", f"{WEIGHTS} --robustness pgdd", ("'pgdd'", "'pgd'", "cifar-linf")),
     Fault("unknown norm", f"{WEIGHTS} --robustness pgd --norm l1", ("norm", "'linf'", "'l2'", "'l1'")),
-    Fault("a negative eps", f"{WEIGHTS} --robustness pgd --eps -0.1", ("eps", "-0.1", "0 or more")),
+    Fault("a negative eps", f"{WEIGHTS} --robustness pgd --eps -0.1", ("eps", "-0.1", "above 0")),
+    Fault("an eps of 0", f"{WEIGHTS} --robustness pgd --eps 0", ("--eps", "above 0", "got 0")),
+    Fault("an eps of nan", f"{WEIGHTS} --robustness pgd --eps nan", ("--eps", "above 0", "got nan")),
+    Fault("an eps of inf", f"{WEIGHTS} --robustness pgd --eps inf", ("--eps", "above 0", "got inf")),
+    Fault("an eps of whole pixel values", f"{WEIGHTS} --robustness pgd --eps 8", ("--eps", "at most 1", "8/255")),
+    Fault("an eps of which one is too large", f"{WEIGHTS} --robustness pgd --eps 4/255,2", ("at most 1", "got 2")),
+    Fault("an L2 eps beyond every image", f"{WEIGHTS} --robustness pgd --norm l2 --eps 20", ("eps", "at most 13.86")),
     Fault("an eps that is no number", f"{WEIGHTS} --robustness pgd --eps 4:255", ("'4:255'", "4/255")),
     Fault(
         "the flag of an eps", f"{WEIGHTS} --robustness pgd --eps -0.1", ("error: --eps must be a radius", "got -0.1")

@@ -27,6 +27,7 @@ LAYERS = (
     {"report"},
     {"measurements"},
     {"session"},
+    {"solving"},
     {"checkpoint", "published", "budgets", "search", "attacks"},
     {"calibration"},
     {"backbones", "data", "leaderboard", "knobs"},

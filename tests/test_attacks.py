@@ -28,6 +28,7 @@ from dynvit.attacks.criterion import cross_entropy, margin
 from dynvit.attacks.fgsm import FGSM
 from dynvit.attacks.pgd import PGD
 from dynvit.attacks.presets import PRESETS, preset
+from dynvit.attacks.radius import read_eps
 from dynvit.attacks.square import Square
 from dynvit.errors import InputError
 from dynvit.interface import Prediction
@@ -54,11 +55,12 @@ HIGHEST_LOSS = Criterion("highest-loss", cross_entropy, cross_entropy)
 
 
 @each_attack
-@given(norm=st.sampled_from(["linf", "l2"]), eps=st.floats(0, 2), seed=st.integers(0, 99), side=st.integers(4, 9))
+@given(norm=st.sampled_from(["linf", "l2"]), eps=st.floats(0, 1), seed=st.integers(0, 99), side=st.integers(4, 9))
 @settings(max_examples=25, deadline=None)
 def test_the_images_stay_in_the_ball_and_in_the_box(attack: Attack, norm, eps: float, seed: int, side: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     images = torch.rand(3, 3, side, side, generator=generator).round(decimals=1)  # some pixels on the edge of the box
+    eps *= 1 if norm == "linf" else 4
     model, threat = small_model(side), Threat(norm, eps)
     labels = model(images).argmax(1)
     found = attack(answer_of(model), images, labels, IDS[:3], threat)
@@ -264,6 +266,17 @@ def test_parameters_require_gradients_again_afterwards() -> None:
     [
         (lambda: Threat("linf", -0.1), "eps must be a radius .* got -0.1"),
         (lambda: Threat("l2", math.nan), "eps must be a radius .* got nan"),
+        (lambda: Threat("l2", math.inf), "eps must be a radius .* got inf"),
+        (lambda: Threat("linf", 8), r"eps must be at most 1 under linf, .* got 8: is 8/255 meant\?"),
+        (lambda: Threat("linf", 1000), "eps must be at most 1 under linf, .* got 1000$"),
+        (
+            lambda: _run(threat=Threat("l2", 14)),
+            "eps must be at most 13.86 under l2 for images of 3 x 8 x 8, .* got 14",
+        ),
+        (lambda: read_eps("0"), "eps must be a radius above 0, .* got 0$"),
+        (lambda: read_eps("0/255"), "eps must be a radius above 0, .* got 0/255"),
+        (lambda: read_eps("1e400"), "eps must be a radius above 0, .* got 1e400"),
+        (lambda: read_eps("8"), "eps must be at most 1 under linf"),
         (lambda: Threat("l1", 0.1), "unknown norm 'l1'"),  # type: ignore[arg-type]
         (lambda: PGD(steps=0), "steps and restarts of pgd must be 1 or more, got 0"),
         (lambda: PGD(step_size=0.0), "fraction of eps above 0, got 0"),
@@ -290,14 +303,20 @@ def test_wrong_input_is_one_line(wrong: Callable[[], object], said: str) -> None
         wrong()
 
 
-def _run(attack: Attack = FGSM(), answer=None, images: Tensor | None = None, labels: Tensor | None = None) -> None:  # noqa: B008
+def _run(
+    attack: Attack = FGSM(),  # noqa: B008
+    answer=None,
+    images: Tensor | None = None,
+    labels: Tensor | None = None,
+    threat: Threat = NORMS[0],
+) -> None:
     pixels, classes = small_set()
     attack(
         answer or answer_of(SMALL),
         pixels if images is None else images,
         classes.clamp_max(1) if labels is None else labels,
         IDS,
-        NORMS[0],
+        threat,
         MISCLASSIFY,
     )
 
@@ -319,6 +338,13 @@ def test_the_attack_in_the_documentation_works(tmp_path: Path) -> None:
     images, labels = small_set()
     found = attacks.get("noise")()(answer_of(SMALL), images, labels, IDS, NORMS[1])
     assert 0 < NORMS[1].distance(found, images).max() <= NORMS[1].eps + 1e-6
+
+
+def test_the_largest_radius_is_one_that_every_image_is_within() -> None:
+    images, labels = small_set()
+    for threat in (Threat("linf", 1.0), Threat("l2", math.sqrt(3 * 64))):
+        found = FGSM()(answer_of(SMALL), images, labels, IDS, threat)
+        assert (threat.distance(found, images) <= threat.eps).all()
 
 
 def test_presets_have_the_radii_of_the_field() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from dynvit.leaderboard.per_sample import unpack
 from dynvit.measurements.robustness.measurement import Robustness
 from dynvit.measurements.robustness.result import RobustnessResult
 from dynvit.measurements.robustness.summary import RobustnessOverview
-from dynvit.report import read_board, read_run
+from dynvit.report import build_board, read_board, read_run
 
 PLAIN: dict[str, Any] = {"methods": ("dense", "topk", "dvt"), "epochs": 1, "points": 2, "limit": 40}
 ATTACKED: dict[str, Any] = {
@@ -60,8 +61,8 @@ def test_every_way_of_attacking_is_attached_to_the_points_that_were_chosen(done:
     slow = {(goal, how) for goal in ("slowdown", "slowdown-keep-label") for how in ("adaptive", "static")}
     accuracy = {key: count for key, count in found.items() if key[1:] not in slow}
     assert accuracy == {
-        ("dense", "misclassify", "adaptive"): each + checks,
-        ("topk", "misclassify", "adaptive"): each + checks,
+        ("dense", "misclassify", "adaptive"): 4 * each + checks,  # of four attempts three are restarts
+        ("topk", "misclassify", "adaptive"): 2 * each + checks,
         ("topk", "misclassify", "frozen"): each,
         ("topk", "misclassify", "transfer"): each,
         ("dvt", "misclassify", "adaptive"): each + checks,
@@ -74,6 +75,28 @@ def test_every_way_of_attacking_is_attached_to_the_points_that_were_chosen(done:
         for name in ("dense", "topk", "dvt")
         for goal in ("slowdown", "slowdown-keep-label")
     }
+
+
+def test_every_row_meets_equally_many_attempts(done: Path) -> None:
+    board = read_board(done / "leaderboard.json")
+    attempts = [[robust.attacks for robust in own.accuracy] for own in Robustness.of(board).values()]
+    assert attempts == 3 * [[2 * 4, 2 * 2 * 4 + 2]]  # two attacks, four attempts; the ball of every image counts not
+    assert not [note for note in Robustness.notes(board) if "attempts" in note]
+    restarts = Counter(line.result.restart for line in lines(done) if line.result.restart)
+    assert restarts == {1: 2 * 2 * 2, 2: 2 * 2, 3: 2 * 2}
+
+
+def test_a_row_that_met_fewer_attempts_is_said_and_made_up_for(done: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "older"
+    shutil.copytree(done, folder)
+    file = folder / "robustness.jsonl"
+    older = [line for line in file.read_text().splitlines(keepends=True) if '"restart":null' in line]
+    file.write_text("".join(older))
+    board = build_board(read_run(folder), command="before there were restarts")
+    [said] = [note for note in Robustness.notes(board) if "attempts" in note]
+    assert said.startswith("rows have met from 6 to 18 attempts under linf")
+    bench(folder, **ATTACKED)
+    assert answers(folder) == answers(done)
 
 
 def test_the_board_reports_the_worst_of_them_image_by_image(done: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -121,6 +121,101 @@ class ClaimsTooFew(Conforming):
         return dataclasses.replace(conforming, usage=Usage(len(images), conforming.usage.parts[:-1]))
 
 
+class DenseInBatches(Conforming):
+    """One image at a time it drops what it claims to drop; in batches of ``most`` it computes everything."""
+
+    most = 2
+
+    def predict(self, images: Tensor, point: OperatingPoint) -> Prediction:
+        conforming = super().predict(images, point)
+        if len(images) >= self.most:
+            super().predict(images, Conforming.neutral)
+        return conforming
+
+
+class DenseInLargeBatches(DenseInBatches):
+    most = 33
+
+
+class ConstantUsage(Conforming):
+    """Claims what the middle of its range costs, whatever it does."""
+
+    def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
+        claimed = super().forward(images, OperatingPoint(keep=10) if self.dropping(point) else point).usage
+        return dataclasses.replace(super().forward(images, point), usage=claimed)
+
+
+class BatchDependentWhereMany(BatchDependent):
+    """In a batch as the bench has them only."""
+
+    def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
+        return super().forward(images, point) if len(images) > 16 else Conforming.forward(self, images, point)
+
+
+class RemembersTheLast(Conforming):
+    """Its answers depend on how often it was asked."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__(backbone)
+        self.asked = 0
+
+    def predict(self, images: Tensor, point: OperatingPoint) -> Prediction:
+        self.asked += len(images) > 1
+        conforming = super().predict(images, point)
+        return dataclasses.replace(conforming, logits=conforming.logits * (1 + 1e-3 * (self.asked // 3)))
+
+
+class AnswersFromACache(Conforming):
+    """What it answered to as many images at the point before."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__(backbone)
+        self.cache: dict[tuple[int, OperatingPoint], Prediction] = {}
+
+    def predict(self, images: Tensor, point: OperatingPoint) -> Prediction:
+        key = len(images), point
+        if key not in self.cache:
+            self.cache[key] = super().predict(images, point)
+        return self.cache[key]
+
+
+class ByTheOrderOfImages(Conforming):
+    def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
+        conforming = super().forward(images, point)
+        place = torch.arange(len(images))[:, None] if self.dropping(point) else 0
+        return dataclasses.replace(conforming, logits=conforming.logits + 1e-3 * place)
+
+
+class OtherAtTheEnd(Conforming):
+    """``predict`` leaves ``forward`` where all that can be dropped is."""
+
+    def predict(self, images: Tensor, point: OperatingPoint) -> Prediction:
+        conforming = self(images, point)
+        return dataclasses.replace(conforming, logits=conforming.logits * (1.001 if point == self.lowest else 1))
+
+    lowest = OperatingPoint(keep=4)
+
+
+class SweepsDense(Conforming):
+    """What is recorded is better than what is attacked and timed."""
+
+    def sweep(self, images: Tensor, points: Sequence[OperatingPoint]) -> Iterable[Prediction]:
+        for point in points:
+            yield dataclasses.replace(self.predict(images, point), logits=self.predict(images, self.neutral).logits)
+
+
+class SweepsLess(Conforming):
+    def sweep(self, images: Tensor, points: Sequence[OperatingPoint]) -> Iterable[Prediction]:
+        return (self.predict(images, point) for point in points[:-1])
+
+
+class OtherTypeAtAPoint(Conforming):
+    def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
+        conforming = super().forward(images, point)
+        rich = self.training and self.dropping(point)
+        return Richer(conforming.logits, conforming.usage) if rich else conforming
+
+
 class NotMonotone(Conforming):
     def kept(self, point: OperatingPoint) -> int:
         wanted = super().kept(point)
@@ -192,6 +287,26 @@ class SolvesBudgets(Conforming):
 class OverBudget(SolvesBudgets):
     def best(self, budget: float, calibration: Sequence[Batch]) -> int:
         return min(16, super().best(budget, calibration) + 1)
+
+
+class SolvesAlways(SolvesBudgets):
+    """The same point for every budget keeps each of them."""
+
+    def best(self, budget: float, calibration: Sequence[Batch]) -> int:
+        return 4
+
+
+class SolvesForAccuracy(SolvesBudgets):
+    supports = SolvesBudgets.supports | {"accurate budgets"}
+
+    def solve_for_accuracy(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> Sequence[OperatingPoint]:
+        return self.solve(budgets, calibration)
+
+
+class OverBudgetForAccuracy(SolvesForAccuracy):
+    def solve_for_accuracy(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> Sequence[OperatingPoint]:
+        self.solve(budgets, calibration)
+        return [Conforming.neutral for _ in budgets]
 
 
 class TakesAnyBudget(SolvesBudgets):
@@ -286,6 +401,15 @@ VIOLATIONS: dict[type[Conforming], str] = {
     OtherUsageInForward: "forward equals predict",
     BatchDependent: "results do not depend on the batch",
     ClaimsTooFew: "claimed macs are executed",
+    DenseInBatches: "claimed macs are executed",
+    DenseInLargeBatches: "claimed macs are executed",
+    ByTheOrderOfImages: "results do not depend on the batch",
+    OtherAtTheEnd: "forward equals predict",
+    SweepsDense: "sweeping equals predicting",
+    SweepsLess: "sweeping equals predicting",
+    OtherTypeAtAPoint: "forward returns one type",
+    SolvesAlways: "solved budgets are kept",
+    OverBudgetForAccuracy: "budgets solved for accuracy are kept",
     NotMonotone: "macs fall with the budget",
     Forgets: "saving and loading changes nothing",
     UnreachedPart: "gradients reach every trained part",
@@ -320,7 +444,14 @@ def broken(model: type[Conforming], method: type[Around] = Around) -> dict[str, 
     return {verdict.law: verdict.reason for verdict in verdicts if verdict.holds is False}
 
 
-@pytest.mark.parametrize("model", [Conforming, SolvesBudgets])
+def test_a_model_that_is_wrong_in_several_ways_fails_where_it_is() -> None:
+    assert "claimed macs are executed" in broken(ConstantUsage)
+    assert {"results do not depend on the batch", "claimed macs are executed"} <= broken(AnswersFromACache).keys()
+    for model in (BatchDependentWhereMany, RemembersTheLast):
+        assert "results do not depend on the batch" in broken(model)
+
+
+@pytest.mark.parametrize("model", [Conforming, SolvesBudgets, SolvesForAccuracy])
 def test_a_conforming_model_breaks_no_law(model: type[Conforming]) -> None:
     assert broken(model) == {}
 
@@ -379,6 +510,7 @@ def test_an_overridden_capability_has_to_be_declared() -> None:
     [
         (lambda model, images: model.feasible_range([]), "budgets"),
         (lambda model, images: model.solve([1.0], []), "budgets"),
+        (lambda model, images: model.solve_for_accuracy([1.0], []), "accurate budgets"),
         (lambda model, images: model.forward_frozen(images, model.neutral, None), "frozen gates"),
         (lambda model, images: model.surrogate_logits(images, model.neutral, None), "surrogate logits"),
         (lambda model, images: model.compute_proxy(images, model.neutral, None), "compute proxy"),

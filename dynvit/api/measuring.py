@@ -13,7 +13,8 @@ from dynvit.data.class_match import check_same_classes
 from dynvit.errors import InputError
 from dynvit.knobs import point_said
 from dynvit.leaderboard.record import Record
-from dynvit.measurements.accuracy.measure import Recorder, Target
+from dynvit.measurements.accuracy.measure import Recorder
+from dynvit.measurements.accuracy.record import Target
 from dynvit.measurements.run import Run
 from dynvit.measurements.task import MeasuredPoint
 from dynvit.processes import process_state
@@ -106,7 +107,7 @@ def as_model(given: Model | str | os.PathLike[str]) -> Model:
 
 def measure(model: Model, run: Run) -> MeasuredPoint:
     """The model's point with its record, which nobody keeps."""
-    target = Target(model.needs_point(), model.budget_gmacs)
+    target = Target(model.needs_point(), model.budget_gmacs, model.solved_by)
     recorder = Recorder.of_nothing(run)
     with Progress("evaluate", recorder.images(model.opened), quiet=not run.first) as progress:
         [measured] = recorder.measure(model.opened, [target], progress)

@@ -20,7 +20,7 @@ from dynvit.interface import KnobValue, OperatingPoint
 from dynvit.knobs import point_of, point_said
 from dynvit.plugin_faults import plugin_faults
 from dynvit.session import OpenModel, Session
-from dynvit.units import GIGA
+from dynvit.units import GIGA, Solve
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Model:
     path: str | None = None
     set_to: OperatingPoint | None = None
     budget_gmacs: float | None = None
+    solved_by: Solve | None = None
 
     @property
     def method(self) -> str:
@@ -105,6 +106,7 @@ class Model:
         gmacs: float | None = None,
         saving: float | None = None,
         calibration: Any = None,
+        solve: Solve = "cost",
         **knobs: KnobValue,
     ) -> Model:
         """The same model at another operating point; this one stays as it is.
@@ -115,6 +117,7 @@ class Model:
             saving: the same as a saving against the dense backbone, in [0, 1).
             calibration: images on which the budget is solved: a folder, a data set's name, a list, or a DataLoader.
                 None: the calibration split of the model's own data set.
+            solve: by "cost" alone, or by "accuracy" on labelled images where several knobs leave a choice.
             knobs: of the method (``model.knobs``).
 
         Raises: ``InputError`` for a knob that there is not, a value or a budget out of range.
@@ -126,11 +129,13 @@ class Model:
         if gmacs is None and saving is None:
             if calibration is not None:
                 raise InputError("calibration is for a budget: give gmacs or saving with it")
-            return replace(self, set_to=self._with(knobs if point is None else point), budget_gmacs=None)
+            chosen = self._with(knobs if point is None else point)
+            return replace(self, set_to=chosen, budget_gmacs=None, solved_by=None)
         from dynvit.api.solving import budget_macs, solved
 
         macs = budget_macs(self, gmacs, saving)
-        return replace(self, set_to=solved(self, macs, calibration), budget_gmacs=macs / GIGA)
+        found, by = solved(self, macs, calibration, solve)
+        return replace(self, set_to=found, budget_gmacs=macs / GIGA, solved_by=by)
 
     @overload
     def __call__(self, images: str | os.PathLike[str] | Image.Image) -> Answer: ...

@@ -5,24 +5,22 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from dynvit.api.images import read_pixels, stacked
 from dynvit.benchmark.points import Budgets
-from dynvit.budgets import KnobSolver, ModelSolver, check_feasible, solver_for
+from dynvit.budgets import check_feasible
 from dynvit.calibration import CALIBRATION_IMAGES, calibration_batches
 from dynvit.data.datasets import datasets
 from dynvit.data.images import images_in
-from dynvit.errors import InputError
+from dynvit.errors import InputError, unknown
 from dynvit.interface import Batch, OperatingPoint
 from dynvit.session.dataset import find_dataset
-from dynvit.units import GIGA
+from dynvit.solving import Solver, solver_for
+from dynvit.units import GIGA, Solve
 
 if TYPE_CHECKING:
     from dynvit.api.model import Model
-
-FOLDER_IMAGES = 1024
-"""Images of a folder that a model solves its budget on; a model that is bisected along a knob gets fewer."""
 
 
 def budget_macs(model: Model, gmacs: float | None, saving: float | None) -> float:
@@ -36,19 +34,21 @@ def budget_macs(model: Model, gmacs: float | None, saving: float | None) -> floa
     return gmacs * GIGA
 
 
-def solved(model: Model, macs: float, calibration: Any = None) -> OperatingPoint:
-    """The best point within a budget. Units: ``macs`` MACs an image, a mean over the calibration images.
+def solved(model: Model, macs: float, calibration: Any = None, by: Solve = "cost") -> tuple[OperatingPoint, Solve]:
+    """The point for a budget, and what it was solved by. Units: ``macs`` MACs an image, a mean over calibration images.
 
     Raises: ``InputError`` for a budget out of range, a method without one, and where calibration images are missing.
     """
-    solver = _solver(model, calibration)
+    if by not in get_args(Solve):
+        raise unknown("way to solve a budget", by, get_args(Solve))
+    solver = _solver(model, calibration, by)
     if solver is None:
         raise InputError(f"method {model.method!r} has no budget to be set to: {_knobs(model)}")
     check_feasible(macs, solver.range(), f"method {model.method}")
-    return solver.solve([macs])[0]
+    return solver.solve([macs])[0], solver.by
 
 
-def _solver(model: Model, calibration: Any) -> KnobSolver | ModelSolver | None:
+def _solver(model: Model, calibration: Any, by: Solve) -> Solver | None:
     opened, session = model.opened, model.session
     solves = "budgets" in opened.supports
     if opened.method.budget_knob is None and not solves:
@@ -57,7 +57,7 @@ def _solver(model: Model, calibration: Any) -> KnobSolver | ModelSolver | None:
         if opened.method.adaptive_cost and not session.has_data:
             raise InputError(f"{_calibration_wanted(model)}: what the model was trained on is not known here")
         try:
-            return Budgets(session).solver(opened)
+            return Budgets(session, by=by).solver(opened)
         except InputError as error:
             if not opened.method.adaptive_cost:
                 raise
@@ -65,7 +65,7 @@ def _solver(model: Model, calibration: Any) -> KnobSolver | ModelSolver | None:
     batches = _batches(model, calibration)
     if solves and not opened.model.solves_unlabelled and not all(batch.labelled for batch in batches):
         raise InputError(f"{_calibration_wanted(model)}: the images that are given have no labels")
-    return solver_for(opened.model, opened.method.budget_knob, opened.knobs, batches)
+    return solver_for(opened.model, opened.method.budget_knob, opened.knobs, batches, by)
 
 
 def _batches(model: Model, calibration: Any) -> list[Batch]:
@@ -75,7 +75,7 @@ def _batches(model: Model, calibration: Any) -> list[Batch]:
         found = [] if name in datasets.names() or not folder.is_dir() else list(images_in(folder))
         if not found:
             return _split(model, name)
-        calibration = _spread(found, FOLDER_IMAGES if "budgets" in opened.supports else CALIBRATION_IMAGES)
+        calibration = _spread(found, CALIBRATION_IMAGES)
     pixels = read_pixels(calibration, opened.preprocessing)
     batches = list(stacked(pixels, model.device, model.classes))
     if not batches:
@@ -91,8 +91,15 @@ def _split(model: Model, name: str) -> list[Batch]:
     except InputError as error:
         raise InputError(f"calibration {name!r} is no folder of images, and {error}: give {_allowed(model)}") from error
     opened, session = model.opened, session_on(model, name)
-    source = session.split("calibration")
-    return calibration_batches(opened.model, source, opened.preprocessing, model.classes, model.device)
+    source, seed = session.split("calibration"), session.data_seed
+    return calibration_batches(
+        source,
+        opened.preprocessing,
+        model.classes,
+        model.device,
+        seed=seed,
+        augment=opened.calibration_augment,
+    )
 
 
 def _spread(paths: list[Path], count: int) -> list[Path]:

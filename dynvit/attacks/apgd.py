@@ -20,6 +20,9 @@ from dynvit.attacks.problem import AttackProblem, Best
 from dynvit.attacks.threat import Threat
 from dynvit.errors import InputError
 
+MOMENTUM_KEPT = 2
+"""The revision of Auto-PGD since which a halving of the step leaves the momentum as it is; the first set it to zero."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -54,6 +57,7 @@ class APGD(Attack):
     rho: float = 0.75
     early_stop: bool = False
     seed: int = 0
+    revision: ClassVar[int] = MOMENTUM_KEPT
     summary: ClassVar[str] = "Auto-PGD on cross-entropy, adapts its step size; linf, l2"
 
     def __post_init__(self) -> None:
@@ -135,12 +139,12 @@ class _State:
 
     def checked(self, period: int, rho: float) -> _State:
         """At a checkpoint: η is halved where too few steps rose (condition 1), or where neither η nor the highest loss
-        has changed since the last one (condition 2); those images restart from their top without momentum."""
+        has changed since the last one (condition 2). Those images go on from their top; the momentum of their next step
+        is from the image before it, x^(k): the algorithm sets x^(k+1) alone."""
         halved = (self.rises < rho * period) | (self.kept & (self.top_loss <= self.mark))
         return replace(
             self,
             images=_choose(halved, self.top, self.images),
-            previous=_choose(halved, self.top, self.previous),
             loss=torch.where(halved, self.top_loss, self.loss),
             gradient=_choose(halved, self.top_gradient, self.gradient),
             size=_choose(halved, self.size / 2, self.size),

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dynvit.attacks.apgd import Schedule, ascend
+from dynvit.attacks.apgd import MOMENTUM_KEPT, Schedule, ascend
 from dynvit.attacks.attack import Attack
 from dynvit.attacks.criterion import Criterion, targeted_dlr
 from dynvit.attacks.draws import draws
@@ -41,6 +41,7 @@ class TargetedAPGD(Attack):
     rho: float = 0.75
     early_stop: bool = False
     seed: int = 0
+    revision: ClassVar[int] = MOMENTUM_KEPT
     summary: ClassVar[str] = "Auto-PGD towards the likeliest wrong classes, targeted DLR loss; linf, l2"
     labels_only: ClassVar[bool] = True
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dynvit.attacks.criterion import MISCLASSIFY, Criterion
 from dynvit.attacks.problem import AttackProblem
+from dynvit.attacks.radius import check_eps
 from dynvit.attacks.threat import Threat
 from dynvit.errors import InputError
 from dynvit.interface import Prediction
@@ -27,13 +28,20 @@ class Attack(ABC):
     """A search for images within a threat. Subclasses are frozen dataclasses: their fields are the settings.
 
     Class attributes: ``summary``, one line for ``dynvit ls``; ``black_box``, whether it needs no gradient;
-    ``labels_only``, whether misclassification is the only criterion that it can take. Random numbers are drawn for
-    each image (``draws``), from the field ``seed``.
+    ``labels_only``, whether misclassification is the only criterion that it can take; ``revision``, raised where the
+    same settings come to give other images, so that results of an older one are not taken for today's. Random numbers
+    are drawn for each image (``draws``), from the field ``seed``.
     """
 
     summary: ClassVar[str] = ""
+    revision: ClassVar[int] = 1
     black_box: ClassVar[bool] = False
     labels_only: ClassVar[bool] = False
+
+    @property
+    def randomised(self) -> bool:
+        """Whether other random numbers give another image. An attack draws them from its field ``seed``, or none."""
+        return hasattr(self, "seed")
 
     def __call__(
         self,
@@ -56,8 +64,8 @@ class Attack(ABC):
 
         Returns: (B, C, H, W), pixels in [0, 1].
 
-        Raises: ``InputError`` for pixels outside [0, 1], a criterion that this attack does not take, or an answer
-        without gradient.
+        Raises: ``InputError`` for pixels outside [0, 1], a radius larger than any two images are apart, a criterion
+        that this attack does not take, or an answer without gradient.
         """
         if not images.is_floating_point() or images.amin() < 0 or images.amax() > 1:
             raise InputError("images must be floats in [0, 1]: normalisation belongs inside the model")
@@ -71,6 +79,7 @@ class Attack(ABC):
                 f"the criterion of {type(self).__name__} must be misclassify, got {criterion.name}: use pgd, apgd or "
                 "square"
             )
+        check_eps(threat.eps, threat.norm, images.shape[1:])
         clean = images.detach()
         if threat.eps == 0:
             return clean.clone()

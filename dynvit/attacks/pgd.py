@@ -46,6 +46,11 @@ class PGD(Attack):
         if self.keep == "last" and (self.restarts > 1 or self.early_stop):
             raise InputError("pgd with keep=last must have neither restarts nor early_stop")
 
+    @property
+    def randomised(self) -> bool:
+        """Only its start is random."""
+        return self.random_start
+
     def search(self, problem: AttackProblem) -> Tensor:
         """All starts, one after the other. Shape: (B, C, H, W)."""
         best, rows = Best(problem), problem.rows

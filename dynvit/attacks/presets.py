@@ -46,7 +46,11 @@ def _strong(norm: Norm, eps: float) -> tuple[AttackSpec, ...]:
 
 PRESETS: Mapping[str, Preset] = {
     "mia-paper": Preset(
-        (AttackSpec("pgd", PGD(), Threat("linf", 0.002)), AttackSpec("fgsm", FGSM(), Threat("l2", 0.03))),
+        # One attempt by each attack, as in the paper.
+        (
+            AttackSpec("pgd", PGD(), Threat("linf", 0.002), attempts=1),
+            AttackSpec("fgsm", FGSM(), Threat("l2", 0.03), attempts=1),
+        ),
         # The paper names norms and radii only. Pixels in [0, 1] and PGD's steps are our assumption: an L2 ball of 0.03
         # in 150,528 dimensions hardly moves any model.
         "MIA-Former (arXiv 2112.11542), experiment setup; PGD's steps and the scale of pixels are not given there",

@@ -83,7 +83,9 @@ class Best:
     def __init__(self, problem: AttackProblem) -> None:
         self.criterion = problem.criterion
         self.images = problem.clean.clone()
-        self.score = torch.full((len(problem.clean),), -torch.inf, device=problem.clean.device)
+        self.score = torch.full(
+            (len(problem.clean),), -torch.inf, device=problem.clean.device, dtype=problem.clean.dtype
+        )
 
     def update(self, rows: Tensor, images: Tensor, score: Tensor) -> None:
         """Keep the images that score higher than the best so far. Shape: rows, score (b,), images (b, C, H, W)."""

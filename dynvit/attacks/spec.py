@@ -19,14 +19,22 @@ CriterionName = Literal["misclassify", "slowdown", "slowdown-keep-label"]
 
 @dataclass(frozen=True)
 class AttackSpec:
-    """One attack within one threat. ``name`` is the attack's registered name."""
+    """One attack within one threat. ``name`` is the attack's registered name.
+
+    ``restart``: 0 is the attack itself, any other a further attempt from other random starts. ``attempts`` that each
+    model gets on accuracy, in all; None: as many as there are forms in which some model can be attacked.
+    """
 
     name: str
     attack: Attack
     threat: Threat
     criterion: CriterionName = "misclassify"
     variant: Variant = "adaptive"
+    restart: int = 0
+    attempts: int | None = None
 
-    def of(self, *, criterion: CriterionName = "misclassify", variant: Variant = "adaptive") -> AttackSpec:
-        """The same attack within the same threat, for another criterion or against another form of the model."""
-        return replace(self, criterion=criterion, variant=variant)
+    def of(
+        self, *, criterion: CriterionName = "misclassify", variant: Variant = "adaptive", restart: int = 0
+    ) -> AttackSpec:
+        """The same attack within the same threat, for another criterion, against another form, from another start."""
+        return replace(self, criterion=criterion, variant=variant, restart=restart)

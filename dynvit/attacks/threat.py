@@ -24,7 +24,7 @@ class Threat:
     >>> Threat("linf", 4 / 255)
     Threat(norm='linf', eps=0.01568627450980392)
 
-    Raises: ``InputError`` for an unknown norm, and an eps that is negative or not finite.
+    Raises: ``InputError`` for an unknown norm, and an eps that is negative, not finite, or above 1 under L∞.
     """
 
     norm: Norm
@@ -32,7 +32,7 @@ class Threat:
 
     def __post_init__(self) -> None:
         check_norm(self.norm)
-        check_eps(self.eps)
+        check_eps(self.eps, self.norm)
 
     def project(self, images: Tensor, clean: Tensor) -> Tensor:
         """Onto the ball, then onto the box. Clean images lie in the box, so that clipping stays in the ball.

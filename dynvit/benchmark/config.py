@@ -16,6 +16,7 @@ from dynvit.registry import load_plugin
 from dynvit.request import DATA, MODEL, TRAINING, SessionRequest
 from dynvit.settings import Flag, Settings, flags_of, setting, validated
 from dynvit.training.request import RunOptions, TrainingOptions, batch_size_setting
+from dynvit.units import Solve
 
 BUDGETS, OUTPUT = "Budgets", "Output"
 
@@ -50,9 +51,14 @@ class BenchConfig(SessionRequest, TrainingOptions, RunOptions):
         metavar="NAME",
         panel=BUDGETS,
     )
-    trials: int = setting(
-        32, help="Trials of the search, for each model. Default: 32", metavar="N", panel=BUDGETS, ge=1
+    solve: Solve = setting(
+        "cost",
+        help="Set a model to a budget by its cost alone, or, where several knobs leave a choice, by accuracy on "
+        "calibration. Default: cost",
+        metavar="cost|accuracy",
+        panel=BUDGETS,
     )
+    trials: int = setting(32, help="Trials of a search, for each model. Default: 32", metavar="N", panel=BUDGETS, ge=1)
     batch_size: int = setting(64, help="Images a batch. Default: 64", metavar="N", panel=DATA, ge=1)
     workers: int = setting(0, help="Processes that decode. Default: 0", metavar="N", panel=DATA, ge=0, le=1024)
     memory_mb: int = setting(

@@ -8,23 +8,34 @@ from dataclasses import dataclass, field
 
 from accelerate import PartialState
 
-from dynvit.budgets import KnobSolver, ModelSolver, check_feasible, common_budgets, noise_batch, solver_for
-from dynvit.calibration import CALIBRATION_IMAGES, calibration_batches
+from dynvit.budgets import check_feasible, common_budgets, noise_batch
+from dynvit.calibration import calibration_batches
 from dynvit.interface import Batch, OperatingPoint
-from dynvit.measurements.accuracy.measure import Target
+from dynvit.measurements.accuracy.record import Target
 from dynvit.plain import say
 from dynvit.session import OpenModel, Session
-from dynvit.units import GIGA
+from dynvit.solving import TRIALS, Solver, solver_for
+from dynvit.units import GIGA, Solve
+
+QUICK = 256
+"""Calibration images that are no wait."""
 
 
 @dataclass(frozen=True)
 class Budgets:
-    """The budgets of a sweep: those that are named, else as many as asked for. Units: ``named`` GMACs an image."""
+    """The budgets of a sweep: those that are named, else as many as asked for.
+
+    ``by``: what models are set by, cost or accuracy; ``trials`` and ``seed`` of a search for accuracy. Units: ``named``
+    GMACs an image.
+    """
 
     session: Session
     named: Sequence[float] = ()
     count: int = 8
     batch_size: int = 64
+    by: Solve = "cost"
+    trials: int = TRIALS
+    seed: int = 0
     _decoded: dict[Hashable, list[Batch]] = field(default_factory=dict)
 
     def points(self, models: Sequence[OpenModel]) -> Mapping[str, list[Target]]:
@@ -43,22 +54,21 @@ class Budgets:
             budgets = common_budgets(list(ranges.values()), self.count)
         return {opened.label: self._targets(opened, solvers[opened.label], budgets) for opened in models}
 
-    def solver(self, opened: OpenModel) -> KnobSolver | ModelSolver | None:
+    def solver(self, opened: OpenModel) -> Solver | None:
         """How budgets become a model's points; None for one that has no budget to be set to."""
         calibration = self._calibration(opened)
         images = sum(len(batch.images) for batch in calibration)
-        if images > CALIBRATION_IMAGES and PartialState().is_main_process:  # fewer are done before anybody wonders
+        if images > QUICK and PartialState().is_main_process:  # fewer are done before anybody wonders
             say(f"budgets: setting {opened.label} to them on {images:,} calibration images", err=True)
-        return solver_for(opened.model, opened.method.budget_knob, opened.knobs, calibration)
+        knob, knobs = opened.method.budget_knob, opened.knobs
+        return solver_for(opened.model, knob, knobs, calibration, self.by, trials=self.trials, seed=self.seed)
 
-    def _targets(
-        self, opened: OpenModel, solver: KnobSolver | ModelSolver | None, budgets: Sequence[float]
-    ) -> list[Target]:
+    def _targets(self, opened: OpenModel, solver: Solver | None, budgets: Sequence[float]) -> list[Target]:
         if solver is None:
             return [only_point(opened)]
         points = solver.solve(budgets)
         _say_duplicates(opened.label, points, budgets)
-        targets = [Target(point, budget / GIGA) for point, budget in zip(points, budgets, strict=True)]
+        targets = [Target(point, budget / GIGA, solver.by) for point, budget in zip(points, budgets, strict=True)]
         trained = opened.model.trained_point
         if trained is not None and trained not in points and not self.named:
             targets.append(Target(trained))
@@ -71,21 +81,20 @@ class Budgets:
         if opened.method.budget_knob is None and not solves:
             return []
         device = next(opened.model.parameters()).device
-        if not opened.method.adaptive_cost:
+        searched = self.by == "accuracy" and len(opened.knobs) > 1
+        if not (opened.method.adaptive_cost or searched):
             return [noise_batch((size, size), device)]
         # Models that see the same images share them: a calibration split is decoded, and held, once.
-        augment = opened.method.published_augment if opened.is_published else None
-        same = opened.preprocessing, opened.backbone.num_classes, solves, augment
+        same = opened.preprocessing, opened.backbone.num_classes, opened.calibration_augment
         if same not in self._decoded:
             self._decoded[same] = calibration_batches(
-                opened.model,
                 self.session.split("calibration"),
                 opened.preprocessing,
                 opened.backbone.num_classes,
                 device,
-                self.batch_size,
-                augment,
-                self.session.data_seed,
+                seed=self.session.data_seed,
+                batch_size=self.batch_size,
+                augment=opened.calibration_augment,
             )
         return self._decoded[same]
 

@@ -15,7 +15,8 @@ from dynvit.benchmark.prepare import Preparation, prepare
 from dynvit.benchmark.searching import search_points
 from dynvit.data import ImageSource
 from dynvit.interface import OperatingPoint
-from dynvit.measurements.accuracy.measure import Recorder, Target
+from dynvit.measurements.accuracy.measure import Recorder
+from dynvit.measurements.accuracy.record import Target
 from dynvit.measurements.base import Measurement, measurements
 from dynvit.measurements.run import Run
 from dynvit.measurements.runner import Runner
@@ -104,7 +105,15 @@ class Bench:
         if self.point is not None:
             return {opened.label: [Target(self.point)] for opened in models}
         if config.sampler == "budgets":
-            return Budgets(self.session, config.budgets, config.points, config.batch_size).points(models)
+            return Budgets(
+                self.session,
+                config.budgets,
+                config.points,
+                config.batch_size,
+                by=config.solve,
+                trials=config.trials,
+                seed=config.seed,
+            ).points(models)
         sampler, trials, begun = config.sampler, config.trials, trials_begun(self.folder, config)
         return {
             opened.label: search_points(opened, recorder, sampler, trials, config.seed, self.measurements, begun)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from dynvit.budgets import KnobSolver, ModelSolver, solver_for
 from dynvit.calibration import calibration_batches
 from dynvit.data import ImageSource
 from dynvit.data.pixels import PixelBatches
@@ -16,6 +15,7 @@ from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint, methods
 from dynvit.request import SessionRequest
 from dynvit.session import OpenModel, Session, Wanted, checkpoint_facts, open_models
+from dynvit.solving import Solver, solver_for
 from dynvit.units import GIGA
 
 
@@ -52,14 +52,14 @@ class Trained:
         """The images of a split as this model takes them."""
         return PixelBatches(source, self.opened.preprocessing)
 
-    def solver(self) -> KnobSolver | ModelSolver:
+    def solver(self) -> Solver:
         """How budgets become points: solved on the split that was held out of this model's training.
 
         Raises: ``InputError`` for a method that has no budget to be set to, and where the data is missing.
         """
         opened, source = self.opened, self.session.split("calibration")
-        classes = opened.backbone.num_classes
-        batches = calibration_batches(opened.model, source, opened.preprocessing, classes, self.device)
+        classes, seed = opened.backbone.num_classes, self.session.data_seed
+        batches = calibration_batches(source, opened.preprocessing, classes, self.device, seed=seed)
         with torch.inference_mode():
             found = solver_for(opened.model, opened.method.budget_knob, opened.knobs, batches)
         if found is None:
@@ -67,7 +67,7 @@ class Trained:
         return found
 
 
-def solve(solver: KnobSolver | ModelSolver, budgets: Sequence[float]) -> list[OperatingPoint]:
+def solve(solver: Solver, budgets: Sequence[float]) -> list[OperatingPoint]:
     """The solver's points. Units: budgets in GMACs an image."""
     with torch.inference_mode():
         return solver.solve([budget * GIGA for budget in budgets])

@@ -25,7 +25,7 @@ from dynvit.leaderboard.record import (
     UtcDate,
 )
 from dynvit.leaderboard.spread import SeedSpread
-from dynvit.units import Rule
+from dynvit.units import Rule, Solve
 
 SummaryT = TypeVar("SummaryT", bound=Frozen)
 BOARD_VERSION: Literal[2] = 2
@@ -63,6 +63,10 @@ class Entry(Frozen):
     target_gmacs: Amount | None = Field(description="GMACs an image that were asked for; null: knobs were given")
     origin: Origin | None = Field(
         default=None, description="published: the authors stored the point with their checkpoint; null: found here"
+    )
+    solved_by: Solve | None = Field(
+        default=None,
+        description="what the budget was solved by: cost or accuracy; null: knobs were given, or not known",
     )
     checkpoint_sha256: Sha256 | None = Field(description="SHA-256 of the method's checkpoint; null: it has none")
     gmacs_mean: Amount = Field(description="mean GMACs an image")

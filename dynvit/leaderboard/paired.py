@@ -73,6 +73,28 @@ def mcnemar(gained: int, lost: int) -> float:
     return float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
 
 
+def one_sided(more: int, fewer: int) -> float:
+    """The p value that of the images where two results differ as many as ``more`` fall on one side by chance; exact.
+
+    >>> round(one_sided(9, 1), 6)  # (10 + 1) / 2^10
+    0.010742
+    >>> one_sided(0, 0)
+    1.0
+    """
+    return exceeds(more, more + fewer, 0.5)
+
+
+def exceeds(count: int, n: int, share: float) -> float:
+    """The p value that ``count`` or more of ``n`` are found by chance where a share is expected; exact, binomial.
+
+    >>> exceeds(0, 100, 0.01), round(exceeds(1, 1, 0.01), 6)
+    (1.0, 0.01)
+    """
+    from scipy.stats import binomtest
+
+    return float(binomtest(count, n, share, alternative="greater").pvalue) if n else 1.0
+
+
 def difference_interval(gained: int, lost: int, n: int) -> Interval:
     """The 95 % interval of a difference of paired shares, in points; right also where nearly all results agree.
 

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from dynvit.environment import Environment
-from dynvit.units import Rule
+from dynvit.units import Rule, Solve
 
 SCHEMA_VERSION: Literal[2] = 2
 
@@ -128,6 +128,10 @@ class PointRecord(Frozen):
     realised_gmacs: Amount = Field(description="GMACs an image that ran, mean over the images")
     origin: Origin | None = Field(
         default=None, description="published: the authors stored the point with their checkpoint; null: found here"
+    )
+    solved_by: Solve | None = Field(
+        default=None,
+        description="what the budget was solved by: cost or accuracy; null: knobs were given, or not known",
     )
 
 

@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution
 from dynvit.backbones.build import BackboneInfo
 from dynvit.checkpoint import CheckpointConfig
 from dynvit.data.transforms import Preprocessing
-from dynvit.interface import DynamicModel, Method, OperatingPoint, methods
+from dynvit.interface import Augment, DynamicModel, Method, OperatingPoint, methods
 from dynvit.leaderboard.record import BackboneRecord, CheckpointRecord, MethodRecord, PreprocessingRecord
 from dynvit.options import options_to_json
 
@@ -46,6 +46,11 @@ class OpenModel:
     def is_published(self) -> bool:
         """Whether it is its authors' own checkpoint, which may have learned every image of the training split."""
         return self.checkpoint is not None and self.config is None
+
+    @property
+    def calibration_augment(self) -> Augment | None:
+        """How calibration images are changed for a model that may have learned them; None: not at all."""
+        return self.method.published_augment if self.is_published else None
 
     @property
     def supports(self) -> frozenset[str]:

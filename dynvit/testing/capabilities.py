@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import get_args
 
 import torch
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from dynvit import cost
 from dynvit.budgets import mean_macs
 from dynvit.errors import InputError
-from dynvit.interface import CAPABILITY_METHODS, Batch, Capability, DynamicModel, Method
+from dynvit.interface import CAPABILITY_METHODS, Batch, Capability, DynamicModel, Method, OperatingPoint
 from dynvit.testing.comparison import close, image_gradients, same_usage
 from dynvit.testing.subject import Law, LawBroken, NotApplicable, Subject
 
@@ -48,18 +49,32 @@ def solved_budgets_are_kept(subject: Subject) -> None:
     where it says that it needs none."""
     model, batch = subject.model(), subject.batch()
     _needs(model, "budgets")
-    _check_solved(model, [batch])
+    spent = _check_solved(model, model.solve, [batch])
+    if any(later < earlier for earlier, later in pairwise(spent)) or spent[0] >= spent[-1]:
+        raise LawBroken(f"MACs of points that are solved do not rise with the budget: {[f'{m:.4g}' for m in spent]}")
     if model.solves_unlabelled:
         unknown = torch.full_like(batch.labels, -1)
-        _check_solved(model, [replace(batch, labels=unknown, targets=torch.zeros_like(batch.targets))])
+        _check_solved(model, model.solve, [replace(batch, labels=unknown, targets=torch.zeros_like(batch.targets))])
 
 
-def _check_solved(model: DynamicModel, calibration: Sequence[Batch]) -> None:
+def budgets_solved_for_accuracy_are_kept(subject: Subject) -> None:
+    """Points that a model solves for accuracy cost no more than their budgets, and lie in its feasible range."""
+    model = subject.model()
+    _needs(model, "accurate budgets")
+    if "budgets" not in model.supports:
+        raise LawBroken('a model that supports "accurate budgets" has to support "budgets"')
+    _check_solved(model, model.solve_for_accuracy, [subject.batch()])
+
+
+Solved = Callable[[Sequence[float], Sequence[Batch]], Sequence[OperatingPoint]]
+
+
+def _check_solved(model: DynamicModel, solve: Solved, calibration: Sequence[Batch]) -> list[float]:
     low, high = model.feasible_range(calibration)
     if not 0 < low < high:
         raise LawBroken(f"feasible_range gives {low:.4g} to {high:.4g} MACs: the first must be lower, and above 0")
     budgets = torch.linspace(low, high, 5, dtype=torch.float64).tolist()
-    spent = [mean_macs(model, point, calibration) for point in model.solve(budgets, calibration)]
+    spent = [mean_macs(model, point, calibration) for point in solve(budgets, calibration)]
     for macs, budget in zip(spent, budgets, strict=True):
         if macs > budget * (1 + 1e-9):
             raise LawBroken(f"the point for a budget of {budget:.4g} MACs costs {macs:.4g}")
@@ -67,10 +82,11 @@ def _check_solved(model: DynamicModel, calibration: Sequence[Batch]) -> None:
             raise LawBroken(f"a solved point costs {macs:.4g} MACs, feasible_range begins at {low:.4g}")
     for budget in (0.99 * low, 1.01 * high):
         try:
-            model.solve([budget], calibration)
+            solve([budget], calibration)
         except InputError:
             continue
         raise LawBroken(f"solve takes a budget of {budget:.4g} MACs, feasible_range is {low:.4g} to {high:.4g}")
+    return spent
 
 
 def frozen_gates_repeat_decisions(subject: Subject) -> None:
@@ -133,6 +149,7 @@ def explanations_agree_with_predict(subject: Subject) -> None:
 
 CAPABILITY_LAWS: Mapping[Capability, Law] = {
     "budgets": solved_budgets_are_kept,
+    "accurate budgets": budgets_solved_for_accuracy_are_kept,
     "frozen gates": frozen_gates_repeat_decisions,
     "surrogate logits": surrogate_logits_reach_the_image,
     "compute proxy": compute_proxies_reach_the_image,

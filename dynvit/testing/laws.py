@@ -15,7 +15,7 @@ from torch import Tensor
 from dynvit import cost
 from dynvit.backbones.normalize import Normalize
 from dynvit.budgets import KnobSolver, mean_macs
-from dynvit.interface import OperatingPoint, Prediction
+from dynvit.interface import DynamicModel, OperatingPoint, Prediction
 from dynvit.testing.comparison import close, image_gradients, same_usage
 from dynvit.testing.subject import LawBroken, NotApplicable, Subject
 
@@ -34,41 +34,71 @@ def neutral_point_equals_backbone(subject: Subject) -> None:
 def forward_equals_predict(subject: Subject) -> None:
     """The differentiable and the executed form have the same logits, MACs and decisions."""
     model = subject.model()
+    images = subject.crowd()
     for point in subject.points(model):
         with torch.no_grad():
-            soft, hard = model(subject.images, point), model.predict(subject.images, point)
+            soft, hard = model(images, point), model.predict(images, point)
         close(soft.logits, hard.logits, f"logits of forward and predict at {point}")
         same_usage(soft.usage, hard.usage, "forward and predict", f"at {point}")
 
 
 def results_do_not_depend_on_the_batch(subject: Subject) -> None:
-    """An image's logits and MACs do not depend on the other images of its batch, nor on their order."""
-    model = subject.model()
-    order = torch.arange(len(subject.images)).flip(0)
+    """An image's logits and MACs do not depend on the other images of its batch, on their order or number, nor on what
+    the model was asked before."""
+    model, images = subject.model(), subject.images
+    order, crowd = torch.arange(len(images)).flip(0), subject.crowd()
     for point in subject.points(model):
         with torch.no_grad():
-            together = model.predict(subject.images, point)
-            reordered = model.predict(subject.images[order], point)
-            alone = [model.predict(image[None], point) for image in subject.images]
-        for name, answers in (("alone", _joined(alone)), ("in another order", _joined([reordered], order))):
-            close(together.logits, answers[0], f"logits in a batch and {name}, at {point}")
-            close(cost.macs(together.usage).double(), answers[1], f"MACs in a batch and {name}, at {point}")
+            together, soft = model.predict(images, point), model(images, point)
+            soft_alone = _joined([model(image[None], point) for image in images])
+            others = {
+                "alone": _joined([model.predict(image[None], point) for image in images]),
+                "in another order": _joined([model.predict(images[order], point)], order),
+                f"among {len(crowd)}": _joined([model.predict(crowd, point)], torch.arange(len(images))),
+                "again": _joined([model.predict(images, point)]),
+            }
+        close(soft.logits, soft_alone[0], f"logits of forward in a batch and alone, at {point}")
+        close(cost.macs(soft.usage).double(), soft_alone[1], f"MACs of forward in a batch and alone, at {point}")
+        for name, (logits, spent) in others.items():
+            close(together.logits, logits, f"logits in a batch and {name}, at {point}")
+            close(cost.macs(together.usage).double(), spent, f"MACs in a batch and {name}, at {point}")
 
 
 def claimed_macs_are_executed(subject: Subject) -> None:
-    """The MACs that usage claims for an image are those that torch executed."""
-    model = subject.model()
+    """The MACs that usage claims for images are those that torch executed: of one, of some, and of a batch as a bench
+    has them, in which the images' decisions differ."""
+    model, images = subject.model(), subject.images
+    batches = [images[:1], images, subject.crowd()]
     for point in subject.points(model):
-        for image in subject.images[:2]:
+        for batch in batches:
             with torch.no_grad():
-                claimed = int(cost.macs(model.predict(image[None], point).usage))
+                claimed = int(cost.macs(model.predict(batch, point).usage).sum())
 
-            def run(image: Tensor = image, point: OperatingPoint = point) -> Prediction:
-                return model.predict(image[None], point)
+            def run(batch: Tensor = batch, point: OperatingPoint = point) -> Prediction:
+                return model.predict(batch, point)
 
             executed = cost.count_executed(run)
             if claimed != executed:
-                raise LawBroken(f"usage claims {claimed:,} MACs at {point}, torch executed {executed:,}")
+                images_said = "an image" if len(batch) == 1 else f"a batch of {len(batch)}"
+                raise LawBroken(
+                    f"usage claims {claimed:,} MACs of {images_said} at {point}, torch executed {executed:,}"
+                )
+
+
+def sweeping_equals_predicting(subject: Subject) -> None:
+    """``sweep`` gives at each point what ``predict`` gives there: what is reported is what is attacked and timed."""
+    model = subject.model()
+    if type(model).sweep is DynamicModel.sweep:
+        raise NotApplicable("the model does not override sweep")
+    points, images = subject.points(model), subject.crowd()
+    with torch.no_grad():
+        swept = list(model.sweep(images, points))
+        if len(swept) != len(points):
+            raise LawBroken(f"sweep gives {len(swept)} predictions at {len(points)} points")
+        for point, found in zip(points, swept, strict=True):
+            alone = model.predict(images, point)
+            close(found.logits, alone.logits, f"logits of sweep and predict at {point}")
+            same_usage(found.usage, alone.usage, "sweep and predict", f"at {point}")
 
 
 def macs_fall_with_the_budget(subject: Subject) -> None:
@@ -133,9 +163,13 @@ def gradients_reach_every_trained_part(subject: Subject) -> None:
 
 
 def gradients_reach_the_image(subject: Subject) -> None:
-    """A white-box attack finds a finite gradient at every point."""
+    """A white-box attack finds a finite gradient at every point at which the image makes a difference."""
     model = subject.model()
     for point in subject.points(model):
+        with torch.no_grad():
+            answers = model.predict(subject.images, point).logits
+        if torch.equal(answers, answers[:1].expand_as(answers)):
+            continue  # all is dropped, and every image is answered alike
         images = subject.images.clone().requires_grad_()
         logits = model(images, point).logits
         loss = F.cross_entropy(logits, subject.labels % logits.shape[1])
@@ -146,10 +180,12 @@ def gradients_reach_the_image(subject: Subject) -> None:
 def forward_returns_one_type(subject: Subject) -> None:
     """Training and evaluation get the same type, which is a Prediction."""
     model = subject.model()
-    point = subject.points(model)[0]
-    evaluated, trained = model(subject.images, point), model.train()(subject.images, point)
-    if type(evaluated) is not type(trained) or not isinstance(evaluated, Prediction):
-        raise LawBroken(f"forward returns {type(evaluated).__name__} in eval, {type(trained).__name__} in training")
+    kinds = set[type]()
+    for point in subject.points(model):
+        kinds |= {type(model.eval()(subject.images, point)), type(model.train()(subject.images, point))}
+    if len(kinds) > 1 or not issubclass(next(iter(kinds)), Prediction):
+        names = " and ".join(sorted(kind.__name__ for kind in kinds))
+        raise LawBroken(f"forward returns {names}, in eval and training and over points: it must be one Prediction")
 
 
 def _joined(predictions: list[Prediction], order: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -8,12 +8,18 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dynvit.budgets import KnobSolver
-from dynvit.interface import Batch, DynamicModel, Method, OperatingPoint, methods
+from dynvit.interface import Batch, DynamicModel, KnobValue, Method, OperatingPoint, methods
 from dynvit.search import draw
+from dynvit.solving import solver_for
+
+DRAWN = 4
+"""Points that are drawn at random."""
+CROWD, SMALL_PX = 64, 64
+"""Images of a large batch, and up to which side they are small. Units: SMALL_PX pixels."""
 
 
 class LawBroken(AssertionError):  # noqa: N818 - a verdict on a method, not a fault of the kit
@@ -71,21 +77,44 @@ class Subject:
         return self.method.attach(backbone, self.options).double().eval()
 
     def points(self, model: DynamicModel) -> list[OperatingPoint]:
-        """The neutral point, the ends and the middle of the feasible range, and three points drawn at random."""
+        """The neutral and the trained point, the ends and the middle of the feasible range, the corners at which all
+        knobs are at one end, and some points drawn at random."""
         knobs = self.method.knobs(self.options)
-        points = [model.neutral] if model.neutral is not None else []
-        if self.method.budget_knob and "budgets" not in model.supports:
-            solver = KnobSolver(model, self.method.budget_knob, knobs, [self.batch()])
+        points = [point for point in (model.neutral, model.trained_point) if point is not None]
+        solver = solver_for(model, self.method.budget_knob, knobs, [self.batch()])
+        if solver is not None:
             feasible = solver.range()
             points += solver.solve([feasible.low + part * (feasible.high - feasible.low) for part in (0.0, 0.5, 1.0)])
-        points += draw(knobs, self.seed, 3 if knobs else 1)
+        if knobs:
+            points += [OperatingPoint(**{name: _ends(knob)[end] for name, knob in knobs.items()}) for end in (0, 1)]
+        points += draw(knobs, self.seed, DRAWN if knobs else 1)
         return list(dict.fromkeys(points))
+
+    def crowd(self) -> Tensor:
+        """A batch as large as a bench's, of different images, of which the subject's are the first.
+
+        Shape: (CROWD, 3, H, W), a quarter of it where images are large.
+        """
+        channels, height, width = self.images[0].shape
+        count = CROWD if width <= SMALL_PX else CROWD // 4
+        drawn = torch.rand(
+            count, channels, height, width, generator=torch.Generator().manual_seed(self.seed + 2), dtype=torch.float64
+        )
+        return torch.cat([self.images, drawn[len(self.images) :]])
 
     def batch(self) -> Batch:
         """The images as a training batch."""
         classes = self.make_backbone().num_classes
         targets = F.one_hot(self.labels % classes, classes).double()  # type: ignore[operator, arg-type]
         return Batch(self.images, self.labels, targets)
+
+
+def _ends(knob: BaseDistribution) -> tuple[KnobValue, KnobValue]:
+    """The first and the last value of a knob."""
+    if isinstance(knob, FloatDistribution | IntDistribution):
+        return knob.low, knob.high
+    choices = getattr(knob, "choices", ())
+    return choices[0], choices[-1]
 
 
 def _spread(backbone: nn.Module) -> nn.Module:

@@ -22,7 +22,7 @@ from .exit import Exit
 from .options import DVTOptions
 from .reuse import Handed
 from .soft import exit_probabilities, mixture
-from .thresholds import SOLVERS, Confidences, points_for
+from .thresholds import SOLVERS, Confidences, Solver, points_for
 from .tokenizer import regrid
 
 THRESHOLD = "threshold_{}"
@@ -60,7 +60,7 @@ class Cascade(DynamicModel):
     ``patience``) leaves the cascade without a compute proxy. Source: arXiv 2105.15075, §3.
     """
 
-    supports = frozenset({"budgets", "frozen gates", "surrogate logits", "compute proxy"})
+    supports = frozenset({"budgets", "accurate budgets", "frozen gates", "surrogate logits", "compute proxy"})
     solves_unlabelled = True
 
     def __init__(self, template: nn.Module, options: DVTOptions) -> None:
@@ -178,12 +178,20 @@ class Cascade(DynamicModel):
         return float(costs[0]), float(costs[-1])
 
     def solve(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> list[OperatingPoint]:
-        """For each budget the thresholds of the highest accuracy on the calibration images within it.
-
-        Images without labels get the released code's shares of exits, which look at scores and costs alone.
+        """For each budget the thresholds of the released code's shares of exits, which look at scores and costs alone.
 
         Units: MACs per image. Raises: ``InputError`` for a budget outside the feasible range.
         """
+        return self._solved(SOLVERS["ladder"], budgets, calibration)
+
+    def solve_for_accuracy(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> list[OperatingPoint]:
+        """For each budget the thresholds of the highest accuracy on the calibration images, by the option ``solver``.
+
+        Units: MACs per image. Raises: ``InputError`` for a budget outside the feasible range.
+        """
+        return self._solved(SOLVERS[self.options.solver], budgets, calibration)
+
+    def _solved(self, solver: Solver, budgets: Sequence[float], calibration: Sequence[Batch]) -> list[OperatingPoint]:
         low, high = self.feasible_range(calibration)
         for budget in budgets:
             if not low * (1 - SLACK) <= budget <= high * (1 + SLACK):
@@ -192,7 +200,6 @@ class Cascade(DynamicModel):
                     f"(all exits), got {budget / GIGA:.4g}"
                 )
         found = self.confidences(calibration)
-        solver = SOLVERS[self.options.solver if all(batch.labelled for batch in calibration) else "ladder"]
         return points_for(solver(found, [budget * (1 + SLACK) for budget in budgets]))
 
     def exit_macs(self, rule: Rule = "matmul+conv") -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -254,5 +254,8 @@ def _candidates(scores: Floats, limit: int) -> Iterator[float]:
         yield _threshold(falling, int(cut))
 
 
-SOLVERS = {"optimal": solve_optimal, "expected": solve_expected, "ladder": solve_released}
+Solver = Callable[[Confidences, Sequence[float]], list[tuple[float, ...]]]
+"""(confidences, budgets) → thresholds for each budget. Units: budgets in MACs per image."""
+
+SOLVERS: Mapping[str, Solver] = {"optimal": solve_optimal, "expected": solve_expected, "ladder": solve_released}
 """How thresholds follow from a budget, by the option's value."""

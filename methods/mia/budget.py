@@ -12,8 +12,6 @@ from torch import Tensor
 from .gates import GateLogits, Thresholds
 from .options import DIMENSIONS
 
-IMAGES = 256
-"""Calibration images that are used: enough for a mean cost within a percent."""
 LEAST_SHARE = 0.02
 """Kept and dropped shares are at least this, so that every dimension changes with the strength."""
 LOGIT_RANGE = 30.0

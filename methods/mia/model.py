@@ -14,7 +14,7 @@ from dynvit.interface import Batch, DynamicModel, OperatingPoint, Part, Predicti
 from dynvit.units import GIGA
 
 from .adapter import MIAAdapter
-from .budget import IMAGES, ThresholdPath, strengths_for
+from .budget import ThresholdPath, strengths_for
 from .controller import Controller, mean_value
 from .gates import Decide, GateLogits, Masks, Thresholds, Values, fixed, noise_free, open_above, sampled
 from .options import DIMENSIONS, THRESHOLDS, MIAOptions
@@ -153,17 +153,14 @@ class MIAModel(DynamicModel):
 
     def feasible_range(self, calibration: Sequence[Batch]) -> tuple[float, float]:
         """The lowest and the highest cost over all thresholds. Units: mean MACs per image."""
-        batches = _some(calibration)
-        return self._spent(Thresholds(1.0, 1.0, 1.0), batches), self._spent(Thresholds(0.0, 0.0, 0.0), batches)
+        return self._spent(Thresholds(1.0, 1.0, 1.0), calibration), self._spent(Thresholds(0.0, 0.0, 0.0), calibration)
 
     def solve(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> list[OperatingPoint]:
-        """Thresholds on a ``ThresholdPath``, for each budget the most expensive within it on some hundred calibration
-        images.
+        """Thresholds on a ``ThresholdPath``, for each budget the most expensive within it on the calibration images.
 
         Units: budgets in MACs per image. Raises: ``InputError`` for a budget out of range, naming the range.
         """
-        batches = _some(calibration)
-        low, high = self.feasible_range(batches)
+        low, high = self.feasible_range(calibration)
         for budget in budgets:
             if not low * (1 - 1e-9) <= budget <= high * (1 + 1e-9):
                 raise InputError(
@@ -172,8 +169,8 @@ class MIAModel(DynamicModel):
                 )
         self.eval()
         with torch.no_grad():
-            path = ThresholdPath.of(self(batch.images, self.trained_point).gates for batch in batches)
-        chosen = strengths_for(lambda strength: self._spent(path.thresholds(strength), batches), budgets)
+            path = ThresholdPath.of(self(batch.images, self.trained_point).gates for batch in calibration)
+        chosen = strengths_for(lambda strength: self._spent(path.thresholds(strength), calibration), budgets)
         return [self.point(path.thresholds(strength)) for strength in chosen]
 
     def least_macs(self) -> tuple[int, int]:
@@ -312,17 +309,6 @@ class MIAModel(DynamicModel):
         if "tokens" in asked:
             parts += controller.token_parts(name, depth)
         return parts
-
-
-def _some(calibration: Sequence[Batch]) -> list[Batch]:
-    """The first batches, up to enough images."""
-    found, count = list[Batch](), 0
-    for batch in calibration:
-        found.append(batch)
-        count += len(batch.images)
-        if count >= IMAGES:
-            break
-    return found
 
 
 def _asked(thresholds: Thresholds) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ class CostScale(nn.Module):
     that the one before was on, halved where the side changes, and never below ``start``.
 
     At a ``growth`` of 1 it is the paper's constant. It is kept in buffers, so that a killed training goes on with it
-    is the same on all processes.
+    and it is the same on all processes.
     """
 
     scale: Tensor

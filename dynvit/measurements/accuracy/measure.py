@@ -10,27 +10,15 @@ from accelerate.utils import gather_object
 from dynvit.interface import DynamicModel, OperatingPoint
 from dynvit.leaderboard.lines import UnwrittenLines
 from dynvit.leaderboard.per_sample import PER_SAMPLE, PerSampleResults, PerSampleStore, images_hash, pack
-from dynvit.leaderboard.record import Origin, Record
+from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.store import RUNS, RunStore
 from dynvit.measurements.accuracy.evaluate import SampleResults, evaluate
-from dynvit.measurements.accuracy.record import name_of, record_of
+from dynvit.measurements.accuracy.record import Target, name_of, record_of
 from dynvit.measurements.run import Run
 from dynvit.measurements.runner import Lines
 from dynvit.measurements.task import MeasuredPoint
 from dynvit.progress import Progress
 from dynvit.session import OpenModel
-
-
-@dataclass(frozen=True)
-class Target:
-    """A point to measure, and the budget it was solved for, or who else it comes from.
-
-    Units: ``gmacs`` GMACs per image.
-    """
-
-    point: OperatingPoint
-    gmacs: float | None = None
-    origin: Origin | None = None
 
 
 @dataclass
@@ -107,7 +95,7 @@ class Recorder:
 
     def _record(self, opened: OpenModel, target: Target, results: SampleResults, n_bad: int) -> None:
         def make() -> Record:
-            record = record_of(opened, target.point, target.gmacs, results, n_bad, self.run, origin=target.origin)
+            record = record_of(opened, target, results, n_bad, self.run)
             if self.keeps and record.role == "report":
                 self._keep(record.record_id, results)
             return record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
@@ -22,7 +23,20 @@ from dynvit.leaderboard.record import (
 from dynvit.measurements.accuracy.evaluate import SampleResults
 from dynvit.measurements.run import Run
 from dynvit.session import OpenModel
-from dynvit.units import GIGA
+from dynvit.units import GIGA, Solve
+
+
+@dataclass(frozen=True)
+class Target:
+    """A point to measure, the budget it was solved for and by what, or who else it comes from.
+
+    Units: ``gmacs`` GMACs per image.
+    """
+
+    point: OperatingPoint
+    gmacs: float | None = None
+    solved_by: Solve | None = None
+    origin: Origin | None = None
 
 
 def name_of(opened: OpenModel, point: OperatingPoint, run: Run) -> str:
@@ -43,30 +57,19 @@ def name_of(opened: OpenModel, point: OperatingPoint, run: Run) -> str:
     )
 
 
-def record_of(
-    opened: OpenModel,
-    point: OperatingPoint,
-    target_gmacs: float | None,
-    results: SampleResults,
-    n_bad: int,
-    run: Run,
-    *,
-    origin: Origin | None = None,
-) -> Record:
+def record_of(opened: OpenModel, target: Target, results: SampleResults, n_bad: int, run: Run) -> Record:
     """The record of a point.
 
     Args:
         opened: the model.
-        point: its operating point.
-        target_gmacs: the budget that the point was solved for; None: knobs were given.
+        target: its operating point, and where it comes from.
         results: of every process.
         n_bad: samples that could not be read.
         run: what it was measured within.
-        origin: where the point comes from, where it was neither solved for nor given.
 
     Raises: ``ValueError`` where a sample was lost or measured twice.
     """
-    compute = _compute(results, run)
+    compute, point = _compute(results, run), target.point
     return Record(
         record_id=name_of(opened, point, run),
         role=run.role,
@@ -83,7 +86,13 @@ def record_of(
             limit=run.limit,
         ),
         preprocessing=opened.preprocessing_record(),
-        point=_point(point, target_gmacs, compute, origin),
+        point=PointRecord(
+            knobs=dict(point),
+            target_gmacs=target.gmacs,
+            realised_gmacs=compute.gmacs_mean,
+            origin=target.origin,
+            solved_by=target.solved_by,
+        ),
         accuracy=accuracy(results, opened.backbone.num_classes),
         compute=compute,
         seeds=_seeds(opened, run),
@@ -93,10 +102,6 @@ def record_of(
         date_utc=datetime.now(UTC),
         wall_s=round(results.seconds, 3),
     )
-
-
-def _point(point: OperatingPoint, target: float | None, compute: ComputeRecord, origin: Origin | None) -> PointRecord:
-    return PointRecord(knobs=dict(point), target_gmacs=target, realised_gmacs=compute.gmacs_mean, origin=origin)
 
 
 def accuracy(results: SampleResults, classes: int) -> AccuracyRecord:

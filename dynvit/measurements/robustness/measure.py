@@ -43,6 +43,7 @@ def result_of(task: AttackTask, results: AttackResults, run: Run) -> RobustnessR
         gmacs_mean=float(macs),
         criterion=spec.criterion,
         variant=spec.variant,
+        restart=spec.restart or None,
         accuracy_ci95_low_pct=low,
         accuracy_ci95_high_pct=high,
         clean_accuracy_pct=100 * int(results.clean_right.sum()) / n,
@@ -130,7 +131,8 @@ class _Passed:
 def _said(task: AttackTask) -> str:
     spec = task.spec
     criterion = "" if spec.criterion == "misclassify" else f" {spec.criterion}"
-    return f"{spec.name} {spec.threat.norm} {spec.threat.eps:.3g} {spec.variant}{criterion}"
+    form = f"restart {spec.restart}" if spec.restart else spec.variant
+    return f"{spec.name} {spec.threat.norm} {spec.threat.eps:.3g} {form}{criterion}"
 
 
 def together(transfers: Iterable[AttackTask]) -> list[list[AttackTask]]:

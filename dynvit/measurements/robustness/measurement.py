@@ -14,7 +14,13 @@ from dynvit.measurements.base import Measurement
 from dynvit.measurements.rederive import Beside
 from dynvit.measurements.robustness.result import RENAMED, RobustnessResult
 from dynvit.measurements.robustness.settings import RobustnessSettings
-from dynvit.measurements.robustness.summary import RobustnessOverview, RobustnessSummary, robust_fronts, summarise
+from dynvit.measurements.robustness.summary import (
+    RobustnessOverview,
+    RobustnessSummary,
+    robust_fronts,
+    summarise,
+    unequal_attempts,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,8 +81,9 @@ class Robustness(Measurement[RobustnessSettings, RobustnessResult, RobustnessSum
 
     @classmethod
     def notes(cls, board: Leaderboard) -> Iterator[str]:
-        """The signs of masked gradients, a line each, with whose they are."""
+        """Whether the rows have met equally many attempts; and signs of masked gradients, with whose they are."""
         names, summaries = point_names(board), cls.of(board)
+        yield from unequal_attempts(summaries.values())
         for entry in board.entries:
             if entry.record_id in summaries:
                 for text in summaries[entry.record_id].masking_signs:

@@ -32,6 +32,9 @@ class RobustnessResult(Frozen):
         default=None,
         description="where the gradient comes from: adaptive, soft, frozen, transfer; static: nothing to maximise",
     )
+    restart: int | None = Field(
+        default=None, ge=1, description="which restart, from other random starts; null: the attack's first attempt"
+    )
     accuracy_ci95_low_pct: Percent | None = Field(default=None, description="lower end of its 95 % interval, percent")
     accuracy_ci95_high_pct: Percent | None = Field(default=None, description="upper end of its 95 % interval, percent")
     clean_accuracy_pct: Percent | None = Field(default=None, description="top-1 accuracy of the same images, clean")
@@ -64,9 +67,9 @@ RENAMED = {
 
 
 def said(attack: RobustnessResult) -> str:
-    """An attack with its variant, in a word or two."""
+    """An attack with its variant or restart, in a word or two."""
     variant = "" if attack.variant in (None, "adaptive", "static") else f" ({attack.variant})"
-    return attack.attack + variant
+    return attack.attack + variant + (f" (restart {attack.restart})" if attack.restart else "")
 
 
 def comparable(results: Sequence[RobustnessResult]) -> list[RobustnessResult]:

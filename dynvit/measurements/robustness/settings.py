@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator
 
 from dynvit.errors import InputError
 from dynvit.settings import Settings, setting
@@ -54,12 +54,12 @@ class RobustnessSettings(Settings):
 
     @field_validator("eps", mode="before")
     @classmethod
-    def _radii(cls, eps: Any) -> tuple[float, ...]:
+    def _radii(cls, eps: Any, info: ValidationInfo) -> tuple[float, ...]:
         from dynvit.attacks.radius import read_eps
 
         given = (eps,) if isinstance(eps, str | int | float) else tuple(eps or ())
         try:
-            return tuple(read_eps(str(radius)) for radius in given)
+            return tuple(read_eps(str(radius), info.data.get("norm", "linf")) for radius in given)
         except InputError as error:  # the flag is named by whoever knows it
             raise ValueError(str(error).removeprefix("eps ")) from error
 

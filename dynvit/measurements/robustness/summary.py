@@ -32,7 +32,9 @@ class RobustEntry(Frozen):
     ci95_high_pct: Percent = Field(description="upper end of its 95 % interval, percent")
     strongest: Name = Field(description="the single attack and variant at this radius that left least")
     strongest_pct: Percent = Field(description="what it alone left, percent")
-    attacks: int = Field(ge=1, description="attacks and variants that count")
+    attacks: int = Field(
+        ge=1, description="attempts that count: attacks, variants and restarts, those within smaller balls too"
+    )
 
 
 class SlowdownEntry(Frozen):
@@ -96,6 +98,26 @@ def summarise(
             masking_signs=tuple(masking_signs(comparable(own), () if is_static(record) else base, size)),
         )
     return found
+
+
+def attempts(summary: RobustnessSummary) -> dict[str, int]:
+    """How many attempts a row's accuracy within the largest ball has withstood, by norm."""
+    return {robust.norm: robust.attacks for robust in sorted(summary.accuracy, key=lambda robust: robust.eps)}
+
+
+def unequal_attempts(summaries: Iterable[RobustnessSummary]) -> Iterator[str]:
+    """Lines on norms in which rows have met differently many attempts: of their accuracies the smaller is not the
+    weaker model's."""
+    counts: dict[str, set[int]] = defaultdict(set)
+    for summary in summaries:
+        for norm, count in attempts(summary).items():
+            counts[norm].add(count)
+    for norm, found in sorted(counts.items()):
+        if len(found) > 1:
+            yield (
+                f"rows have met from {min(found)} to {max(found)} attempts under {norm}, and are no comparison: "
+                "the same bench again adds those that are missing, --fresh makes all anew"
+            )
 
 
 def robust_fronts(entries: Sequence[Entry], board: Leaderboard) -> Iterator[RobustFront]:

@@ -9,7 +9,13 @@ from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.table import digits, plain_table
 from dynvit.measurements.robustness.result import RobustnessResult, said
-from dynvit.measurements.robustness.summary import RobustFront, RobustnessSummary, SlowdownEntry, robust_entries
+from dynvit.measurements.robustness.summary import (
+    RobustFront,
+    RobustnessSummary,
+    SlowdownEntry,
+    attempts,
+    robust_entries,
+)
 from dynvit.terminal import Table
 
 
@@ -30,9 +36,9 @@ def robust_table(
     shown = plain_table(
         title=f"under attack{' · ' + common.strip() if common else ''} · {n:,} images",
         caption=(
-            "robust accuracy %: right under every attack within the radius, worst image by image · ● on the front of "
-            "accuracy, GMACs and this column · saving lost %: under the worst slowdown within the largest radius, "
-            "and with the answer kept · ! signs of masked gradients, below"
+            "robust accuracy %: right under every attempt within the radius, worst image by image · ● on the front of "
+            "accuracy, GMACs and this column · attempts: within the largest radius · saving lost %: under the worst "
+            "slowdown within it, and with the answer kept · ! signs of masked gradients, below"
         ),
     )
     shown.add_column("", no_wrap=True)
@@ -41,7 +47,8 @@ def robust_table(
     balls = [radius(front.norm, front.eps) for front in fronts]
     for heading in ("GMACs", "clean", *(ball.removeprefix(common) for ball in balls)):
         shown.add_column(heading, justify="right", no_wrap=True)
-    shown.add_column("saving lost", justify="right", min_width=6)
+    for heading in ("attempts", "saving lost"):
+        shown.add_column(heading, justify="right", min_width=6)
     decimals, names = digits(board.setting.dense_gmacs) - 1, point_names(board)
     for i, (entry, summary) in enumerate(attacked):
         last = i + 1 == len(attacked) or attacked[i + 1][0].method != entry.method
@@ -125,5 +132,6 @@ def _cells(
         f"{entry.gmacs_mean:.{decimals}f}",
         f"{summary.accuracy[0].clean_pct:.1f}",
         *columns,
+        "/".join(str(count) for count in attempts(summary).values()),
         f"{saving_lost(summary.slowdown, False)}/{saving_lost(summary.slowdown, True)}",
     )

@@ -15,7 +15,7 @@ from dynvit.leaderboard.per_sample import images_hash
 from dynvit.leaderboard.record import JsonObject
 from dynvit.measurements.robustness.settings import RobustnessSettings
 from dynvit.measurements.robustness.specs import masking_checks, search_spec
-from dynvit.measurements.robustness.variants import compute_has_gradient, variants_of
+from dynvit.measurements.robustness.variants import compute_has_gradient, forms, variants_of
 from dynvit.measurements.run import Run
 from dynvit.measurements.task import MeasuredPoint, Task
 from dynvit.options import options_to_json
@@ -43,22 +43,24 @@ class Planner:
         for at in points:
             yield from self._attacks(at, source)
 
-    def accuracy(self, at: MeasuredPoint, spec: AttackSpec) -> Iterator[AttackTask]:
-        """One attack on accuracy in every variant that the model supports."""
+    def accuracy(self, at: MeasuredPoint, spec: AttackSpec, source: MeasuredPoint | None = None) -> list[AttackTask]:
+        """One attack on accuracy, in as many attempts as every model gets: in each variant that the model supports,
+        from the static backbone, and what is then left as restarts."""
         opened = at.opened
         variants = variants_of(opened.model, spec.attack, "misclassify", adaptive_cost=opened.method.adaptive_cost)
-        return (self._task(at, spec.of(variant=variant)) for variant in variants)
+        found = [self._task(at, spec.of(variant=variant)) for variant in variants]
+        transfers = not spec.attack.black_box and source is not None and source is not at
+        if transfers and source is not None and size_of(source) == size_of(at):
+            found.append(self._task(at, spec.of(variant="transfer"), source))
+        count = attempts_by(spec)
+        return [*found, *(self._task(at, spec.of(restart=place)) for place in range(1, count))][:count]
 
     def _attacks(self, at: MeasuredPoint, source: MeasuredPoint | None) -> Iterator[AttackTask]:
         adaptive_cost = at.opened.method.adaptive_cost
         raisable = can_slow_down(at)
         for spec in self.specs:
-            yield from self.accuracy(at, spec)
-            if spec.attack.black_box:
-                continue
-            if source is not None and source is not at and size_of(source) == size_of(at):
-                yield self._task(at, spec.of(variant="transfer"), source)
-            if raisable and not spec.attack.labels_only:
+            yield from self.accuracy(at, spec, source)
+            if raisable and not (spec.attack.black_box or spec.attack.labels_only):
                 variant: Variant = "adaptive" if adaptive_cost else "static"
                 yield self._task(at, spec.of(criterion="slowdown", variant=variant))
                 yield self._task(at, spec.of(criterion="slowdown-keep-label", variant=variant))
@@ -73,7 +75,11 @@ class Planner:
 
 
 def config_of(spec: AttackSpec, images: str, source: MeasuredPoint | None) -> JsonObject:
-    """All that the result depends on, beside the record. ``images`` says which were attacked."""
+    """All that the result depends on, beside the record. ``images`` says which were attacked.
+
+    What is None is not hashed: keys that were made before a field was are the same today.
+    """
+    revision = spec.attack.revision
     return {
         "attack": spec.name,
         "settings": options_to_json(spec.attack),
@@ -84,6 +90,8 @@ def config_of(spec: AttackSpec, images: str, source: MeasuredPoint | None) -> Js
         "images": images,
         "source": source.record_id if source else None,
         "patient": True if source and getattr(spec.attack, "early_stop", False) else None,
+        "restart": spec.restart or None,
+        "revision": None if revision == 1 else revision,
     }
 
 
@@ -112,6 +120,11 @@ def passes(spec: AttackSpec) -> int:
     return int(getattr(given, "queries", getattr(given, "steps", 1)) * starts)
 
 
+def attempts_by(spec: AttackSpec) -> int:
+    """Attempts on accuracy that every model gets by an attack."""
+    return spec.attempts or len(forms(spec.attack))
+
+
 def size_of(at: MeasuredPoint) -> tuple[int, int]:
     """Height and width of its images. Units: pixels."""
     side = at.opened.preprocessing.image_size
@@ -138,4 +151,4 @@ def planner_for(settings: RobustnessSettings, run: Run) -> Planner:
 def search_tasks(settings: RobustnessSettings, at: MeasuredPoint, run: Run) -> list[AttackTask]:
     """The one attack on accuracy that a search looks at, in every variant."""
     spec = search_spec(settings.specs(run.session.dataset))
-    return list(planner_for(settings, run).accuracy(at, spec))
+    return [task for task in planner_for(settings, run).accuracy(at, spec) if not task.spec.restart]

@@ -15,6 +15,7 @@ from torch import Tensor
 from dynvit import cost
 from dynvit.attacks import Answer, Attack, AttackSpec, frozen_parameters
 from dynvit.attacks.criterion import margin
+from dynvit.attacks.restarts import attempt
 from dynvit.data.pixels import PixelBatch, to_pixels
 from dynvit.finite import check_logits
 from dynvit.interface import DynamicModel, OperatingPoint, Rule
@@ -205,7 +206,8 @@ def _search(
     def run(attack: Attack, rows: Tensor) -> Tensor:
         answer = answer_of(model, point, spec.variant, spec.criterion, clean[rows], black_box=black_box)
         chosen = [ids[row] for row in rows.tolist()]
-        return attack(_counted(answer, passed), clean[rows], labels[rows], chosen, spec.threat, criterion)
+        counted = _counted(answer, passed)
+        return attempt(attack, spec.restart, counted, clean[rows], labels[rows], chosen, spec.threat, criterion)
 
     every = torch.arange(len(clean), device=clean.device)
     stopping = _with_early_stop(given, True) if spec.criterion == "misclassify" else given

@@ -67,11 +67,21 @@ def variants_of(
     """The forms in which a model is attacked, by what it supports. Transfer, from another model, is not among them."""
     if criterion != "misclassify":
         return ("adaptive",) if adaptive_cost else ("static",)
+    needs = {"soft": "surrogate logits", "frozen": "frozen gates"}
+    own = (form for form in forms(attack) if form != "transfer")
+    return tuple(form for form in own if form not in needs or needs[form] in model.supports)
+
+
+def forms(attack: Attack) -> tuple[Variant, ...]:
+    """Every form in which some model can be attacked on accuracy.
+
+    Each model gets as many attempts as there are forms, whatever it is and whichever models stand beside it: what it
+    lacks in forms it gets in restarts. So no model is found more robust because it can be attacked in fewer ways, and
+    another model in the same bench changes nobody's number.
+    """
     if attack.black_box:
         return ("adaptive",)
-    soft: tuple[Variant, ...] = ("soft",) if "surrogate logits" in model.supports and not attack.labels_only else ()
-    frozen: tuple[Variant, ...] = ("frozen",) if "frozen gates" in model.supports else ()
-    return ("adaptive", *soft, *frozen)
+    return ("adaptive", "frozen", "transfer") if attack.labels_only else ("adaptive", "soft", "frozen", "transfer")
 
 
 def criterion_of(name: CriterionName, variant: Variant) -> Criterion:
