@@ -35,7 +35,7 @@ LAYERS = (
     {"interface"},
     {"request"},
     {"point", "registry", "options", "progress", "processes", "environment", "settings", "figures"},
-    {"errors", "version", "files", "units"},
+    {"errors", "version", "files", "units", "explanations"},
 )
 HEIGHT = {package: -depth for depth, layer in enumerate(LAYERS) for package in layer}
 # What a method is made of. The trainer, the bench and the command line know methods, never the other way round.
@@ -96,7 +96,17 @@ def test_a_method_imports_no_other_and_only_what_methods_are_made_of(file: Path)
 
 
 def test_tensor_functions_know_no_model() -> None:
-    allowed = {"__future__", "collections", "functools", "math", "typing", "torch", "dynvit"}
+    allowed = {
+        "__future__",
+        "collections",
+        "dataclasses",
+        "functools",
+        "itertools",
+        "math",
+        "typing",
+        "torch",
+        "dynvit",
+    }
     for file in (CORE / "ops").rglob("*.py"):
         for module in imports(file):
             assert module.partition(".")[0] in allowed, f"{name_of(file)} imports {module}"

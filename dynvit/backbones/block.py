@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from timm.models.vision_transformer import Block
 from torch import Tensor
 
-from dynvit.ops.attention import SoftmaxForm, masked_attention
+from dynvit.ops.attention import SoftmaxForm, class_row_attention, masked_attention
 
 
 def attention_inputs(block: Block, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -49,17 +48,15 @@ def masked_attention_output(block: Block, tokens: Tensor, policy: Tensor, form: 
     return attention_output(block, tokens, masked_attention(queries, keys, values, policy, block.attn.scale, form))
 
 
-def class_attention(block: Block, tokens: Tensor) -> tuple[Tensor, Tensor]:
+def class_attention(block: Block, tokens: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The attention half of a block, and how much the class token attends to each other token.
 
-    Shape: tokens (B, 1 + n, width) → (B, 1 + n, width), scores (B, n): the mean over heads.
+    ``sizes``, where given, weight the keys (``ops.attention.size_weighted_attention``).
+
+    Shape: tokens (B, 1 + n, width), sizes (B, 1 + n) → (B, 1 + n, width), scores (B, n): the mean over heads.
     """
-    queries, keys, values = attention_inputs(block, tokens)
-    # Only the class row is read as weights: the other rows go through the fused kernel, and no product runs twice.
-    weights = (queries[:, :, :1] * block.attn.scale @ keys.transpose(-2, -1)).softmax(-1)
-    rest = F.scaled_dot_product_attention(queries[:, :, 1:], keys, values, scale=block.attn.scale)
-    mixed = torch.cat([weights @ values, rest], dim=2)
-    return attention_output(block, tokens, mixed), weights[:, :, 0, 1:].mean(1)
+    mixed, weights = class_row_attention(*attention_inputs(block, tokens), block.attn.scale, sizes)
+    return attention_output(block, tokens, mixed), weights[:, :, 1:].mean(1)
 
 
 def masked_class_attention(block: Block, tokens: Tensor, policy: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from timm.layers import Attention, PatchEmbed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from dynvit import cost
 from dynvit.backbones.normalize import Normalize
 from dynvit.backbones.t2t import TokensToToken
 from dynvit.errors import InputError
-from dynvit.interface import Part
+from dynvit.interface import Part, Usage
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,34 @@ class PlainViT:
             cost.Normalization("norm", tokens * s.width),
             cost.Linear("head", 1, s.width, s.classes),
         ]
+
+    def usage(
+        self,
+        images: Tensor,
+        tokens: Sequence[cost.Count],
+        mlp_tokens: Sequence[cost.Count] | None = None,
+        extra: Sequence[Part] = (),
+    ) -> Usage:
+        """The ledger: what ran, from the tokens that each block processed.
+
+        Args:
+            images: the batch, for its length and device.
+            tokens: those that enter each block, the class token among them; a number, or one for each image.
+            mlp_tokens: those that enter each block's MLP, where attention and MLP differ. Default: ``tokens``.
+            extra: what ran besides blocks, patch embedding and head: predictors, matchings.
+
+        Returns: the usage, with ``tokens`` said for each block and image.
+        """
+        after = tokens if mlp_tokens is None else mlp_tokens
+        blocks = [
+            p for index, (n, m) in enumerate(zip(tokens, after, strict=True)) for p in self.block_parts(index, n, m)
+        ]
+        parts = (*self.embed_parts(), *blocks, *extra, *self.classify_parts(after[-1]))
+        if any(isinstance(n, Tensor) for n in tokens):
+            said = torch.stack([torch.as_tensor(n, device=images.device).expand(len(images)) for n in tokens], dim=1)
+        else:
+            said = torch.tensor(tokens, device=images.device).expand(len(images), -1)
+        return Usage(len(images), parts, tokens=said)
 
     def parts(self) -> list[Part]:
         """The work of the whole backbone on one image."""

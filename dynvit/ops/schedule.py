@@ -1,8 +1,10 @@
-"""How many tokens are kept, and where: the geometric schedule that token-dropping methods share."""
+"""How many tokens are kept, and where: shares of the original count, or of the current one, and merge counts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil, floor
+from typing import Literal
 
 from dynvit.errors import InputError
 
@@ -42,3 +44,26 @@ def kept_from_block(patches: int, ratio: float, blocks: Sequence[int]) -> dict[i
     """
     counts = kept_counts(patches, ratio, len(blocks))
     return {block: count for block, count in zip(blocks, counts, strict=True) if count < patches}
+
+
+def kept_of_current(tokens: int, ratio: float, rounding: Literal["ceil", "floor"] = "ceil") -> int:
+    """Tokens kept of those that are there now, and never less than one.
+
+    EViT takes the ceiling at each stage (arXiv 2202.07800, §3.1), so that its counts are not those of ``kept_counts``.
+    It is of the float product, as in the published code.
+
+    >>> kept_of_current(196, 0.7), kept_of_current(138, 0.7), kept_of_current(138, 0.7, "floor")
+    (138, 97, 96)
+    """
+    return max(1, ceil(ratio * tokens) if rounding == "ceil" else floor(ratio * tokens))
+
+
+def decreasing(count: int, steps: int) -> tuple[int, ...]:
+    """Counts that fall evenly from 2·count to 0, with ``count`` as their mean before rounding down.
+
+    >>> decreasing(13, 12)
+    (26, 23, 21, 18, 16, 14, 11, 9, 7, 4, 2, 0)
+    """
+    if steps == 1:
+        return (count,)
+    return tuple(int(2 * count - 2 * count * step / (steps - 1)) for step in range(steps))

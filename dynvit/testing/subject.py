@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from optuna.distributions import BaseDistribution
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dynvit.budgets import KnobSolver
 from dynvit.interface import Batch, DynamicModel, Method, OperatingPoint, methods
+from dynvit.knobs import knobs_of
 from dynvit.search import draw
 
 
@@ -70,9 +72,13 @@ class Subject:
         torch.manual_seed(self.seed + 1)
         return self.method.attach(backbone, self.options).double().eval()
 
+    def knobs(self) -> Mapping[str, BaseDistribution]:
+        """The method's knobs on the backbone."""
+        return knobs_of(self.method, self.options, self.make_backbone)
+
     def points(self, model: DynamicModel) -> list[OperatingPoint]:
         """The neutral point, the ends and the middle of the feasible range, and three points drawn at random."""
-        knobs = self.method.knobs(self.options)
+        knobs = self.knobs()
         points = [model.neutral] if model.neutral is not None else []
         if self.method.budget_knob and "budgets" not in model.supports:
             solver = KnobSolver(model, self.method.budget_knob, knobs, [self.batch()])
