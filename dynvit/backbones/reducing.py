@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
@@ -43,6 +43,8 @@ class Reduction(Protocol):
 class Step:
     """What a block hands to its MLP: its tokens, their sizes, what it decided, and the work of deciding.
 
+    ``attention`` is the work of the attention half, where it ran otherwise than whole.
+
     Shape: ``tokens`` (B, m, width); ``sizes`` (B, m), None for a size of 1 each.
     """
 
@@ -50,6 +52,7 @@ class Step:
     sizes: Tensor | None = None
     reduction: Any = None
     parts: tuple[Part, ...] = ()
+    attention: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,19 +109,20 @@ class ReducingModel(DynamicModel, Generic[PlanT]):
 
     def _run(self, images: Tensor, point: OperatingPoint, given: Sequence[Any] = ()) -> ReducedPrediction:
         step = Step(self.vit.embed(images))
-        entering, leaving, parts, reductions = list[int](), list[int](), list[Part](), list[Any]()
+        entering, leaving, steps = list[int](), list[int](), list[Step]()
         for index, (block, wanted) in enumerate(zip(self.vit.blocks, self.plan(point), strict=True)):
             entering.append(step.tokens.shape[1])
             if wanted is None and step.sizes is None:
                 step = Step(block(step.tokens))
             else:
-                attended = self.attend(block, step, wanted, given[index] if given else None)
-                step = Step(mlp_output(block, attended.tokens), attended.sizes, attended.reduction, attended.parts)
+                step = self.attend(block, step, wanted, given[index] if given else None)
+                step = replace(step, tokens=mlp_output(block, step.tokens))
             leaving.append(step.tokens.shape[1])
-            reductions.append(step.reduction)
-            parts += step.parts
-        usage = self.vit.usage(images, entering, leaving, parts)
-        return ReducedPrediction(self.vit.classify(step.tokens), usage, tuple(reductions))
+            steps.append(step)
+        extra = [part for each in steps for part in each.parts]
+        otherwise = {index: each.attention for index, each in enumerate(steps) if each.attention}
+        usage = self.vit.usage(images, entering, leaving, extra, otherwise)
+        return ReducedPrediction(self.vit.classify(step.tokens), usage, tuple(each.reduction for each in steps))
 
 
 class ReducingMethod(Method[OptionsT]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,8 @@ from dynvit.backbones.normalize import Normalize
 from dynvit.backbones.t2t import TokensToToken
 from dynvit.errors import InputError
 from dynvit.interface import Part, Usage
+
+NOTHING: Mapping[int, Sequence[Part]] = {}
 
 
 @dataclass(frozen=True)
@@ -114,17 +116,27 @@ class PlainViT:
 
     def block_parts(self, index: int, tokens: cost.Count, mlp_tokens: cost.Count | None = None) -> list[Part]:
         """The work of one whole block on ``tokens`` tokens, of which ``mlp_tokens`` (default all) enter the MLP."""
-        s, name = self.shape, f"blocks.{index}"
         after = tokens if mlp_tokens is None else mlp_tokens
+        return [*self.attention_parts(index, tokens), *self.mlp_parts(index, after)]
+
+    def attention_parts(self, index: int, tokens: cost.Count) -> list[Part]:
+        """The work of a block's attention half on ``tokens`` tokens."""
+        s, name = self.shape, f"blocks.{index}"
         inner = s.heads * s.head_dim
         return [
             cost.Normalization(f"{name}.norm1", tokens * s.width),
             cost.Linear(f"{name}.attn.qkv", tokens, s.width, 3 * inner),
             cost.Attention(f"{name}.attn", tokens, tokens, s.heads, s.head_dim),
             cost.Linear(f"{name}.attn.proj", tokens, inner, s.width),
-            cost.Normalization(f"{name}.norm2", after * s.width),
-            cost.Linear(f"{name}.mlp.fc1", after, s.width, s.hidden),
-            cost.Linear(f"{name}.mlp.fc2", after, s.hidden, s.width),
+        ]
+
+    def mlp_parts(self, index: int, tokens: cost.Count) -> list[Part]:
+        """The work of a block's MLP half on ``tokens`` tokens."""
+        s, name = self.shape, f"blocks.{index}"
+        return [
+            cost.Normalization(f"{name}.norm2", tokens * s.width),
+            cost.Linear(f"{name}.mlp.fc1", tokens, s.width, s.hidden),
+            cost.Linear(f"{name}.mlp.fc2", tokens, s.hidden, s.width),
         ]
 
     def classify_parts(self, tokens: cost.Count = 1) -> list[Part]:
@@ -141,6 +153,7 @@ class PlainViT:
         tokens: Sequence[cost.Count],
         mlp_tokens: Sequence[cost.Count] | None = None,
         extra: Sequence[Part] = (),
+        attention: Mapping[int, Sequence[Part]] = NOTHING,
     ) -> Usage:
         """The ledger: what ran, from the tokens that each block processed.
 
@@ -149,13 +162,15 @@ class PlainViT:
             tokens: those that enter each block, the class token among them; a number, or one for each image.
             mlp_tokens: those that enter each block's MLP, where attention and MLP differ. Default: ``tokens``.
             extra: what ran besides blocks, patch embedding and head: predictors, matchings.
+            attention: by block, the attention halves that ran otherwise than whole.
 
         Returns: the usage, with ``tokens`` said for each block and image.
         """
         after = tokens if mlp_tokens is None else mlp_tokens
-        blocks = [
-            p for index, (n, m) in enumerate(zip(tokens, after, strict=True)) for p in self.block_parts(index, n, m)
-        ]
+        blocks = list[Part]()
+        for index, (n, m) in enumerate(zip(tokens, after, strict=True)):
+            blocks += attention.get(index) or self.attention_parts(index, n)
+            blocks += self.mlp_parts(index, m)
         parts = (*self.embed_parts(), *blocks, *extra, *self.classify_parts(after[-1]))
         if any(isinstance(n, Tensor) for n in tokens):
             said = torch.stack([torch.as_tensor(n, device=images.device).expand(len(images)) for n in tokens], dim=1)

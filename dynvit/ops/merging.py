@@ -17,6 +17,49 @@ from dynvit.ops.tokens import gather_tokens
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Some tokens stay, in this order, and all others are dropped.
+
+    Shape: ``kept`` (B, m), positions among the n, int64.
+    """
+
+    kept: Tensor
+
+    def total(self, tokens: Tensor) -> Tensor:
+        """Shape: tokens (B, n, C) → (B, m, C)."""
+        return gather_tokens(tokens, self.kept)
+
+    def places(self, tokens: int) -> Tensor:
+        """Where each of the n tokens lies afterwards, −1 where it was dropped. Shape: (B, n), int64."""
+        return _placed(self.kept, self.kept.new_full((len(self.kept), tokens), -1))
+
+
+@dataclass(frozen=True)
+class Fused:
+    """Some tokens stay, in this order, and all others become one more, the last: their sum weighted by ``weights``.
+
+    Shape: ``kept`` (B, m), positions among the n, int64; ``weights`` (B, n), those of kept tokens unused.
+    """
+
+    kept: Tensor
+    weights: Tensor
+
+    def total(self, tokens: Tensor) -> Tensor:
+        """Differentiable in tokens and weights. Shape: tokens (B, n, C) → (B, m + 1, C)."""
+        dropped = self.weights.scatter(1, self.kept, 0.0)
+        fused = (tokens * dropped.unsqueeze(-1)).sum(1, keepdim=True)
+        return torch.cat([gather_tokens(tokens, self.kept), fused], dim=1)
+
+    def places(self, tokens: int) -> Tensor:
+        """Where each of the n tokens lies afterwards. Shape: (B, n), int64.
+
+        >>> Fused(torch.tensor([[0, 2]]), torch.ones(1, 4)).places(4).tolist()
+        [[0, 2, 1, 2]]
+        """
+        return _placed(self.kept, self.kept.new_full((len(self.kept), tokens), self.kept.shape[1]))
+
+
+@dataclass(frozen=True)
 class Groups:
     """n tokens of each image become m: ``kept`` ones live on in this order, ``sources`` join some of them.
 
@@ -59,9 +102,8 @@ class Groups:
         >>> groups.places(4).tolist()
         [[0, -1, 1, 1]]
         """
-        places = self.kept.new_full((len(self.kept), tokens), -1)
-        order = torch.arange(self.kept.shape[1], device=places.device).expand_as(self.kept)
-        return places.scatter(1, self.kept, order).scatter(1, self.sources, self.targets)
+        places = _placed(self.kept, self.kept.new_full((len(self.kept), tokens), -1))
+        return places.scatter(1, self.sources, self.targets)
 
 
 def bipartite_groups(metric: Tensor, count: int, class_token: bool = True) -> Groups:
@@ -104,3 +146,8 @@ def joined(places: Tensor, later: Tensor) -> Tensor:
     [[1, 0, -1, 0]]
     """
     return torch.where(places < 0, places, later.gather(1, places.clamp(min=0)))
+
+
+def _placed(kept: Tensor, places: Tensor) -> Tensor:
+    order = torch.arange(kept.shape[1], device=kept.device).expand_as(kept)
+    return places.scatter(1, kept, order)

@@ -24,6 +24,23 @@ def prune_blocks(depth: int, stages: int = 3) -> tuple[int, ...]:
     return tuple(depth * stage // (stages + 1) for stage in range(1, stages + 1))
 
 
+def blocks_of(stages: Sequence[int], depth: int) -> tuple[int, ...]:
+    """The blocks at which a method acts: those that its option ``stages`` lists, else ``prune_blocks``.
+
+    >>> blocks_of((), 12), blocks_of((0, 4), 12)
+    ((3, 6, 9), (0, 4))
+
+    Raises: ``InputError`` for blocks that do not ascend, or that the backbone does not have.
+    """
+    if not stages:
+        return prune_blocks(depth, min(3, depth - 1))
+    if list(stages) != sorted(set(stages)) or not 0 <= stages[0] <= stages[-1] < depth:
+        raise InputError(
+            f"option stages must be ascending blocks of 0 to {depth - 1} on this backbone, got {','.join(map(str, stages))}"
+        )
+    return tuple(stages)
+
+
 def kept_counts(patches: int, ratio: float, stages: int = 3) -> tuple[int, ...]:
     """Patch tokens kept from each stage on: ⌊patches·ratio^s⌋, s = 1 … stages, and never less than one.
 

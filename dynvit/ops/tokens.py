@@ -43,8 +43,18 @@ def keep_patches(tokens: Tensor, positions: Tensor) -> Tensor:
     >>> keep_patches(tokens, torch.tensor([[1, 3]])).flatten().tolist()
     [0.0, 2.0, 4.0]
     """
-    class_position = positions.new_zeros(len(positions), 1)
-    return gather_tokens(tokens, torch.cat([class_position, positions + 1], dim=1))
+    return gather_tokens(tokens, with_class(positions))
+
+
+def with_class(positions: Tensor) -> Tensor:
+    """Positions among the patches as positions among all tokens, the class token before them.
+
+    Shape: (B, k) → (B, 1 + k).
+
+    >>> with_class(torch.tensor([[0, 3]])).tolist()
+    [[0, 1, 4]]
+    """
+    return torch.cat([positions.new_zeros(len(positions), 1), positions + 1], dim=1)
 
 
 def mask_of(positions: Tensor, scores: Tensor) -> Tensor:
