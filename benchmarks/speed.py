@@ -34,8 +34,8 @@ def main(
 ) -> None:
     """Time until --rounds were valid, or --most were run.
 
-    --threads is how many torch computes with, in this process; 0 leaves its own number, which OMP_NUM_THREADS sets. Beside
-    another process that computes, give as many as there are idle cores: two threads on one idle core tell nothing.
+    --threads is how many torch computes with, in this process; 0 leaves its own number, which OMP_NUM_THREADS sets.
+    Beside another process that computes, give as many as there are idle cores: two threads on one tell nothing.
     """
     if threads:
         torch.set_num_threads(threads)

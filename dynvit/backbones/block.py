@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from timm.models.vision_transformer import Block
 from torch import Tensor
 
 from dynvit.ops.attention import SoftmaxForm, class_row_attention, masked_attention
+from dynvit.ops.ragged import Ragged
 
 
 def attention_inputs(block: Block, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -14,11 +16,23 @@ def attention_inputs(block: Block, tokens: Tensor) -> tuple[Tensor, Tensor, Tens
 
     Shape: tokens (B, n, width) → three of (B, heads, n, head_dim).
     """
-    attention = block.attn
-    batch, n, _ = tokens.shape
-    qkv = attention.qkv(block.norm1(tokens)).reshape(batch, n, 3, attention.num_heads, attention.head_dim)
-    queries, keys, values = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-    return attention.q_norm(queries), attention.k_norm(keys), values
+    return _split(block, block.attn.qkv(block.norm1(tokens)))
+
+
+def ragged_attention_inputs(block: Block, rows: Tensor, ragged: Ragged) -> tuple[Tensor, Tensor, Tensor]:
+    """``attention_inputs`` of images of different token counts: projected as rows, apart and padded for attention.
+
+    Shape: rows (rows, width) → three of (B, heads, most, head_dim).
+    """
+    return _split(block, ragged.spread(block.attn.qkv(block.norm1(rows))))
+
+
+def ragged_block(block: Block, rows: Tensor, ragged: Ragged) -> Tensor:
+    """A whole block on images of different token counts. Shape: (rows, width) → the same."""
+    queries, keys, values = ragged_attention_inputs(block, rows, ragged)
+    mask = None if ragged.mask is None else ragged.mask.to(queries.dtype)
+    mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, scale=block.attn.scale)
+    return mlp_output(block, joined_output(block, rows, ragged.rows(mixed.transpose(1, 2).flatten(2))))
 
 
 def attention_output(block: Block, tokens: Tensor, mixed: Tensor) -> Tensor:
@@ -26,9 +40,13 @@ def attention_output(block: Block, tokens: Tensor, mixed: Tensor) -> Tensor:
 
     Shape: tokens (B, n, width), mixed (B, heads, n, head_dim) → (B, n, width).
     """
+    return joined_output(block, tokens, mixed.transpose(1, 2).flatten(2))
+
+
+def joined_output(block: Block, tokens: Tensor, joined: Tensor) -> Tensor:
+    """``attention_output`` of heads that are joined already. Shape: tokens (…, width), joined (…, heads·head_dim)."""
     attention = block.attn
-    joined = attention.norm(mixed.transpose(1, 2).flatten(2))
-    return tokens + block.drop_path1(block.ls1(attention.proj_drop(attention.proj(joined))))
+    return tokens + block.drop_path1(block.ls1(attention.proj_drop(attention.proj(attention.norm(joined)))))
 
 
 def mlp_output(block: Block, tokens: Tensor) -> Tensor:
@@ -69,3 +87,10 @@ def masked_class_attention(block: Block, tokens: Tensor, policy: Tensor) -> tupl
     weights = logits.masked_fill(policy[:, None, None] <= 0, -torch.inf).softmax(-1)
     mixed = masked_attention(queries, keys, values, policy, block.attn.scale)
     return attention_output(block, tokens, mixed), weights[:, :, 0, 1:].mean(1)
+
+
+def _split(block: Block, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    attention = block.attn
+    apart = qkv.unflatten(-1, (3, attention.num_heads, attention.head_dim))
+    queries, keys, values = apart.permute(2, 0, 3, 1, 4).unbind(0)
+    return attention.q_norm(queries), attention.k_norm(keys), values

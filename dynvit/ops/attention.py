@@ -59,6 +59,18 @@ def _log(sizes: Tensor | None, like: Tensor) -> Tensor | None:
     return None if sizes is None else sizes.log().to(like.dtype)[:, None, None]
 
 
+def published_softmax(logits: Tensor, present: Tensor) -> Tensor:
+    """The softmax over present keys in the published form: ε is spread over them.
+
+    Shape: logits (B, heads, m, n), present (B, n), bool → (B, heads, m, n).
+    """
+    seen = present[:, None, None].to(logits.dtype)
+    highest = logits.detach().masked_fill(~present[:, None, None], -torch.inf).amax(-1, keepdim=True)
+    weights = (logits - highest).exp() * seen
+    spill = PUBLISHED_EPSILON / seen.sum(-1, keepdim=True) * seen
+    return (weights + spill) / (weights.sum(-1, keepdim=True) + PUBLISHED_EPSILON)
+
+
 def masked_softmax(logits: Tensor, policy: Tensor, form: SoftmaxForm = "exact") -> Tensor:
     """The attention matrix A under a policy.
 

@@ -63,6 +63,19 @@ class Ragged:
         flat = spread.reshape(-1, spread.shape[-1])
         return flat if self.even else flat.index_select(0, self._filled)
 
+    def only(self, kept: Tensor) -> tuple[Tensor, Ragged]:
+        """The rows that a mask keeps, and whose they are then. Waits for the device once.
+
+        Shape: kept (B, most), bool → positions (rows'), int64.
+
+        >>> ragged = Ragged.of(torch.tensor([[True, True], [True, False]]))
+        >>> ragged.only(torch.tensor([[False, True], [True, False]]))[0].tolist()
+        [1, 2]
+        """
+        flat = kept.flatten()
+        chosen = (flat if self.even else flat.index_select(0, self._filled)).nonzero().flatten()
+        return chosen, Ragged.of(kept)
+
     def first_rows(self, rows: Tensor) -> Tensor:
         """The first row of each image, its class token. Shape: (rows, C) → (B, C)."""
         return rows[self.counts.cumsum(0) - self.counts]

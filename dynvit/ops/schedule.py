@@ -36,7 +36,8 @@ def blocks_of(stages: Sequence[int], depth: int) -> tuple[int, ...]:
         return prune_blocks(depth, min(3, depth - 1))
     if list(stages) != sorted(set(stages)) or not 0 <= stages[0] <= stages[-1] < depth:
         raise InputError(
-            f"option stages must be ascending blocks of 0 to {depth - 1} on this backbone, got {','.join(map(str, stages))}"
+            f"option stages must be ascending blocks of 0 to {depth - 1} on this backbone, got "
+            f"{','.join(map(str, stages))}"
         )
     return tuple(stages)
 
