@@ -78,17 +78,16 @@ class ATSModel(DynamicModel):
         attention: dict[int, list[Part]] = {}
         for index, block in enumerate(self.vit.blocks):
             entering.append(ragged.counts)
+            mask = None
             if index in self.stages:
                 earlier = given[index] if given else None
                 rows, ragged, mask = self._sampled(block, rows, ragged, samples, earlier)
-                kept.append(mask)
                 attention[index] = self._attention_parts(index, entering[-1], ragged.counts)
             elif self.softmax == "exact":
                 rows = ragged_block(block, rows, ragged)
-                kept.append(None)
             else:
                 rows = mlp_output(block, joined_output(block, rows, self._attended(block, rows, ragged)[0]))
-                kept.append(None)
+            kept.append(mask)
             leaving.append(ragged.counts)
         logits = self.vit.classify(ragged.first_rows(rows).unsqueeze(1))
         return ATSPrediction(logits, self.vit.usage(images, entering, leaving, attention=attention), tuple(kept))
