@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from optuna.distributions import BaseDistribution, FloatDistribution
@@ -15,7 +15,7 @@ from dynvit.backbones.block import class_attention
 from dynvit.backbones.reducing import ReducingMethod, ReducingModel, Step
 from dynvit.interface import OperatingPoint, register_method
 from dynvit.ops.merging import Fused, Kept
-from dynvit.ops.schedule import blocks_of, kept_of_current
+from dynvit.ops.schedule import blocks_of, kept_from_block, kept_of_current
 from dynvit.ops.tokens import top_k, with_class
 
 
@@ -25,6 +25,9 @@ class EViTOptions:
 
     stages: tuple[int, ...] = ()
     """Blocks that drop tokens, counted from 0 (§4.1). Empty: three, evenly spread (3, 6 and 9 of 12)."""
+    counts: Literal["current", "original"] = "current"
+    """Of what k is a share: ⌈k·n⌉ of the n tokens that are there, or, for stage s, ⌊N·k^s⌋ of the first N, as in
+    TokenReduction (arXiv 2308.04657). Either way a fused token comes on top."""
     fuse: bool = True
     """Whether what is dropped becomes one token, Σ aᵢ xᵢ over the dropped, a the class attention (§3.2, Eq. 4)."""
 
@@ -41,8 +44,9 @@ class EViTModel(ReducingModel[int]):
     def plan(self, point: OperatingPoint) -> Sequence[int | None]:
         """The tokens that each block keeps; a fused one counts among those of the next stage."""
         ratio, tokens, plan = point.number("keep_ratio"), self.vit.shape.patches, list[int | None]()
+        given = kept_from_block(tokens, ratio, self.stages) if self.options.counts == "original" else {}
         for index in range(self.vit.shape.depth):
-            kept = kept_of_current(tokens, ratio) if index in self.stages else tokens
+            kept = given.get(index, kept_of_current(tokens, ratio)) if index in self.stages else tokens
             plan.append(kept if kept < tokens else None)
             tokens = kept + self.options.fuse if kept < tokens else tokens
         return plan

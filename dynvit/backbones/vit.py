@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from timm.layers import Attention, PatchEmbed
+import torch.nn.functional as F
+from timm.layers import Attention, PatchEmbed, resample_abs_pos_embed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
@@ -99,6 +100,31 @@ class PlainViT:
         tokens = self.model._pos_embed(self.model.patch_embed(self.normalize(images)))
         return self.model.norm_pre(tokens)
 
+    def embed_at(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
+        """``embed`` at another size: images are resized to ``grid`` patches, positions are interpolated, both bicubic.
+
+        Shape: images (B, 3, H, W) → tokens (B, 1 + rows·columns, width). Units: pixels in [0, 1].
+        Raises: ``InputError`` where the patch embedding is for one size.
+        """
+        if grid == self.shape.grid:
+            return self.embed(images)
+        model, embedding = self.model, self.model.patch_embed
+        if not isinstance(embedding, PatchEmbed):
+            raise InputError(
+                f"a {type(embedding).__name__} takes images of one size only: take a plain patch embedding"
+            )
+        size = tuple(patches * pixels for patches, pixels in zip(grid, self.shape.patch_size, strict=True))
+        smaller = F.interpolate(images, size=size, mode="bicubic", antialias=True)
+        patches = embedding.norm(embedding.proj(self.normalize(smaller)).flatten(2).transpose(1, 2))
+        tokens = torch.cat([model.cls_token.expand(len(images), -1, -1), patches], dim=1)
+        if model.pos_embed is not None:
+            prefix = 0 if model.no_embed_class else 1
+            positions = resample_abs_pos_embed(
+                model.pos_embed, list(grid), list(self.shape.grid), num_prefix_tokens=prefix
+            )
+            tokens = tokens + F.pad(positions, (0, 0, 1 - prefix, 0))
+        return model.norm_pre(model.pos_drop(tokens))
+
     def classify(self, tokens: Tensor) -> Tensor:
         """Final norm and head, on the class token only.
 
@@ -106,13 +132,13 @@ class PlainViT:
         """
         return self.model.head(self.model.head_drop(self.model.fc_norm(self.model.norm(tokens[:, 0]))))
 
-    def embed_parts(self) -> list[Part]:
-        """The work of ``embed``."""
+    def embed_parts(self, patches: int | None = None) -> list[Part]:
+        """The work of ``embed``, or of ``embed_at`` with as many ``patches``."""
         if isinstance(self.model.patch_embed, TokensToToken):
             return self.model.patch_embed.parts()
         shape = self.shape
         fan_in = shape.channels * shape.patch_size[0] * shape.patch_size[1]
-        return [cost.Convolution("patch_embed", shape.patches, fan_in, shape.width)]
+        return [cost.Convolution("patch_embed", shape.patches if patches is None else patches, fan_in, shape.width)]
 
     def block_parts(self, index: int, tokens: cost.Count, mlp_tokens: cost.Count | None = None) -> list[Part]:
         """The work of one whole block on ``tokens`` tokens, of which ``mlp_tokens`` (default all) enter the MLP."""

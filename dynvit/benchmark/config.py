@@ -96,10 +96,11 @@ class BenchConfig(SessionRequest):
 
 
 def own_methods() -> tuple[str, ...]:
-    """The methods that come with dynvit: what is benched where nobody says otherwise."""
+    """What is benched where nobody says otherwise: of the methods that come with dynvit, those ``by_default``."""
     from dynvit.interface import methods
 
-    return tuple(name for name in methods.names() if methods.origins(name)[0].distribution == "dynvit")
+    own = (name for name in methods.names() if methods.origins(name)[0].distribution == "dynvit")
+    return tuple(name for name in own if methods.get(name).by_default)
 
 
 def bench_flags() -> list[Flag]:
