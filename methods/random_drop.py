@@ -120,6 +120,7 @@ class RandomDrop(Method[RandomDropOptions]):
     """Random token dropping on any plain ViT."""
 
     summary = "control: drop patches at random; no training"
+    varies = ("tokens",)
     Options = RandomDropOptions
     adaptive_cost = False
     budget_knob = "keep_ratio"

@@ -118,6 +118,7 @@ class TopK(Method[TopKOptions]):
     """Class-attention top-k on any plain ViT."""
 
     summary = "control: keep the patches that the class token attends to most; no training"
+    venue, year, varies = "ICCVW", 2023, ("tokens",)
     Options = TopKOptions
     adaptive_cost = False
     budget_knob = "keep_ratio"

@@ -27,7 +27,7 @@ class BenchConfig(SessionRequest):
     """
 
     methods: tuple[str, ...] = setting(
-        None, help="Methods to compare. Default: all that come with dynvit", metavar="NAME,NAME", panel=MODEL
+        None, help="Methods to compare. Default: those that --dry-run lists", metavar="NAME,NAME", panel=MODEL
     )
     train: bool | None = setting(None, help="Train what needs training first.", panel=TRAINING)
     targets: tuple[float, ...] = setting(
