@@ -87,7 +87,7 @@ class MCTFModel(ReducingModel[int]):
         tokens = attention_output(block, fused, merged @ _values(block, fused))
         matching = cost.Matching("matching", before - before // 2, before // 2, tokens.shape[-1])
         work = self._work(before, tokens.shape[1])
-        return Step(tokens, groups.total(sizes.unsqueeze(-1)).squeeze(-1), groups, (matching,), work)
+        return Step(tokens, groups.total(sizes), groups, (matching,), work)
 
     def _work(self, before: int, after: int) -> tuple[Part, ...]:
         """Queries, keys and weights of all tokens, values of the fused ones."""

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dynvit.ops.tokens import gather_tokens
+from dynvit.ops.tokens import gather_tokens, row_numbers
 
 
 @dataclass(frozen=True)
@@ -75,25 +75,30 @@ class Groups:
     def total(self, values: Tensor, weights: Tensor | None = None) -> Tensor:
         """The sum over each group; ``weights`` are the sources'. Differentiable in both.
 
-        Shape: values (B, n, C), weights (B, r) → (B, m, C).
+        Shape: values (B, n, C), or (B, n), weights (B, r) → (B, m, C), or (B, m).
         """
+        if values.ndim == 2:
+            joining = values.gather(1, self.sources)
+            joining = joining if weights is None else joining * weights
+            return values.gather(1, self.kept).scatter_add(1, self.targets, joining)
         joining = gather_tokens(values, self.sources)
         if weights is not None:
             joining = joining * weights.unsqueeze(-1)
         whole = gather_tokens(values, self.kept)
-        batch, count, width = whole.shape
-        first = torch.arange(0, batch * count, count, device=values.device).unsqueeze(1)
-        rows = whole.view(-1, width).index_add_(0, (self.targets + first).flatten(), joining.reshape(-1, width))
-        return rows.view(batch, count, width)
+        rows = whole.flatten(0, 1)
+        rows.index_add_(0, row_numbers(self.targets, whole.shape[1]), joining.flatten(0, 1))
+        return whole
 
     def mean(self, tokens: Tensor, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
         """The mean of each group weighted by sizes, and the groups' sizes; None is a size of 1 for each token.
 
         Shape: tokens (B, n, C), sizes (B, n) → (B, m, C), (B, m).
         """
-        sizes = torch.ones_like(tokens[:, :, 0]) if sizes is None else sizes
-        merged = self.total(sizes.unsqueeze(-1))
-        return self.total(tokens * sizes.unsqueeze(-1)) / merged, merged.squeeze(-1)
+        if sizes is None:
+            merged = self.total(tokens.new_ones(tokens.shape[:2]))
+            return self.total(tokens) / merged.unsqueeze(-1), merged
+        merged = self.total(sizes)
+        return self.total(tokens * sizes.unsqueeze(-1)) / merged.unsqueeze(-1), merged
 
     def places(self, tokens: int) -> Tensor:
         """Where each of the n tokens lies afterwards, −1 where it was dropped. Shape: (B, n), int64.
@@ -120,12 +125,14 @@ def bipartite_groups(metric: Tensor, count: int, class_token: bool = True) -> Gr
         if class_token:
             similar[:, 0] = -torch.inf
         best, partner = similar.max(-1)
-        order = best.argsort(dim=1)  # the most similar come last
-        staying, joining = order[:, : order.shape[1] - count], order[:, order.shape[1] - count :]
-        staying = staying.sort(dim=1).values  # the next matching splits by position, so the order has a meaning
-        odd = torch.arange(1, metric.shape[1], 2, device=metric.device).expand(len(metric), -1)
+        evens, odds = similar.shape[1:]
+        joining = best.topk(count, dim=1, sorted=False).indices
+        # The next matching splits by position: the order of what stays has a meaning.
+        staying = torch.ones_like(best).scatter_(1, joining, 0.0).topk(evens - count, dim=1, sorted=False).indices
+        staying = staying.sort(dim=1).values
+        odd = torch.arange(1, evens + odds, 2, device=metric.device).expand(len(metric), -1)
         kept = torch.cat([2 * staying, odd], dim=1)
-        return Groups(kept, 2 * joining, partner.gather(1, joining) + staying.shape[1])
+        return Groups(kept, 2 * joining, partner.gather(1, joining) + (evens - count))
 
 
 def most_merged(tokens: int, class_token: bool = True) -> int:

@@ -69,12 +69,11 @@ class DiffRateModel(ReducingModel[tuple[int, int]]):
             return Step(tokens, step.sizes)
         pruned, merged = wanted
         groups = given or ranked_groups(tokens, scores, pruned, merged)
-        sizes = torch.ones_like(tokens[:, :, :1]) if step.sizes is None else step.sizes.unsqueeze(-1)
-        members = groups.total(torch.ones_like(sizes))
+        ones = torch.ones_like(tokens[:, :, 0])
+        sizes = ones if step.sizes is None else step.sizes
+        members = groups.total(ones).unsqueeze(-1)
         matching = cost.Matching("matching", pruned - merged, merged, tokens.shape[-1])
-        return Step(
-            groups.total(tokens) / members, groups.total(sizes, groups.similarity).squeeze(-1), groups, (matching,)
-        )
+        return Step(groups.total(tokens) / members, groups.total(sizes, groups.similarity), groups, (matching,))
 
 
 @dataclass(frozen=True)
