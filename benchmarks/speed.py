@@ -1,6 +1,6 @@
 """How much of its theoretical speed-up, of MACs, a method's ``predict`` realises against dense in the same run.
 
-    python benchmarks/speed.py [--method topk] [--keep-ratio 0.7] [--rounds 9]
+    python benchmarks/speed.py [--method topk] [--keep-ratio 0.7 | --knob r=13] [--batch-size 1] [--threads 1]
 
 float32 on the CPU, drawn weights: methods that keep a fixed number of tokens work alike on any. The two are
 interleaved, and only valid rounds count. DynamicViT's published code gives 1.45 of 1.54, 0.94, on two cores.
@@ -15,6 +15,8 @@ from _measure import Row, interleaved, report, rounds_row, run
 from _models import drawn, point_at
 
 from dynvit import cost
+from dynvit.interface import methods
+from dynvit.knobs import knobs_of, parse_point, point_said
 from dynvit.units import GIGA
 
 WANTED = 0.95
@@ -23,17 +25,26 @@ WANTED = 0.95
 def main(
     method: str = "dynamicvit",
     keep_ratio: float = 0.7,
+    knob: str = "",
     backbone: str = "deit_small_patch16_224",
     batch_size: int = 16,
     rounds: int = 9,
     most: int = 60,
     threads: int = 0,
 ) -> None:
-    """Time until --rounds were valid, or --most were run; --threads 0 leaves torch's own number."""
+    """Time until --rounds were valid, or --most were run.
+
+    --threads is how many torch computes with, in this process; 0 leaves its own number, which OMP_NUM_THREADS sets.
+    Beside another process that computes, give as many as there are idle cores: two threads on one tell nothing.
+    """
     if threads:
         torch.set_num_threads(threads)
     dense, dynamic = drawn("dense", backbone), drawn(method, backbone)
     whole, point = point_at(dense, None), point_at(dynamic, keep_ratio)
+    if knob:
+        point = parse_point(
+            knobs_of(methods.get(method)(), methods.get(method).Options(), lambda: dynamic.backbone), [knob]
+        )
     config = vars(dense.backbone)["pretrained_cfg"]
     images = torch.rand(batch_size, *config["input_size"], generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -46,7 +57,7 @@ def main(
     share = times.speedup / theoretical
     best = min((each.before for each in times.rounds), default=float("nan"))
     report(
-        f"{method} {keep_ratio:g} on {backbone}, batch {batch_size}, {torch.get_num_threads()} threads",
+        f"{method} {point_said(point)} on {backbone}, batch {batch_size}, {torch.get_num_threads()} threads",
         [
             rounds_row(times, rounds),
             Row("dense, images/s at best", f"{batch_size / best:.1f}"),

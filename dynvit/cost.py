@@ -87,6 +87,27 @@ class Attention(Counted):
 
 
 @dataclass(frozen=True)
+class Matching(Counted):
+    """Similarities of ``left`` with ``right`` tokens, by products of ``width`` numbers; left·right·width MACs.
+
+    Papers leave them out; they are matrix products that run.
+
+    >>> Matching("blocks.0.matching", left=99, right=98, width=64).macs("matmul+conv")
+    620928
+    """
+
+    name: str
+    left: Count
+    right: Count
+    width: int
+
+    @property
+    def multiply_adds(self) -> Count:
+        """Units: MACs."""
+        return self.left * self.right * self.width
+
+
+@dataclass(frozen=True)
 class Convolution(Counted):
     """A convolution that makes ``positions`` outputs a channel, each from ``fan_in`` inputs."""
 

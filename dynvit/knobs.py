@@ -1,13 +1,23 @@
-"""Operating points as people give them: every knob by name, each value in its range."""
+"""A method's knobs on a backbone, and operating points as people give them: every knob by name, in its range."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from torch import nn
 
 from dynvit.errors import InputError, unknown
-from dynvit.interface import KnobValue, OperatingPoint
+from dynvit.interface import KnobValue, Method, OperatingPoint
+
+
+def knobs_of(method: Method[Any], options: Any, backbone: Callable[[], nn.Module]) -> Mapping[str, BaseDistribution]:
+    """What can be set of a method on a backbone, which is made only where a range depends on it."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    taken = [one for one in inspect.signature(method.knobs).parameters.values() if one.kind in kinds]
+    return method.knobs(options, backbone()) if len(taken) > 1 else method.knobs(options)
 
 
 def parse_point(knobs: Mapping[str, BaseDistribution], given: Iterable[str]) -> OperatingPoint:

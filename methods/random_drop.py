@@ -96,13 +96,11 @@ class RandomDropModel(DynamicModel):
         return kept_from_block(self.vit.shape.patches, point.number("keep_ratio"), self.prune_at)
 
     def _usage(self, images: Tensor, counts: dict[int, int]) -> Usage:
-        vit, present, parts, tokens = self.vit, 1 + self.vit.shape.patches, [], []
-        for index in range(vit.shape.depth):
+        present, tokens = 1 + self.vit.shape.patches, list[int]()
+        for index in range(self.vit.shape.depth):
             present = 1 + counts[index] if index in counts else present
-            parts += vit.block_parts(index, present)
             tokens.append(present)
-        whole = (*vit.embed_parts(), *parts, *vit.classify_parts(present))
-        return Usage(len(images), whole, tokens=torch.tensor(tokens, device=images.device).expand(len(images), -1))
+        return self.vit.usage(images, tokens)
 
 
 def random_order(images: Tensor, patches: int, seed: int) -> Tensor:
@@ -122,6 +120,7 @@ class RandomDrop(Method[RandomDropOptions]):
     """Random token dropping on any plain ViT."""
 
     summary = "control: drop patches at random; no training"
+    varies = ("tokens",)
     Options = RandomDropOptions
     adaptive_cost = False
     budget_knob = "keep_ratio"

@@ -105,14 +105,12 @@ class TopKModel(DynamicModel):
         return kept_from_block(self.vit.shape.patches, point.number("keep_ratio"), self.prune_at)
 
     def _usage(self, images: Tensor, counts: dict[int, int]) -> Usage:
-        vit, entering, parts, tokens = self.vit, 1 + self.vit.shape.patches, [], []
-        for index in range(vit.shape.depth):
-            after = 1 + counts[index] if index in counts else entering
-            parts += vit.block_parts(index, entering, mlp_tokens=after)
+        entering, tokens, mlp_tokens = 1 + self.vit.shape.patches, list[int](), list[int]()
+        for index in range(self.vit.shape.depth):
             tokens.append(entering)
-            entering = after
-        whole = (*vit.embed_parts(), *parts, *vit.classify_parts(entering))
-        return Usage(len(images), whole, tokens=torch.tensor(tokens, device=images.device).expand(len(images), -1))
+            entering = 1 + counts[index] if index in counts else entering
+            mlp_tokens.append(entering)
+        return self.vit.usage(images, tokens, mlp_tokens)
 
 
 @register_method("topk")
@@ -120,6 +118,7 @@ class TopK(Method[TopKOptions]):
     """Class-attention top-k on any plain ViT."""
 
     summary = "control: keep the patches that the class token attends to most; no training"
+    venue, year, varies = "ICCVW", 2023, ("tokens",)
     Options = TopKOptions
     adaptive_cost = False
     budget_knob = "keep_ratio"

@@ -49,7 +49,7 @@ LAYERS = (
         "cache",
     },
     {"files", "reading", "plugin_faults"},
-    {"errors", "version", "units", "plain"},
+    {"errors", "version", "units", "plain", "explanations"},
 )
 HEIGHT = {package: -depth for depth, layer in enumerate(LAYERS) for package in layer}
 # What a method is made of. The trainer, the bench and the command line know methods, never the other way round.
@@ -110,7 +110,17 @@ def test_a_method_imports_no_other_and_only_what_methods_are_made_of(file: Path)
 
 
 def test_tensor_functions_know_no_model() -> None:
-    allowed = {"__future__", "collections", "functools", "math", "typing", "torch", "dynvit"}
+    allowed = {
+        "__future__",
+        "collections",
+        "dataclasses",
+        "functools",
+        "itertools",
+        "math",
+        "typing",
+        "torch",
+        "dynvit",
+    }
     for file in (CORE / "ops").rglob("*.py"):
         for module in imports(file):
             assert module.partition(".")[0] in allowed, f"{name_of(file)} imports {module}"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from golden import Golden, family, images, weight
-from torch import Tensor, nn
+from golden import Golden, deit_small, family, images
+from torch import Tensor
 
 from dynvit import cost
 from dynvit.interface import OperatingPoint, Usage
@@ -17,14 +17,6 @@ from dynvit_methods import topk as topk_room
 from dynvit_methods.dense import DenseModel
 from dynvit_methods.random_drop import RandomDropModel, RandomDropOptions, random_order
 from dynvit_methods.topk import TopKModel, TopKOptions
-
-
-def deit_small() -> nn.Module:
-    """The reference's weights by rule W, on images that are normalised already."""
-    backbone = timm.create_model("deit_small_patch16_224").double().eval()
-    backbone.load_state_dict({key: weight(key, tuple(t.shape)) for key, t in backbone.state_dict().items()})
-    backbone.pretrained_cfg = dict(backbone.pretrained_cfg, mean=(0.0,) * 3, std=(1.0,) * 3)
-    return backbone
 
 
 def agree(golden: Golden, logits: Tensor, usage: Usage) -> None:

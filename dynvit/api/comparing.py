@@ -37,8 +37,9 @@ def bench(
 
     Args:
         methods: names or patterns of methods, folders of ``dynvit train``, published checkpoints, or models; default:
-            the methods that come with dynvit. A model is swept like the others: the point that ``at`` gave it is not
-            looked at. Where some have no weights of their own, they get those that a model among them was made from.
+            those of dynvit's own that say so (``Method.by_default``). A model is swept like the others: the point that
+            ``at`` gave it is not looked at. Where some have no weights of their own, they get those that a model among
+            them was made from.
         dataset: default: the models' own, else digits.
         output: the folder for records, pictures and what is trained; default: a temporary one, gone when this returns.
         suite: a YAML file of options; those that are given here win.

@@ -25,7 +25,7 @@ def list_methods(pattern: Pattern = "*", *, plugin: Pattern = ()) -> list[str]:
     """Methods whose names match; ``plugin`` are files to load first.
 
     >>> list_methods("*vit*")
-    ['dynamicvit']
+    ['dynamicvit', 'evit']
     """
     from dynvit.interface import methods
 

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import Block
 from torch import Tensor
 
-from dynvit.ops.attention import SoftmaxForm, masked_attention
+from dynvit.ops.attention import SoftmaxForm, class_row_attention, masked_attention
+from dynvit.ops.ragged import Ragged
 
 
 def attention_inputs(block: Block, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -15,11 +16,23 @@ def attention_inputs(block: Block, tokens: Tensor) -> tuple[Tensor, Tensor, Tens
 
     Shape: tokens (B, n, width) → three of (B, heads, n, head_dim).
     """
-    attention = block.attn
-    batch, n, _ = tokens.shape
-    qkv = attention.qkv(block.norm1(tokens)).reshape(batch, n, 3, attention.num_heads, attention.head_dim)
-    queries, keys, values = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-    return attention.q_norm(queries), attention.k_norm(keys), values
+    return _split(block, block.attn.qkv(block.norm1(tokens)))
+
+
+def ragged_attention_inputs(block: Block, rows: Tensor, ragged: Ragged) -> tuple[Tensor, Tensor, Tensor]:
+    """``attention_inputs`` of images of different token counts: projected as rows, apart and padded for attention.
+
+    Shape: rows (rows, width) → three of (B, heads, most, head_dim).
+    """
+    return _split(block, ragged.spread(block.attn.qkv(block.norm1(rows))))
+
+
+def ragged_block(block: Block, rows: Tensor, ragged: Ragged) -> Tensor:
+    """A whole block on images of different token counts. Shape: (rows, width) → the same."""
+    queries, keys, values = ragged_attention_inputs(block, rows, ragged)
+    mask = None if ragged.mask is None else ragged.mask.to(queries.dtype)
+    mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, scale=block.attn.scale)
+    return mlp_output(block, joined_output(block, rows, ragged.rows(mixed.transpose(1, 2).flatten(2))))
 
 
 def attention_output(block: Block, tokens: Tensor, mixed: Tensor) -> Tensor:
@@ -27,9 +40,13 @@ def attention_output(block: Block, tokens: Tensor, mixed: Tensor) -> Tensor:
 
     Shape: tokens (B, n, width), mixed (B, heads, n, head_dim) → (B, n, width).
     """
+    return joined_output(block, tokens, mixed.transpose(1, 2).flatten(2))
+
+
+def joined_output(block: Block, tokens: Tensor, joined: Tensor) -> Tensor:
+    """``attention_output`` of heads that are joined already. Shape: tokens (…, width), joined (…, heads·head_dim)."""
     attention = block.attn
-    joined = attention.norm(mixed.transpose(1, 2).flatten(2))
-    return tokens + block.drop_path1(block.ls1(attention.proj_drop(attention.proj(joined))))
+    return tokens + block.drop_path1(block.ls1(attention.proj_drop(attention.proj(attention.norm(joined)))))
 
 
 def mlp_output(block: Block, tokens: Tensor) -> Tensor:
@@ -49,17 +66,15 @@ def masked_attention_output(block: Block, tokens: Tensor, policy: Tensor, form: 
     return attention_output(block, tokens, masked_attention(queries, keys, values, policy, block.attn.scale, form))
 
 
-def class_attention(block: Block, tokens: Tensor) -> tuple[Tensor, Tensor]:
+def class_attention(block: Block, tokens: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The attention half of a block, and how much the class token attends to each other token.
 
-    Shape: tokens (B, 1 + n, width) → (B, 1 + n, width), scores (B, n): the mean over heads.
+    ``sizes``, where given, weight the keys (``ops.attention.size_weighted_attention``).
+
+    Shape: tokens (B, 1 + n, width), sizes (B, 1 + n) → (B, 1 + n, width), scores (B, n): the mean over heads.
     """
-    queries, keys, values = attention_inputs(block, tokens)
-    # Only the class row is read as weights: the other rows go through the fused kernel, and no product runs twice.
-    weights = (queries[:, :, :1] * block.attn.scale @ keys.transpose(-2, -1)).softmax(-1)
-    rest = F.scaled_dot_product_attention(queries[:, :, 1:], keys, values, scale=block.attn.scale)
-    mixed = torch.cat([weights @ values, rest], dim=2)
-    return attention_output(block, tokens, mixed), weights[:, :, 0, 1:].mean(1)
+    mixed, weights = class_row_attention(*attention_inputs(block, tokens), block.attn.scale, sizes)
+    return attention_output(block, tokens, mixed), weights[:, :, 1:].mean(1)
 
 
 def masked_class_attention(block: Block, tokens: Tensor, policy: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,3 +87,10 @@ def masked_class_attention(block: Block, tokens: Tensor, policy: Tensor) -> tupl
     weights = logits.masked_fill(policy[:, None, None] <= 0, -torch.inf).softmax(-1)
     mixed = masked_attention(queries, keys, values, policy, block.attn.scale)
     return attention_output(block, tokens, mixed), weights[:, :, 0, 1:].mean(1)
+
+
+def _split(block: Block, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    attention = block.attn
+    apart = qkv.unflatten(-1, (3, attention.num_heads, attention.head_dim))
+    queries, keys, values = apart.permute(2, 0, 3, 1, 4).unbind(0)
+    return attention.q_norm(queries), attention.k_norm(keys), values

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from timm.layers import Attention, DropPath, PatchEmbed
+import torch
+import torch.nn.functional as F
+from timm.layers import Attention, DropPath, PatchEmbed, resample_abs_pos_embed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
@@ -12,7 +15,9 @@ from dynvit import cost
 from dynvit.backbones.normalize import Normalize
 from dynvit.backbones.t2t import TokensToToken
 from dynvit.errors import InputError
-from dynvit.interface import Part
+from dynvit.interface import Part, Usage
+
+NOTHING: Mapping[int, Sequence[Part]] = {}
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,31 @@ class PlainViT:
         tokens = self.model._pos_embed(self.model.patch_embed(self.normalize(images)))
         return self.model.norm_pre(tokens)
 
+    def embed_at(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
+        """``embed`` at another size: images are resized to ``grid`` patches, positions are interpolated, both bicubic.
+
+        Shape: images (B, 3, H, W) → tokens (B, 1 + rows·columns, width). Units: pixels in [0, 1].
+        Raises: ``InputError`` where the patch embedding is for one size.
+        """
+        if grid == self.shape.grid:
+            return self.embed(images)
+        model, embedding = self.model, self.model.patch_embed
+        if not isinstance(embedding, PatchEmbed):
+            raise InputError(
+                f"a {type(embedding).__name__} takes images of one size only: take a plain patch embedding"
+            )
+        size = tuple(patches * pixels for patches, pixels in zip(grid, self.shape.patch_size, strict=True))
+        smaller = F.interpolate(images, size=size, mode="bicubic", antialias=True)
+        patches = embedding.norm(embedding.proj(self.normalize(smaller)).flatten(2).transpose(1, 2))
+        tokens = torch.cat([model.cls_token.expand(len(images), -1, -1), patches], dim=1)
+        if model.pos_embed is not None:
+            prefix = 0 if model.no_embed_class else 1
+            positions = resample_abs_pos_embed(
+                model.pos_embed, list(grid), list(self.shape.grid), num_prefix_tokens=prefix
+            )
+            tokens = tokens + F.pad(positions, (0, 0, 1 - prefix, 0))
+        return model.norm_pre(model.pos_drop(tokens))
+
     def classify(self, tokens: Tensor) -> Tensor:
         """Final norm and head, on the class token only.
 
@@ -102,27 +132,37 @@ class PlainViT:
         """
         return self.model.head(self.model.head_drop(self.model.fc_norm(self.model.norm(tokens[:, 0]))))
 
-    def embed_parts(self) -> list[Part]:
-        """The work of ``embed``."""
+    def embed_parts(self, patches: int | None = None) -> list[Part]:
+        """The work of ``embed``, or of ``embed_at`` with as many ``patches``."""
         if isinstance(self.model.patch_embed, TokensToToken):
             return self.model.patch_embed.parts()
         shape = self.shape
         fan_in = shape.channels * shape.patch_size[0] * shape.patch_size[1]
-        return [cost.Convolution("patch_embed", shape.patches, fan_in, shape.width)]
+        return [cost.Convolution("patch_embed", shape.patches if patches is None else patches, fan_in, shape.width)]
 
     def block_parts(self, index: int, tokens: cost.Count, mlp_tokens: cost.Count | None = None) -> list[Part]:
         """The work of one whole block on ``tokens`` tokens, of which ``mlp_tokens`` (default all) enter the MLP."""
-        s, name = self.shape, f"blocks.{index}"
         after = tokens if mlp_tokens is None else mlp_tokens
+        return [*self.attention_parts(index, tokens), *self.mlp_parts(index, after)]
+
+    def attention_parts(self, index: int, tokens: cost.Count) -> list[Part]:
+        """The work of a block's attention half on ``tokens`` tokens."""
+        s, name = self.shape, f"blocks.{index}"
         inner = s.heads * s.head_dim
         return [
             cost.Normalization(f"{name}.norm1", tokens * s.width),
             cost.Linear(f"{name}.attn.qkv", tokens, s.width, 3 * inner),
             cost.Attention(f"{name}.attn", tokens, tokens, s.heads, s.head_dim),
             cost.Linear(f"{name}.attn.proj", tokens, inner, s.width),
-            cost.Normalization(f"{name}.norm2", after * s.width),
-            cost.Linear(f"{name}.mlp.fc1", after, s.width, s.hidden),
-            cost.Linear(f"{name}.mlp.fc2", after, s.hidden, s.width),
+        ]
+
+    def mlp_parts(self, index: int, tokens: cost.Count) -> list[Part]:
+        """The work of a block's MLP half on ``tokens`` tokens."""
+        s, name = self.shape, f"blocks.{index}"
+        return [
+            cost.Normalization(f"{name}.norm2", tokens * s.width),
+            cost.Linear(f"{name}.mlp.fc1", tokens, s.width, s.hidden),
+            cost.Linear(f"{name}.mlp.fc2", tokens, s.hidden, s.width),
         ]
 
     def classify_parts(self, tokens: cost.Count = 1) -> list[Part]:
@@ -132,6 +172,37 @@ class PlainViT:
             cost.Normalization("norm", tokens * s.width),
             cost.Linear("head", 1, s.width, s.classes),
         ]
+
+    def usage(
+        self,
+        images: Tensor,
+        tokens: Sequence[cost.Count],
+        mlp_tokens: Sequence[cost.Count] | None = None,
+        extra: Sequence[Part] = (),
+        attention: Mapping[int, Sequence[Part]] = NOTHING,
+    ) -> Usage:
+        """The ledger: what ran, from the tokens that each block processed.
+
+        Args:
+            images: the batch, for its length and device.
+            tokens: those that enter each block, the class token among them; a number, or one for each image.
+            mlp_tokens: those that enter each block's MLP, where attention and MLP differ. Default: ``tokens``.
+            extra: what ran besides blocks, patch embedding and head: predictors, matchings.
+            attention: by block, the attention halves that ran otherwise than whole.
+
+        Returns: the usage, with ``tokens`` said for each block and image.
+        """
+        after = tokens if mlp_tokens is None else mlp_tokens
+        blocks = list[Part]()
+        for index, (n, m) in enumerate(zip(tokens, after, strict=True)):
+            blocks += attention.get(index) or self.attention_parts(index, n)
+            blocks += self.mlp_parts(index, m)
+        parts = (*self.embed_parts(), *blocks, *extra, *self.classify_parts(after[-1]))
+        if any(isinstance(n, Tensor) for n in tokens):
+            said = torch.stack([torch.as_tensor(n, device=images.device).expand(len(images)) for n in tokens], dim=1)
+        else:
+            said = torch.tensor(tokens, device=images.device).expand(len(images), -1)
+        return Usage(len(images), parts, tokens=said)
 
     def parts(self) -> list[Part]:
         """The work of the whole backbone on one image."""

@@ -29,7 +29,7 @@ class BenchConfig(SessionRequest, TrainingOptions, RunOptions):
     """
 
     methods: tuple[str, ...] = setting(
-        None, help="Methods to compare. Default: all that come with dynvit", metavar="NAME,NAME", panel=MODEL
+        None, help="Methods to compare. Default: those that --dry-run lists", metavar="NAME,NAME", panel=MODEL
     )
     train: bool | None = setting(
         None, help="Train first what needs training, and every method that has a recipe.", panel=TRAINING
@@ -104,10 +104,11 @@ class BenchConfig(SessionRequest, TrainingOptions, RunOptions):
 
 
 def own_methods() -> tuple[str, ...]:
-    """The methods that come with dynvit: what is benched where nobody says otherwise."""
+    """What is benched where nobody says otherwise: of the methods that come with dynvit, those ``by_default``."""
     from dynvit.interface import methods
 
-    return tuple(name for name in methods.names() if methods.origins(name)[0].distribution == "dynvit")
+    own = (name for name in methods.names() if methods.origins(name)[0].distribution == "dynvit")
+    return tuple(name for name in own if methods.get(name).by_default)
 
 
 def bench_flags() -> list[Flag]:

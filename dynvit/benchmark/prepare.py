@@ -15,6 +15,7 @@ from dynvit.budgets import KnobSolver, check_feasible, noise_batch
 from dynvit.contract import check_model
 from dynvit.errors import InputError, unknown
 from dynvit.interface import DynamicModel, methods
+from dynvit.knobs import knobs_of
 from dynvit.measurements.base import Measurement
 from dynvit.options import options_to_json
 from dynvit.recipe import Situation
@@ -193,7 +194,8 @@ def _check(preparation: Preparation, planned: Planned) -> None:
     check_model(attached, wanted.name)
     _check_budgets(config.budgets, wanted, attached)
     for measurement in preparation.measurements:
-        measurement.measurer.check_model(wanted.label, attached, wanted.method.knobs(wanted.options))
+        knobs = knobs_of(wanted.method, wanted.options, lambda: attached.backbone)
+        measurement.measurer.check_model(wanted.label, attached, knobs)
     if planned.target is not None:
         wanted.method.options_for(planned.target, preparation.session.untrained(), wanted.options)
 
@@ -235,7 +237,8 @@ def _check_budgets(budgets: Sequence[float], wanted: Wanted, model: DynamicModel
     method = wanted.method
     if budgets and method.budget_knob is not None and not method.adaptive_cost:
         noise = noise_batch(image_size(model.backbone))
-        solver = KnobSolver(model, method.budget_knob, method.knobs(wanted.options), [noise])
+        knobs = knobs_of(method, wanted.options, lambda: model.backbone)
+        solver = KnobSolver(model, method.budget_knob, knobs, [noise])
         for budget in budgets:
             check_feasible(budget * GIGA, solver.range(), wanted.label)
 

@@ -37,7 +37,7 @@ OWN: dict[str, Any] = {
 def bench(values: Values) -> None:
     """Compare methods at the same budgets and publish the Pareto front: table, JSON, picture.
 
-    Without options: every method that comes with dynvit, on digits, trained from scratch in a few minutes. The same
+    Without options: dynvit's first methods and controls, on digits, trained from scratch in a few minutes. The same
     command again continues what was begun and repeats nothing.
     """
     from dynvit.api.benching import closing, plan_bench, plan_lines, run_bench

@@ -13,6 +13,7 @@ from dynvit.plain import say
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from dynvit.interface import Method
     from dynvit.registry import Registry
     from dynvit.terminal import Table
 
@@ -21,13 +22,29 @@ app = typer.Typer(no_args_is_help=True, help="What there is, and where it came f
 
 @app.command("methods")
 def list_methods(plugin: Plugin = None) -> None:
-    """Methods: in tree, from installed packages, from plug-in files."""
+    """Methods: where they were published, what they vary, whether and how they are trained, and who brings them."""
     from dynvit.interface import methods
 
     load(plugin)
     found = methods.load_all()
-    rows = [(name, kind.summary, ", ".join(kind.recipes), _origin(methods, name)) for name, kind in found.items()]
-    _show(("method", "what it does", "recipes", "from"), rows)
+    rows = [
+        (
+            name,
+            kind.summary,
+            f"{kind.venue} {kind.year or ''}".strip(),
+            ", ".join(kind.varies),
+            _training(kind),
+            _origin(methods, name),
+        )
+        for name, kind in found.items()
+    ]
+    _show(("method", "what it does", "published", "varies", "training", "from"), rows)
+
+
+def _training(kind: type[Method[Any]]) -> str:
+    """Whether a method must be trained, may be, or has nothing to train, and by which recipes."""
+    needed = "needed" if kind.needs_training else "optional" if kind.recipes else "none"
+    return f"{needed}: {', '.join(kind.recipes)}" if kind.recipes else needed
 
 
 @app.command("recipes")

@@ -1,4 +1,4 @@
-"""Blocks as pictures: what a split skips in each, and the tokens that each kept of single images."""
+"""Blocks as pictures: what a split skips in each, and the tokens that each kept or merged of single images."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ def draw_kept(
 ) -> Figure:
     """A row an image: it, then what each block kept of it, the rest veiled (arXiv 2112.11542, Fig. 5).
 
-    Under a tile stand the heads and the tokens; a skipped block is a dashed frame.
+    Patches that were merged have the mean colour of their token (arXiv 2210.09461, Fig. 4). Under a tile stand the
+    heads and the tokens; a skipped block is a dashed frame.
 
     Shape: images (H, W, 3), as the model saw them.
     """
@@ -96,10 +97,29 @@ def draw_kept(
 
 def veiled(image: NDArray[np.uint8], kept: NDArray[np.bool_]) -> NDArray[np.float64]:
     """The image with what was not kept under a veil. Shape: (H, W, 3), (rows, columns) → (H, W, 3), in [0, 1]."""
-    height, width = image.shape[:2]
-    rows, columns = (np.arange(size) * cells // size for size, cells in zip((height, width), kept.shape, strict=True))
+    rows, columns = _cells(image, kept.shape)
     clear = np.where(kept[rows][:, columns], 1.0, CLEAR)[..., None]
     return clear * (image / 255) + (1 - clear) * VEIL
+
+
+def averaged(image: NDArray[np.uint8], groups: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The image with each token of several patches in the mean colour of its pixels.
+
+    Shape: (H, W, 3), groups (rows, columns), −1 where a patch was dropped → (H, W, 3).
+    """
+    rows, columns = _cells(image, groups.shape)
+    tokens = groups[rows][:, columns]
+    flat = tokens.ravel() + 1
+    pixels = np.maximum(np.bincount(flat), 1)
+    sums = [np.bincount(flat, weights=image[..., channel].ravel()) for channel in range(3)]
+    means = (np.stack(sums, 1) / pixels[:, None])[flat].reshape(image.shape)
+    several = (np.bincount(groups.ravel() + 1)[flat] > 1).reshape(tokens.shape) & (tokens >= 0)
+    return np.where(several[..., None], means.round(), image).astype(np.uint8)
+
+
+def _cells(image: NDArray[np.uint8], grid: tuple[int, ...]) -> list[NDArray[np.int64]]:
+    """The row and the column of the grid that each row and column of pixels lies in."""
+    return [np.arange(size) * cells // size for size, cells in zip(image.shape[:2], grid, strict=True)]
 
 
 def _tile(axes: Axes, image: NDArray[np.uint8], block: BlockWork) -> None:
@@ -109,6 +129,11 @@ def _tile(axes: Axes, image: NDArray[np.uint8], block: BlockWork) -> None:
             spine.set(visible=True, color=FAINT, linestyle=(0, (3, 3)), linewidth=1)
         axes.set_xlabel("skipped", fontsize=6, color=FAINT, labelpad=2)
         return
-    axes.imshow(veiled(image, block.kept.numpy()), interpolation="nearest")
+    if block.groups is None:
+        shown = veiled(image, block.kept.numpy())
+    else:
+        groups = block.groups.numpy()
+        shown = veiled(averaged(image, groups), groups >= 0)
+    axes.imshow(shown, interpolation="nearest")
     numbers = f"{block.heads} of {block.all_heads} heads\n{int(block.kept.sum())} of {block.kept.numel()} tokens"
     axes.set_xlabel(numbers, fontsize=5.5, labelpad=2, linespacing=1.15)

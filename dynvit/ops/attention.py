@@ -1,7 +1,8 @@
-"""Attention in which some keys are dropped, dense in shape and differentiable in what is dropped.
+"""Attention as methods need it: weighted by sizes, with the class row's weights at hand, or with keys dropped.
 
-A policy p has 1 for each token that is kept, 0 for one that is dropped. Token i attends to token j as
-G_ij = p_j, and always to itself, G_ii = 1 (DynamicViT, arXiv 2106.02034, §3.3):
+Dropped keys stay in the shape, and the choice of what is dropped is differentiable. A policy p has 1 for each token
+that is kept, 0 for one that is dropped. Token i attends to token j as G_ij = p_j, and always to itself, G_ii = 1
+(DynamicViT, arXiv 2106.02034, §3.3):
 
     A_ij = exp(P_ij) G_ij / Σ_k exp(P_ik) G_ik
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 SoftmaxForm = Literal["exact", "published"]
@@ -21,6 +23,52 @@ dropped keys too, and ε = 1e-6 is spread over all keys. With ordinary logits th
 dropped key is far above the kept ones, the published form tends to a uniform row over all keys."""
 
 PUBLISHED_EPSILON = 1e-6
+
+
+def size_weighted_attention(
+    queries: Tensor, keys: Tensor, values: Tensor, scale: float, sizes: Tensor | None
+) -> Tensor:
+    """Proportional attention: softmax(scale · QKᵀ + ln s) V, a key of size s counting as s equal ones.
+
+    ToMe, arXiv 2210.09461, Eq. 1. None is a size of 1 for each: ordinary attention.
+
+    Shape: queries (B, heads, m, d), keys (B, heads, n, d), values (B, heads, n, d'), sizes (B, n) → (B, heads, m, d').
+    """
+    return F.scaled_dot_product_attention(queries, keys, values, attn_mask=_log(sizes, queries), scale=scale)
+
+
+def class_row_attention(
+    queries: Tensor, keys: Tensor, values: Tensor, scale: float, sizes: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """``size_weighted_attention``, and the weights of the first query, which is the class token's.
+
+    Only that row is made as weights: the others go through the fused kernel, and no product runs twice.
+
+    Shape: queries, keys (B, heads, n, d), values (B, heads, n, d'), sizes (B, n) → (B, heads, n, d'), weights
+    (B, heads, n).
+    """
+    bias = _log(sizes, queries)
+    logits = queries[:, :, :1] * scale @ keys.transpose(-2, -1)
+    weights = (logits if bias is None else logits + bias).softmax(-1)
+    rest = F.scaled_dot_product_attention(queries[:, :, 1:], keys, values, attn_mask=bias, scale=scale)
+    return torch.cat([weights @ values, rest], dim=2), weights[:, :, 0]
+
+
+def _log(sizes: Tensor | None, like: Tensor) -> Tensor | None:
+    """ln s as a bias on keys. Shape: (B, n) → (B, 1, 1, n)."""
+    return None if sizes is None else sizes.log().to(like.dtype)[:, None, None]
+
+
+def published_softmax(logits: Tensor, present: Tensor) -> Tensor:
+    """The softmax over present keys in the published form: ε is spread over them.
+
+    Shape: logits (B, heads, m, n), present (B, n), bool → (B, heads, m, n).
+    """
+    seen = present[:, None, None].to(logits.dtype)
+    highest = logits.detach().masked_fill(~present[:, None, None], -torch.inf).amax(-1, keepdim=True)
+    weights = (logits - highest).exp() * seen
+    spill = PUBLISHED_EPSILON / seen.sum(-1, keepdim=True) * seen
+    return (weights + spill) / (weights.sum(-1, keepdim=True) + PUBLISHED_EPSILON)
 
 
 def masked_softmax(logits: Tensor, policy: Tensor, form: SoftmaxForm = "exact") -> Tensor:

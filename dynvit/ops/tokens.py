@@ -27,11 +27,23 @@ def gather_tokens(tokens: Tensor, positions: Tensor) -> Tensor:
 
     Shape: tokens (B, N, C), positions (B, k) → (B, k, C).
     """
-    batch, count, width = tokens.shape
-    first = torch.arange(0, batch * count, count, device=tokens.device).unsqueeze(1)
     # Whole rows are copied; torch.gather would look up an index for each channel.
-    rows = tokens.reshape(batch * count, width).index_select(0, (positions + first).flatten())
-    return rows.view(batch, -1, width)
+    rows = tokens.flatten(0, 1).index_select(0, row_numbers(positions, tokens.shape[1]))
+    return rows.view(len(tokens), -1, tokens.shape[2])
+
+
+def row_numbers(positions: Tensor, count: int) -> Tensor:
+    """Positions within each of several images as those of rows of all, where an image has ``count`` rows.
+
+    Shape: (B, k) → (B·k,).
+
+    >>> row_numbers(torch.tensor([[0, 2], [1, 1]]), 3).tolist()
+    [0, 2, 4, 4]
+    """
+    if len(positions) == 1:  # a batch of one pays for each small kernel
+        return positions[0]
+    first = torch.arange(0, len(positions) * count, count, device=positions.device).unsqueeze(1)
+    return (positions + first).flatten()
 
 
 def keep_patches(tokens: Tensor, positions: Tensor) -> Tensor:
@@ -43,8 +55,18 @@ def keep_patches(tokens: Tensor, positions: Tensor) -> Tensor:
     >>> keep_patches(tokens, torch.tensor([[1, 3]])).flatten().tolist()
     [0.0, 2.0, 4.0]
     """
-    class_position = positions.new_zeros(len(positions), 1)
-    return gather_tokens(tokens, torch.cat([class_position, positions + 1], dim=1))
+    return gather_tokens(tokens, with_class(positions))
+
+
+def with_class(positions: Tensor) -> Tensor:
+    """Positions among the patches as positions among all tokens, the class token before them.
+
+    Shape: (B, k) → (B, 1 + k).
+
+    >>> with_class(torch.tensor([[0, 3]])).tolist()
+    [[0, 1, 4]]
+    """
+    return torch.cat([positions.new_zeros(len(positions), 1), positions + 1], dim=1)
 
 
 def mask_of(positions: Tensor, scores: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from dynvit.backbones.build import BackboneInfo
 from dynvit.checkpoint import CheckpointConfig
 from dynvit.data.transforms import Preprocessing
 from dynvit.interface import Augment, DynamicModel, Method, OperatingPoint, methods
+from dynvit.knobs import knobs_of
 from dynvit.leaderboard.record import BackboneRecord, CheckpointRecord, MethodRecord, PreprocessingRecord
 from dynvit.options import options_to_json
 
@@ -40,7 +41,7 @@ class OpenModel:
     knobs: Mapping[str, BaseDistribution] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "knobs", self.method.knobs(self.options))
+        object.__setattr__(self, "knobs", knobs_of(self.method, self.options, lambda: self.model.backbone))
 
     @property
     def is_published(self) -> bool:

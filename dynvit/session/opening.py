@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from optuna.distributions import BaseDistribution
 
 from dynvit import checkpoint
 from dynvit.backbones.build import BackboneSpec, build, describe
 from dynvit.backbones.weights import sha256_of
 from dynvit.contract import check_model
-from dynvit.knobs import point_of
+from dynvit.knobs import knobs_of, point_of
 from dynvit.leaderboard.record import CheckpointRecord
 from dynvit.options import options_from_json
 from dynvit.published import fetch, find
@@ -27,6 +30,7 @@ def open_folder(session: Session, wanted: Wanted, path: str, trained_in: Path | 
     model, config = checkpoint.load(path)
     info = config.backbone_info
     options = options_from_json(wanted.method.Options, config.method.options)
+    knobs = knobs_of(wanted.method, options, lambda: model.backbone)
     return OpenModel(
         label=wanted.label,
         name=wanted.name,
@@ -39,7 +43,7 @@ def open_folder(session: Session, wanted: Wanted, path: str, trained_in: Path | 
         checkpoint=CheckpointRecord(uri=_within(path, trained_in) or path, sha256=config.weights_sha256),
         training_seed=config.training.seed if config.training else None,
         config=config,
-        kept_point=None if config.point is None else point_of(wanted.method.knobs(options), config.point),
+        kept_point=None if config.point is None else point_of(knobs, config.point),
     )
 
 
@@ -94,6 +98,11 @@ def open_published(session: Session, wanted: Wanted, given: str) -> OpenModel:
         checkpoint=CheckpointRecord(uri=given, sha256=info.weights_sha256 or ""),
         kept_point=point,
     )
+
+
+def open_knobs(session: Session, wanted: Wanted) -> Mapping[str, BaseDistribution]:
+    """What a point of the wanted model sets; no weight is read."""
+    return knobs_of(wanted.method, options_of(wanted), session.untrained)
 
 
 def options_of(wanted: Wanted) -> Any:

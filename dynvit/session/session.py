@@ -24,7 +24,7 @@ from dynvit.session.adopt import adopt
 from dynvit.session.checking import check_checkpoint
 from dynvit.session.dataset import backbone_for, default_backbone, find_dataset
 from dynvit.session.open_model import OpenModel
-from dynvit.session.opening import open_attached, open_folder, open_published, options_of
+from dynvit.session.opening import open_attached, open_folder, open_knobs, open_published
 from dynvit.session.wanted import Wanted
 
 PRETRAINED = "pretrained"
@@ -133,7 +133,7 @@ class Session:
 
     def knobs(self, wanted: Wanted) -> Mapping[str, BaseDistribution]:
         """What a point of the model sets, by what its checkpoint says of its options; no weight is read."""
-        return wanted.method.knobs(options_of(wanted))
+        return open_knobs(self, wanted)
 
     def check(self, wanted: Wanted) -> None:
         """Check a checkpoint before it is opened; a published one is fetched only then.

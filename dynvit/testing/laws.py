@@ -103,7 +103,7 @@ def sweeping_equals_predicting(subject: Subject) -> None:
 
 def macs_fall_with_the_budget(subject: Subject) -> None:
     """A lower budget never costs more, and the lowest costs less than the highest."""
-    model, knobs = subject.model(), subject.method.knobs(subject.options)
+    model, knobs = subject.model(), subject.knobs()
     knob = subject.method.budget_knob
     if "budgets" in model.supports:
         raise NotApplicable("the method solves budgets itself")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dynvit.interface import Batch, DynamicModel, KnobValue, Method, OperatingPoint, methods
+from dynvit.knobs import knobs_of
 from dynvit.search import draw
 from dynvit.solving import solver_for
 
@@ -76,10 +77,14 @@ class Subject:
         torch.manual_seed(self.seed + 1)
         return self.method.attach(backbone, self.options).double().eval()
 
+    def knobs(self) -> Mapping[str, BaseDistribution]:
+        """The method's knobs on the backbone."""
+        return knobs_of(self.method, self.options, self.make_backbone)
+
     def points(self, model: DynamicModel) -> list[OperatingPoint]:
         """The neutral and the trained point, the ends and the middle of the feasible range, the corners at which all
         knobs are at one end, and some points drawn at random."""
-        knobs = self.method.knobs(self.options)
+        knobs = self.knobs()
         points = [point for point in (model.neutral, model.trained_point) if point is not None]
         solver = solver_for(model, self.method.budget_knob, knobs, [self.batch()])
         if solver is not None:

@@ -36,6 +36,7 @@ class DVT(Method[DVTOptions]):
     """A cascade of 2 to 4 copies of the backbone over rising grids of tokens."""
 
     summary = "cascade over token grids with early exit; feature and relation reuse (arXiv 2105.15075)"
+    venue, year, varies = "NeurIPS", 2021, ("exits", "tokens")
     Options = DVTOptions
     needs_training = True
     explains = True

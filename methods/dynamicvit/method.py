@@ -25,6 +25,7 @@ class DynamicViT(Method[DynamicViTOptions]):
     """DynamicViT on any plain timm ViT with a class token."""
 
     summary = "learned token pruning at three depths (Rao et al., 2021)"
+    venue, year, varies = "NeurIPS", 2021, ("tokens",)
     Options = DynamicViTOptions
     needs_training = True
     explains = True

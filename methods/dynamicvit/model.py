@@ -145,21 +145,17 @@ class DynamicViTModel(DynamicModel):
 
     def usage(self, images: Tensor, counts: Sequence[Count | None]) -> Usage:
         """What runs where each stage keeps ``counts`` patches, one number or one an image; None: it does not run."""
-        vit, present = self.vit, 1 + self.vit.shape.patches
-        parts: list[Part] = vit.embed_parts()
-        tokens: list[Count] = []
-        for index in range(vit.shape.depth):
+        present: Count = 1 + self.vit.shape.patches
+        predictors, tokens = list[Part](), list[Count]()
+        for index in range(self.vit.shape.depth):
             if index in self.prune_at:
                 stage = self.prune_at.index(index)
                 count = counts[stage]
                 if count is not None:
-                    parts += self.predictors[stage].parts(f"predictors.{stage}", present - 1)  # type: ignore[operator]
-                    present = 1 + count  # type: ignore[assignment]
-            parts += vit.block_parts(index, present)
+                    predictors += self.predictors[stage].parts(f"predictors.{stage}", present - 1)  # type: ignore[operator]
+                    present = 1 + count
             tokens.append(present)
-        parts += vit.classify_parts(present)
-        per_block = [torch.as_tensor(n, device=images.device).expand(len(images)) for n in tokens]
-        return Usage(len(images), tuple(parts), tokens=torch.stack(per_block, dim=1))
+        return self.vit.usage(images, tokens, extra=predictors)
 
     def _scorer(self, stage: int, tokens: Tensor, kept: Tensor, first: bool) -> Callable[[], Tensor]:
         return lambda: log_odds(self.predictors[stage](tokens[:, 1:], None if first else kept))

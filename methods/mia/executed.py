@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from dynvit.ops.packing import Pack, add, columns, of, packs, part, take
+
 from .blocks import BlockForm
 from .gates import Masks
-from .packing import Pack, add, columns, of, packs, part, take
 
 
 def packed_block(block: Block, tokens: Tensor, masks: Masks, form: BlockForm) -> Tensor:

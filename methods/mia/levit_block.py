@@ -15,10 +15,10 @@ from torch import Tensor
 
 from dynvit.backbones.levit import attention_inputs, relative_bias
 from dynvit.ops.attention import masked_attention
+from dynvit.ops.packing import Pack, packs
 
 from .blocks import BlockForm
 from .gates import Masks
-from .packing import Pack, packs
 
 
 def masked_levit_block(block: LevitBlock, tokens: Tensor, masks: Masks, form: BlockForm) -> Tensor:

@@ -24,6 +24,7 @@ class MIAFormer(Method[MIAOptions]):
     """MIA-Former on any backbone that has a adapter: plain ViTs with a class token, and LeViTs."""
 
     summary = "blocks, heads and tokens chosen by controllers (Yu et al., 2022)"
+    venue, year, varies = "AAAI", 2022, ("tokens", "heads", "depth")
     Options = MIAOptions
     needs_training = True
     explains = True

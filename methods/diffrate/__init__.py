@@ -1,0 +1,128 @@
+"""DiffRate: how many tokens each block prunes and merges was searched (Chen et al., arXiv 2305.17997)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from optuna.distributions import BaseDistribution, IntDistribution
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from dynvit import cost
+from dynvit.backbones.block import class_attention
+from dynvit.backbones.reducing import ReducingMethod, ReducingModel, Step
+from dynvit.backbones.vit import PlainViT
+from dynvit.errors import InputError
+from dynvit.interface import OperatingPoint, register_method
+from dynvit.ops.merging import Groups
+from dynvit.ops.tokens import gather_tokens, with_class
+
+from .schedules import BETWEEN, PUBLISHED_TOKENS, Counts, counts_at, nearest, own, published
+
+
+@dataclass(frozen=True)
+class DiffRateOptions:
+    """Which counts DiffRate uses; sections are those of arXiv 2305.17997."""
+
+    schedule: Literal["nearest", "deit_tiny", "deit_small", "deit_base"] = "nearest"
+    """Whose published counts (§4.1): of DeiT-T, -S or -B, by default the nearest in width. On a backbone of another
+    depth or token count they are interpolated."""
+    prune: tuple[int, ...] = ()
+    """Own counts instead, block by block: tokens left after pruning, the class token among them."""
+    merge: tuple[int, ...] = ()
+    """Tokens left after merging, block by block; with ``prune``."""
+
+
+class DiffRateModel(ReducingModel[tuple[int, int]]):
+    """A plain ViT whose blocks drop the tokens of the least class attention and merge the next ones (§3.1)."""
+
+    def __init__(self, backbone: nn.Module, options: DiffRateOptions) -> None:
+        super().__init__(backbone, "method diffrate")
+        self.schedules, self.whole = schedules_of(self.vit, options)
+        self.neutral = OperatingPoint(level=BETWEEN * len(self.schedules))
+
+    def plan(self, point: OperatingPoint) -> Sequence[tuple[int, int] | None]:
+        """Tokens that each block keeps after pruning and after merging, the class token among them."""
+        level, left, highest = int(point.number("level")), 1 + self.vit.shape.patches, BETWEEN * len(self.schedules)
+        if not 0 <= level <= highest:
+            raise InputError(f"knob level must be 0 to {highest}, where nothing is dropped: got {level}")
+        plan = list[tuple[int, int] | None]()
+        for pruned, merged in zip(
+            *counts_at(self.schedules, self.whole, level, self.vit.shape.depth, left), strict=True
+        ):
+            plan.append((pruned, merged) if merged < left else None)
+            left = merged
+        return plan
+
+    def attend(self, block: Block, step: Step, wanted: tuple[int, int] | None, given: Any) -> Step:
+        """Attention; tokens are ranked by class attention, and those after the first ``merged`` join the most similar.
+
+        A merged token is the plain mean of its members. Its size grows by each one's size times the similarity, as in
+        the public code, which says that this helps where nothing is trained.
+        """
+        tokens, scores = class_attention(block, step.tokens, step.sizes)
+        if wanted is None:
+            return Step(tokens, step.sizes)
+        pruned, merged = wanted
+        groups = given or ranked_groups(tokens, scores, pruned, merged)
+        ones = torch.ones_like(tokens[:, :, 0])
+        sizes = ones if step.sizes is None else step.sizes
+        members = groups.total(ones).unsqueeze(-1)
+        matching = cost.Matching("matching", pruned - merged, merged, tokens.shape[-1])
+        return Step(groups.total(tokens) / members, groups.total(sizes, groups.similarity), groups, (matching,))
+
+
+@dataclass(frozen=True)
+class RankedGroups(Groups):
+    """Groups by rank. Shape: ``similarity`` (B, r), of each source to its target; 0 where it is negative."""
+
+    similarity: Tensor
+
+
+@torch.no_grad()
+def ranked_groups(tokens: Tensor, scores: Tensor, pruned: int, merged: int) -> RankedGroups:
+    """The first ``merged`` tokens by score are kept, those up to ``pruned`` join one of them, the class token excepted.
+
+    Shape: tokens (B, 1 + n, C), scores (B, n).
+    """
+    ranks = with_class(scores.argsort(dim=1, descending=True)[:, : pruned - 1])
+    unit = gather_tokens(F.normalize(tokens, dim=-1), ranks)
+    similar = unit[:, merged:] @ unit[:, :merged].transpose(1, 2)
+    similar[:, :, 0] = -torch.inf
+    best, target = similar.max(-1)
+    return RankedGroups(ranks[:, :merged], ranks[:, merged:], target, best.clamp(min=0))
+
+
+def schedules_of(vit: PlainViT, options: DiffRateOptions) -> tuple[list[Counts], int]:
+    """The schedules that a model's levels go through, and the tokens that they were made for.
+
+    Raises: ``InputError`` for own counts of another depth or token count.
+    """
+    if options.prune or options.merge:
+        tokens = 1 + vit.shape.patches
+        return own(options.prune, options.merge, vit.shape.depth, tokens), tokens
+    name = nearest(vit.shape.width) if options.schedule == "nearest" else options.schedule
+    return published(name), PUBLISHED_TOKENS
+
+
+@register_method("diffrate")
+class DiffRate(ReducingMethod[DiffRateOptions]):
+    """Searched pruning and merging on any plain ViT."""
+
+    summary = "prune, then merge, by searched counts for each block; no training"
+    venue, year = "ICCV", 2023
+    Options = DiffRateOptions
+    budget_knob = "level"
+
+    def knobs(self, options: DiffRateOptions, backbone: nn.Module) -> Mapping[str, BaseDistribution]:
+        """``level``: 0, 10, 20, … are the schedules, the cheapest first; the last is the backbone."""
+        schedules, _ = schedules_of(PlainViT(backbone, "method diffrate"), options)
+        return {"level": IntDistribution(0, BETWEEN * len(schedules))}
+
+    def attach(self, backbone: nn.Module, options: DiffRateOptions) -> DiffRateModel:
+        """A plain ViT with a class token."""
+        return DiffRateModel(backbone, options)

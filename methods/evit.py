@@ -1,0 +1,78 @@
+"""EViT: keep what the class token attends to, fuse the rest into one token (Liang et al., arXiv 2202.07800)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch.nn.functional as F
+from optuna.distributions import BaseDistribution, FloatDistribution
+from timm.models.vision_transformer import Block
+from torch import nn
+
+from dynvit.backbones.block import class_attention
+from dynvit.backbones.reducing import ReducingMethod, ReducingModel, Step
+from dynvit.interface import OperatingPoint, register_method
+from dynvit.ops.merging import Fused, Kept
+from dynvit.ops.schedule import blocks_of, kept_from_block, kept_of_current
+from dynvit.ops.tokens import top_k, with_class
+
+
+@dataclass(frozen=True)
+class EViTOptions:
+    """What EViT leaves to choose; sections are those of arXiv 2202.07800."""
+
+    stages: tuple[int, ...] = ()
+    """Blocks that drop tokens, counted from 0 (§4.1). Empty: three, evenly spread (3, 6 and 9 of 12)."""
+    counts: Literal["current", "original"] = "current"
+    """Of what k is a share: ⌈k·n⌉ of the n tokens that are there, or, for stage s, ⌊N·k^s⌋ of the first N, as in
+    TokenReduction (arXiv 2308.04657). Either way a fused token comes on top."""
+    fuse: bool = True
+    """Whether what is dropped becomes one token, Σ aᵢ xᵢ over the dropped, a the class attention (§3.2, Eq. 4)."""
+
+
+class EViTModel(ReducingModel[int]):
+    """A plain ViT that keeps ⌈k·n⌉ of n tokens, by the class attention's mean over heads (§3.1), at some blocks."""
+
+    neutral = OperatingPoint(keep_ratio=1.0)
+
+    def __init__(self, backbone: nn.Module, options: EViTOptions) -> None:
+        super().__init__(backbone, "method evit")
+        self.options, self.stages = options, blocks_of(options.stages, self.vit.shape.depth)
+
+    def plan(self, point: OperatingPoint) -> Sequence[int | None]:
+        """The tokens that each block keeps; a fused one counts among those of the next stage."""
+        ratio, tokens, plan = point.number("keep_ratio"), self.vit.shape.patches, list[int | None]()
+        given = kept_from_block(tokens, ratio, self.stages) if self.options.counts == "original" else {}
+        for index in range(self.vit.shape.depth):
+            kept = given.get(index, kept_of_current(tokens, ratio)) if index in self.stages else tokens
+            plan.append(kept if kept < tokens else None)
+            tokens = kept + self.options.fuse if kept < tokens else tokens
+        return plan
+
+    def attend(self, block: Block, step: Step, wanted: int | None, given: Any) -> Step:
+        """Attention, then the ``wanted`` tokens of the highest class attention stay, in their order."""
+        assert wanted is not None
+        tokens, scores = class_attention(block, step.tokens)
+        kept = with_class(top_k(scores, wanted)) if given is None else given.kept
+        reduction = Fused(kept, F.pad(scores, (1, 0))) if self.options.fuse else Kept(kept)
+        return Step(reduction.total(tokens), None, reduction)
+
+
+@register_method("evit")
+class EViT(ReducingMethod[EViTOptions]):
+    """Class-attention pruning with a fused token on any plain ViT."""
+
+    summary = "keep what the class token attends to, fuse the rest into one token; runs untrained"
+    venue, year = "ICLR", 2022
+    Options = EViTOptions
+    budget_knob = "keep_ratio"
+
+    def knobs(self, options: EViTOptions) -> Mapping[str, BaseDistribution]:
+        """``keep_ratio``: k, the share of its tokens that each stage keeps."""
+        return {"keep_ratio": FloatDistribution(0.2, 1.0)}
+
+    def attach(self, backbone: nn.Module, options: EViTOptions) -> EViTModel:
+        """A plain ViT with a class token."""
+        return EViTModel(backbone, options)
