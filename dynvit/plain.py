@@ -43,7 +43,7 @@ def visible(text: str, keep: str = "") -> str:
     """
     if text.isprintable():
         return text
-    return "".join(c if c in keep or unicodedata.category(c) not in _UNSEEN else _escaped(c) for c in text)
+    return "".join(c if c in keep or unicodedata.category(c) not in _UNSEEN else escaped(c) for c in text)
 
 
 def spelled(text: str, encoding: str) -> str:
@@ -105,10 +105,11 @@ def _spelled(character: str, encoding: str) -> str:
         except UnicodeEncodeError:
             continue
         return choice
-    return _escaped(character)
+    return escaped(character)
 
 
-def _escaped(character: str) -> str:
+def escaped(character: str) -> str:
+    """A character as Python writes it in a string."""
     return (
         character.encode("unicode_escape", "surrogatepass").decode() if ord(character) > 0x7F else repr(character)[1:-1]
     )

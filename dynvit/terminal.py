@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -54,10 +54,10 @@ class Table(RichTable):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         encoding = options.encoding
         shown = self if encoding.startswith("utf") else _changed(self, lambda text, _: spelled(text, encoding))
-        wanted = sum(_widths(shown, folded=False))
-        if wanted > options.max_width:  # a number is not folded, but stands below its name
-            shown = _changed(shown, lambda text, folds: text.replace("=", "= ") if folds else text)
-            width = max(options.max_width, sum(_widths(shown, folded=True)))
+        wanted = _total(_widths(shown, folded=False))
+        if wanted > options.max_width:
+            shown = _fitted(_changed(shown, _below_its_name), options.max_width)
+            width = max(options.max_width, _total([column.width or 0 for column in shown.columns]))
             options = options.update(width=width, max_width=width)
         yield from RichTable.__rich_console__(shown, console, options)
 
@@ -98,14 +98,33 @@ def _changed(table: RichTable, change: Callable[[str, bool], str]) -> RichTable:
     return other
 
 
-def _widths(table: RichTable, *, folded: bool) -> Iterator[int]:
-    """What each column takes, its padding too; ``folded``: at least."""
-    for place, column in enumerate(table.columns):
+def _below_its_name(text: str, folds: bool) -> str:
+    """A number that has no room beside its name stands below it, and is not folded itself."""
+    return text.replace("=", "= ") if folds else text
+
+
+def _fitted(table: RichTable, width: int) -> RichTable:
+    """Widths for all columns: what does not fold has all that it needs, the others share what is left."""
+    least, natural = _widths(table, folded=True), _widths(table, folded=False)
+    spare = max(width - _total(least), 0)
+    for column, narrow, wide in zip(table.columns, least, natural, strict=True):
+        more = min(wide - narrow, spare)
+        column.width, spare = narrow + more, spare - more
+    return table
+
+
+def _widths(table: RichTable, *, folded: bool) -> list[int]:
+    """What each column needs; ``folded``: at least, where it folds between words."""
+    widths = []
+    for column in table.columns:
         texts = [part.plain for part in (column.header, *column._cells) if isinstance(part, Text)]
-        units = [
-            unit for text in texts for unit in (text.split() if folded and not column.no_wrap else text.splitlines())
-        ]
-        yield max([cell_len(unit) for unit in units], default=0) + _APART * (place < len(table.columns) - 1)
+        split = str.split if folded and not column.no_wrap else str.splitlines
+        widths.append(max([1, *(cell_len(unit) for text in texts for unit in split(text))]))
+    return widths
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + _APART * (len(widths) - 1)
 
 
 def _text(text: str, style: str = "", keep: str = "") -> Text:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dynvit.figures import new_figure
+from dynvit.figures import drawable, new_figure
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.front import non_dominated
 from dynvit.leaderboard.palette import FAINT, Style, style_of
@@ -116,6 +116,9 @@ def handle(style: Style, label: str, *, line: bool = True, hollow: bool = False,
     """An entry of the legend."""
     from matplotlib.lines import Line2D
 
+    label = drawable(label)
+    label = f" {label}" if label.startswith("_") else label  # matplotlib leaves such out of legends
+
     drawn = {**_look(style, hollow), "alpha": _DIM if faint else 1}
     stairs = line and style.marker != "*"
     return Line2D([], [], linewidth=1.6, linestyle="-" if stairs else "none", label=label, **drawn)
@@ -198,7 +201,7 @@ def dress(axes: Axes) -> None:
 
 def setting_of(board: Leaderboard) -> str:
     """Data set, split and backbone, for a title."""
-    return f"{board.setting.dataset} {board.setting.split} · {board.setting.backbone}"
+    return drawable(f"{board.setting.dataset} {board.setting.split} · {board.setting.backbone}")
 
 
 def thousands(count: int) -> str:

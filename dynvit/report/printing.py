@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.table import seeds_table, table
 from dynvit.measurements.base import measurements
 from dynvit.progress import counted
 from dynvit.terminal import print_line, print_table
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def print_board(board: Leaderboard, console: Console) -> None:
