@@ -108,7 +108,8 @@ def test_a_released_checkpoint_is_calibrated_on_augmented_images_and_ours_are_no
     images, plain = (torch.cat([batch.images for batch in batches]) for batches in (seen, bare))
     assert images.shape == plain.shape == (60, 3, 8, 8)
     assert torch.equal(images, torch.cat([batch.images for batch in again]))
-    assert not any(torch.equal(image, other) for image in images for other in plain)
+    same = sum(torch.equal(image, other) for image in images for other in plain)
+    assert same < 10  # a crop may be the whole image
     counts = [torch.cat([batch.labels for batch in batches]).bincount(minlength=10) for batches in (seen, bare)]
     assert torch.equal(*counts)
     assert all(batch.labelled and batch.targets.sum() == len(batch.images) for batch in seen)
