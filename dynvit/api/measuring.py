@@ -20,8 +20,7 @@ from dynvit.measurements.task import MeasuredPoint
 from dynvit.processes import process_state
 from dynvit.progress import Progress
 from dynvit.request import SessionRequest
-from dynvit.session import Session
-from dynvit.session.dataset import find_dataset
+from dynvit.session import Session, find_dataset
 from dynvit.settings import flags_of, validated
 
 

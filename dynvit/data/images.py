@@ -136,7 +136,7 @@ def _ends_flat(image: Image.Image) -> bool:
     """Whether the last blocks have one colour, as all that libjpeg fills in; few whole images do."""
     width, height = image.size
     blocks = image.crop((width * 3 // 4, (height - 1) // 8 * 8, width, height))
-    return all(low == high for low, high in blocks.getextrema())
+    return all(band.getextrema()[0] == band.getextrema()[1] for band in blocks.split())
 
 
 def _ends_early(content: bytes, decoded: Image.Image) -> bool:

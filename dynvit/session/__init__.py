@@ -3,6 +3,7 @@
 from dynvit.request import SessionRequest
 from dynvit.session.adopt import checkpoint_facts
 from dynvit.session.classes import class_names_by_count, open_models
+from dynvit.session.dataset import find_dataset
 from dynvit.session.open_model import OpenModel
 from dynvit.session.session import PRETRAINED, Session, open_session
 from dynvit.session.wanted import Wanted
@@ -15,6 +16,7 @@ __all__ = [
     "Wanted",
     "checkpoint_facts",
     "class_names_by_count",
+    "find_dataset",
     "open_models",
     "open_session",
 ]

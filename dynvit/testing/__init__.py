@@ -84,8 +84,8 @@ def check(subject: Subject) -> Iterator[Verdict]:
         except InputError:
             raise
         except (Exception, SystemExit) as error:
-            fault = described(error)
-            first = faults.setdefault(fault, name)
-            yield Verdict(name, False, fault if first == name else f"as under {first!r}")
+            why = described(error)
+            first = faults.setdefault(why, name)
+            yield Verdict(name, False, why if first == name else f"as under {first!r}")
         else:
             yield Verdict(name, True)

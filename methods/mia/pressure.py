@@ -19,8 +19,8 @@ class CostScale(nn.Module):
     """|α| · L_cost / L_task of Eq. 6, from ``start`` on: times ``growth`` with each batch on the side of the target
     that the one before was on, halved where the side changes, and never below ``start``.
 
-    At a ``growth`` of 1 it is the paper's constant. It is kept in buffers, so that a killed training goes on with it
-    and it is the same on all processes.
+    At a ``growth`` of 1 it is the paper's constant. It is kept in buffers, so that a killed training goes on with it,
+    and is the same on all processes.
     """
 
     scale: Tensor
@@ -39,10 +39,10 @@ class CostScale(nn.Module):
         self.side.zero_()
 
     @torch.no_grad()
-    def step(self, executed: Tensor, target: float) -> Tensor:
+    def step(self, executed: Tensor, target: float) -> Tensor | float:
         """The scale for a batch that executed so much; scalars. Units: fractions of the dense cost."""
         if self.growth == 1:
-            return self.scale
+            return self.start
         side = (_mean(executed) - target).sign()
         grown = (self.scale * self.growth).clamp(max=max(MOST_SCALE, self.start))
         self.scale.copy_(torch.where(side == self.side, grown, (self.scale / 2).clamp(min=self.start)))
