@@ -15,6 +15,7 @@ from dynvit.data.datasets import datasets
 from dynvit.data.images import images_in
 from dynvit.errors import InputError, unknown
 from dynvit.interface import Batch, OperatingPoint
+from dynvit.session import find_dataset
 from dynvit.solving import Solver, solver_for
 from dynvit.units import GIGA, Solve
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dynvit.backbones.adapter import family_of
 from dynvit.backbones.build import BackboneSpec, build, image_size, pretrained_weights
 from dynvit.benchmark.config import BenchConfig
+from dynvit.benchmark.trainings import Trainings
 from dynvit.budgets import KnobSolver, check_feasible, noise_batch
 from dynvit.contract import check_model
 from dynvit.errors import InputError, unknown
@@ -18,12 +18,8 @@ from dynvit.interface import DynamicModel, methods
 from dynvit.knobs import knobs_of
 from dynvit.measurements.base import Measurement
 from dynvit.options import options_to_json
-from dynvit.recipe import Situation
-from dynvit.recipes import ChosenRecipe, choose_recipe
 from dynvit.session import OpenModel, Session, Wanted
-from dynvit.training.forecast import Forecast, forecast
-from dynvit.training.request import RunOptions, RunSettings, TrainingOptions, TrainRequest
-from dynvit.training.run import train_to
+from dynvit.training.forecast import Forecast
 from dynvit.units import GIGA
 
 _TRAINED_BY_DEFAULT = frozenset({"digits"})  # where no weights can be had
@@ -63,7 +59,7 @@ class Preparation:
         backbone, seed = self.backbone, None
         if self.trains_backbone:
             static = static_method()
-            made = self._train(training / static, self._request(static, {}, None, self.backbone), command)
+            made = self.trainings.train(training / static, command, static)
             backbone, seed = replace(backbone, weights=str(made), new_head=False), self.config.seed
         return [self._open(planned, backbone, seed, training, command) for planned in self.planned]
 
@@ -72,8 +68,10 @@ class Preparation:
     ) -> OpenModel:
         wanted = planned.wanted
         if planned.trained:
-            request = self._request(wanted.name, options_to_json(wanted.options), planned.target, backbone)
-            made = self._train(training / planned.label, request, command)
+            options = options_to_json(wanted.options)
+            made = Trainings(self.config, self.session, backbone).train(
+                training / planned.label, command, wanted.name, options, planned.target
+            )
             return self.session.open(replace(wanted, checkpoint=str(made)), training)
         if wanted.checkpoint is None:
             return self.session.attach(wanted, backbone, training, seed)
@@ -82,60 +80,18 @@ class Preparation:
             measurement.measurer.check_model(opened.label, opened.model, opened.knobs)
         return opened
 
-    def _request(
-        self, name: str, options: dict[str, Any], target: float | None, backbone: BackboneSpec
-    ) -> TrainRequest:
-        config = self.config
-        shared = {field: getattr(config, field) for field in TrainingOptions.model_fields}
-        asked = {
-            "recipe": self.recipe(name).name,
-            "batch_size": config.train_batch_size,
-            "mixed_precision": None if config.mixed_precision == "no" else config.mixed_precision,
-        }
-        return TrainRequest(
-            **shared | asked,
-            method=name,
-            backbone=backbone.name,
-            dataset=self.session.place[0],
-            options=options,
-            weights=backbone.weights,
-            image_size=self.session.request.image_size,
-            target=target,
-            seed=config.seed,
-            data_seed=self.session.data_seed,
-            calibration=self.session.request.calibration,
-        )
-
-    def _train(self, folder: Path, request: TrainRequest, command: str) -> Path:
-        return train_to(folder, request, self._settings(command))
-
-    def _settings(self, command: str) -> RunSettings:
-        config = self.config
-        shared = {field: getattr(config, field) for field in RunOptions.model_fields}
-        place = {"data_dir": self.session.place[1], "on_bad_sample": self.session.request.on_bad_sample}
-        return RunSettings(**shared, **place, workers=config.workers, command=command)
-
-    def recipe(self, name: str) -> ChosenRecipe:
-        """The recipe that a method is trained by here: the one that is asked for where it has it, else what fits.
-
-        Raises: ``InputError`` where none or several fit.
-        """
-        recipes, bare = methods.get(name).recipes, self.session.untrained()
-        what = Situation(self.backbone.name, family_of(bare), self.session.dataset.name, image_size(bare)[0])
-        return choose_recipe(name, recipes, what, self.config.recipe if self.config.recipe in recipes else None)
+    @property
+    def trainings(self) -> Trainings:
+        """What is trained before anything is measured."""
+        return Trainings(self.config, self.session, self.backbone)
 
     def forecasts(self) -> Iterator[Forecast]:
         """What each training would do and take, by a few steps of it; nothing is written."""
-        settings = self._settings("")
         if self.trains_backbone:
-            static = static_method()
-            made = forecast(self._request(static, {}, None, self.backbone), settings)
-            yield replace(made, chosen=self.recipe(static))
+            yield self.trainings.forecast(static_method())
         for one in self.planned:
             if one.trained:
-                options = options_to_json(one.wanted.options)
-                made = forecast(self._request(one.wanted.name, options, one.target, self.backbone), settings)
-                yield replace(made, chosen=self.recipe(one.wanted.name))
+                yield self.trainings.forecast(one.wanted.name, options_to_json(one.wanted.options), one.target)
 
 
 def static_method() -> str:
@@ -177,7 +133,7 @@ def prepare(config: BenchConfig, session: Session, measurements: Measurements = 
         )
     preparation = Preparation(config, session, backbone, planned, trains_backbone, measurements)
     if trains_backbone:
-        preparation.recipe(static_method())
+        preparation.trainings.recipe(static_method())
     for one in planned:
         _check(preparation, one)
     return preparation
@@ -189,7 +145,7 @@ def _check(preparation: Preparation, planned: Planned) -> None:
         preparation.session.check(wanted)
         return
     if planned.trained:
-        preparation.recipe(wanted.name)
+        preparation.trainings.recipe(wanted.name)
     attached = wanted.method.attach(preparation.session.untrained(), wanted.options)
     check_model(attached, wanted.name)
     _check_budgets(config.budgets, wanted, attached)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dynvit.benchmark.choosing import points_of
 from dynvit.benchmark.config import BenchConfig
-from dynvit.benchmark.identity import check, claimed, trials_begun
-from dynvit.benchmark.points import Budgets
+from dynvit.benchmark.identity import check, claimed
 from dynvit.benchmark.prepare import Preparation, prepare
-from dynvit.benchmark.searching import search_points
 from dynvit.data import ImageSource
 from dynvit.interface import OperatingPoint
 from dynvit.measurements.accuracy.measure import Recorder
-from dynvit.measurements.accuracy.record import Target
 from dynvit.measurements.base import Measurement, measurements
 from dynvit.measurements.run import Run
 from dynvit.measurements.runner import Runner
@@ -95,30 +93,10 @@ class Bench:
         run = recorder.run
         for opened in models:
             opened.model.eval().to(run.device)
-        plan = self._points(models, recorder)
+        plan = points_of(self.config, models, recorder, self.measurements, self.point)
         todo = sum(len(recorder.missing(one, plan[one.label])) * recorder.images(one) for one in models)
         with Progress("sweep", todo, quiet=not run.first) as progress:
             return [point for one in models for point in recorder.measure(one, plan[one.label], progress)]
-
-    def _points(self, models: Sequence[OpenModel], recorder: Recorder) -> Mapping[str, Sequence[Target]]:
-        config = self.config
-        if self.point is not None:
-            return {opened.label: [Target(self.point)] for opened in models}
-        if config.sampler == "budgets":
-            return Budgets(
-                self.session,
-                config.budgets,
-                config.points,
-                config.batch_size,
-                by=config.solve,
-                trials=config.trials,
-                seed=config.seed,
-            ).points(models)
-        sampler, trials, begun = config.sampler, config.trials, trials_begun(self.folder, config)
-        return {
-            opened.label: search_points(opened, recorder, sampler, trials, config.seed, self.measurements, begun)
-            for opened in models
-        }
 
     def _publish(self, *, write: bool) -> Board:
         board = build_board(read_run(self.folder), command=self.command)

@@ -13,8 +13,7 @@ from torch import nn
 from dynvit.backbones.build import BackboneSpec, build, pretrained_weights
 from dynvit.backbones.dense import dense_macs
 from dynvit.cost import rules
-from dynvit.data import ImageSource, open_split
-from dynvit.data.datasets import DatasetSpec, datasets
+from dynvit.data import DatasetSpec, ImageSource, datasets, open_split
 from dynvit.data.transforms import Preprocessing, preprocessing_for
 from dynvit.errors import InputError
 from dynvit.plugin_faults import plugin_faults

@@ -15,7 +15,7 @@ from dynvit import cost
 from dynvit.contract import check_prediction
 from dynvit.data.pixels import PixelBatch, to_pixels
 from dynvit.finite import check_logits, check_macs
-from dynvit.interface import DynamicModel, OperatingPoint, Rule
+from dynvit.interface import DynamicModel, OperatingPoint, Rule, Usage
 from dynvit.measurements.samples import each_once
 from dynvit.plugin_faults import plugin_faults
 
@@ -66,7 +66,6 @@ def evaluate(
         who: names the model in errors.
 
     Raises: ``InputError`` for logits or MACs that are not finite, naming the first sample.
-
     Units: ``SampleResults.seconds`` is the time in the model, without loading. A point of a method that shares
     work between points (``sweep``) is charged an equal part of it.
     """
@@ -82,23 +81,24 @@ def evaluate(
             start = time.perf_counter()
             for index, prediction in enumerate(model.sweep(images, points)):
                 check_prediction(prediction, len(batch.ids), who)
-                spent = cost.macs(prediction.usage, rule).cpu()
                 check_logits(prediction.logits, who, points[index], batch.ids)
-                check_macs(spent, who, points[index], batch.ids)
                 ranks[index].append(_rank(prediction.logits, labels).cpu())
-                macs[index].append(spent)
+                macs[index].append(_spent(prediction.usage, rule, who, points[index], batch.ids))
             seconds += time.perf_counter() - start
             ids.extend(batch.ids)
             after_batch(len(batch.ids))
     return [
         SampleResults(
-            tuple(ids),
-            _numpy(ranks[index], np.int64),
-            _numpy(macs[index], np.float64),
-            seconds / len(points),
+            tuple(ids), _numpy(ranks[index], np.int64), _numpy(macs[index], np.float64), seconds / len(points)
         )
         for index in range(len(points))
     ]
+
+
+def _spent(usage: Usage, rule: Rule, who: str, point: OperatingPoint, ids: Sequence[str]) -> Tensor:
+    spent = cost.macs(usage, rule).cpu()
+    check_macs(spent, who, point, ids)
+    return spent
 
 
 def _rank(logits: Tensor, labels: Tensor) -> Tensor:
