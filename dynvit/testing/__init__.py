@@ -82,8 +82,8 @@ def check(subject: Subject) -> Iterator[Verdict]:
         except InputError:
             raise
         except (Exception, SystemExit) as error:
-            fault = described(error)
-            first = faults.setdefault(fault, name)
-            yield Verdict(name, False, fault if first == name else f"as under {first!r}")
+            line = described(error)
+            first = faults.setdefault(line, name)
+            yield Verdict(name, False, line if first == name else f"as under {first!r}")
         else:
             yield Verdict(name, True)
