@@ -310,7 +310,7 @@ WRONG: dict[str, tuple[Callable[[dynvit.Model, dynvit.Model, Made], Any], str]] 
     "a bench's model": (lambda c, t, made: dynvit.bench([7]), "must be names or models, got int"),  # type: ignore[list-item]
     "a training's setting": (lambda c, t, made: dynvit.train("dvt", "out", epohcs=3), "did you mean 'epochs'"),
     "a training's method": (lambda c, t, made: dynvit.train("dvvt", "out"), "did you mean 'dvt'"),
-    "a board": (lambda c, t, made: dynvit.read_board("no.json"), "cannot be read"),
+    "a board": (lambda c, t, made: dynvit.read_board("no.json"), "no such file"),
     "a picture": (lambda c, t, made: dynvit.read_board(made["bench"] / "leaderboard.json").plot("sped"), "'speed'"),
 }
 
