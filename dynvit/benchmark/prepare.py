@@ -110,8 +110,13 @@ class Preparation:
     def _settings(self, command: str) -> RunSettings:
         config = self.config
         shared = {field: getattr(config, field) for field in RunOptions.model_fields}
-        place = {"data_dir": self.session.place[1], "on_bad_sample": self.session.request.on_bad_sample}
-        return RunSettings(**shared, **place, workers=config.workers, command=command)
+        return RunSettings(
+            **shared,
+            data_dir=self.session.place[1],
+            on_bad_sample=self.session.request.on_bad_sample,
+            workers=config.workers,
+            command=command,
+        )
 
     def recipe(self, name: str) -> ChosenRecipe:
         """The recipe that a method is trained by here: the one that is asked for where it has it, else what fits.
