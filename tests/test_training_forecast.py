@@ -23,7 +23,10 @@ QUIET = RunSettings(quiet=True)
 
 @pytest.fixture(scope="module")
 def mia() -> Forecast:
-    return forecast(request("digits", method="mia", target=0.7, limit_train=200), RunSettings(quiet=True, accumulate=2))
+    return forecast(
+        request("digits", method="mia", target=0.7, limit_train=48, batch_size=16),
+        RunSettings(quiet=True, accumulate=2),
+    )
 
 
 def test_a_forecast_says_recipe_data_batch_stages_time_and_memory(mia: Forecast) -> None:
@@ -31,12 +34,12 @@ def test_a_forecast_says_recipe_data_batch_stages_time_and_memory(mia: Forecast)
     said = "\n".join(lines)
     assert lines[0] == "train mia for 0.7 of dense on digits: vit_digits"
     assert "recipe digits: asked for" in said
-    assert "200 images of train, 143 held out" in said
-    assert "batch 64 in 2 pieces, 3 steps an epoch" in said
+    assert "48 images of train, 143 held out" in said
+    assert "batch 16 in 2 pieces, 3 steps an epoch" in said
     for stage, epochs in (("keep", "at most 5"), ("co-train", "10"), ("agents", "3"), ("hybrid", "7")):
         assert f"stage {stage}: {epochs} x 3 steps" in said
     assert "lr controllers 0.004, backbone 0.001" in said
-    assert "MiB on cpu, from 3 steps of 32 images" in lines[-1]
+    assert "MiB on cpu, from 3 steps of 8 images" in lines[-1]
     assert max(map(len, lines)) <= 80
 
 
@@ -50,7 +53,7 @@ def test_larger_steps_are_told_from_smaller_ones(monkeypatch: pytest.MonkeyPatch
     whole = forecast(asked, QUIET)
     monkeypatch.setattr(module, "WORK", 16 * 2_060_000)
     part = forecast(asked, QUIET)
-    assert (whole.timed_images, part.timed_images) == (64, 14)
+    assert (whole.timed_images, part.timed_images) == (64, 16)
     assert part.steps == whole.steps == 3
     assert whole.stages[0].bytes is not None
     assert part.stages[0].bytes == pytest.approx(whole.stages[0].bytes, rel=0.1)

@@ -87,5 +87,10 @@ class Trainings:
     def _settings(self, command: str) -> RunSettings:
         config = self.config
         shared = {field: getattr(config, field) for field in RunOptions.model_fields}
-        place = {"data_dir": self.session.place[1], "on_bad_sample": self.session.request.on_bad_sample}
-        return RunSettings(**shared, **place, workers=config.workers, command=command)
+        return RunSettings(
+            **shared,
+            data_dir=self.session.place[1],
+            on_bad_sample=self.session.request.on_bad_sample,
+            workers=config.workers,
+            command=command,
+        )
