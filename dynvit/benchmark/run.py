@@ -14,8 +14,7 @@ from dynvit.benchmark.prepare import Preparation, prepare
 from dynvit.benchmark.searching import search_points
 from dynvit.data import ImageSource
 from dynvit.interface import OperatingPoint
-from dynvit.measurements.accuracy.measure import Recorder
-from dynvit.measurements.accuracy.record import Target
+from dynvit.measurements.accuracy.measure import Recorder, Target
 from dynvit.measurements.base import Measurement, measurements
 from dynvit.measurements.run import Run
 from dynvit.measurements.runner import Runner

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dynvit.attacks.radius import check_eps
-from dynvit.backbones.build import image_size
 from dynvit.measurements.measurer import Measurer
 from dynvit.measurements.robustness import measure
 from dynvit.measurements.robustness.gradient import check_some_point
 from dynvit.measurements.robustness.result import RobustnessResult
 from dynvit.measurements.robustness.settings import RobustnessSettings
 from dynvit.measurements.robustness.table import radius
-from dynvit.measurements.robustness.tasks import AttackTask, attempts_by, images_of, planner_for, search_tasks
+from dynvit.measurements.robustness.tasks import (
+    AttackTask,
+    attempts_said,
+    check_radii,
+    images_of,
+    planner_for,
+    search_tasks,
+)
 from dynvit.measurements.robustness.under_attack import AttackResults
 from dynvit.measurements.task import MeasuredPoint, by_model, choose_points
 from dynvit.progress import Progress, clock, counted
@@ -21,7 +26,6 @@ from dynvit.progress import Progress, clock, counted
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-    from dynvit.attacks.spec import AttackSpec
     from dynvit.data.source import ImageSource
     from dynvit.interface import DynamicModel
     from dynvit.measurements.run import Run
@@ -39,8 +43,7 @@ class AttackMeasurer(Measurer[RobustnessSettings, AttackTask, AttackResults, Rob
     def check_model(self, label: str, model: DynamicModel, knobs: Mapping[str, BaseDistribution]) -> None:
         """Raises: ``InputError`` for a radius that no two of its images are apart, and for a model that gives gradient
         attacks no gradient, naming where it is cut."""
-        for eps in self.settings.eps:
-            check_eps(eps, self.settings.norm, (3, *image_size(model.backbone)))
+        check_radii(self.settings, model)
         if self.settings.need_gradients:
             check_some_point(label, model, knobs)
 
@@ -52,7 +55,7 @@ class AttackMeasurer(Measurer[RobustnessSettings, AttackTask, AttackResults, Rob
         each = f"{settings.points} point{'' if settings.points == 1 else 's'} of each model"
         checks = ", with checks for masked gradients" if settings.masking_checks else ""
         yield f"robustness: {said}"
-        yield f"  on {min(settings.limit, len(source)):,} images at {each}, {_attempts_said(specs)}{checks}"
+        yield f"  on {min(settings.limit, len(source)):,} images at {each}, {attempts_said(specs)}{checks}"
 
     def tasks(self, points: Sequence[MeasuredPoint], run: Run) -> list[AttackTask]:
         """Every attack on a few points of each model."""
@@ -98,14 +101,3 @@ class AttackMeasurer(Measurer[RobustnessSettings, AttackTask, AttackResults, Rob
     def search_identity(self) -> dict[str, Any]:
         """Everything but the checks, which a search does not run."""
         return {name: value for name, value in self.settings.flat("robustness").items() if name != "masking_checks"}
-
-
-def _attempts_said(specs: Sequence[AttackSpec]) -> str:
-    """How many attempts on accuracy every model gets by each attack."""
-    counts: dict[int, list[str]] = {}
-    for spec in specs:
-        names = counts.setdefault(attempts_by(spec), [])
-        if spec.name not in names:
-            names.append(spec.name)
-    said = [f"{counted(count, 'attempt')} by {' and '.join(names)}" for count, names in sorted(counts.items())]
-    return f"for each {', '.join(said)}"
