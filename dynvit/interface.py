@@ -155,31 +155,21 @@ class DynamicModel(nn.Module, ABC):
         return (self.predict(images, point) for point in points)
 
     def feasible_range(self, calibration: Sequence[Batch]) -> tuple[float, float]:
-        """The lowest and the highest cost that the model can be set to. Capability: "budgets".
-
-        Units: mean MACs per image.
-        """
+        """The lowest and the highest cost that it can be set to, mean MACs per image. Capability: "budgets"."""
         raise _unsupported(self, "budgets")
 
     def solve(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> Sequence[OperatingPoint]:
         """For each budget the most expensive point within it, of one family of points along which compute rises.
 
-        The budget holds for the mean over the calibration images. Labels are not looked at, so that no method is tuned
-        more than another.
-
-        Capability: "budgets". A model without it is set to a budget by bisecting along ``Method.budget_knob``.
+        The budget holds for the mean over the calibration images, whose labels are not looked at. Capability:
+        "budgets". A model without it is set to a budget by bisecting along ``Method.budget_knob``.
 
         Units: budgets in mean MACs per image. Raises: ``InputError`` for a budget out of range, naming the range.
         """
         raise _unsupported(self, "budgets")
 
     def solve_for_accuracy(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> Sequence[OperatingPoint]:
-        """For each budget the most accurate point on the calibration images within it.
-
-        Capability: "accurate budgets". A model without it that has several knobs is searched (``--solve accuracy``).
-
-        Units: budgets in mean MACs per image. Raises: ``InputError`` for a budget out of range, naming the range.
-        """
+        """As ``solve``, but the most accurate point on the calibration images. Capability: "accurate budgets"."""
         raise _unsupported(self, "accurate budgets")
 
     def forward_frozen(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> Prediction:
@@ -194,19 +184,15 @@ class DynamicModel(nn.Module, ABC):
     def surrogate_logits(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
         """Logits that are differentiable in the choice of a branch: the branches' logits, weighted.
 
-        Capability: "surrogate logits", for a model whose ``forward`` has a gradient in the branch that it took only.
-        ``prediction`` is ``forward``'s on the same images.
-
-        Shape: images (B, 3, H, W) → (B, classes). Units: pixels in [0, 1].
+        Capability: "surrogate logits", for a model whose ``forward``, which gave ``prediction``, has a gradient in the
+        branch that it took only. Shape: images (B, 3, H, W) → (B, classes). Units: pixels in [0, 1].
         """
         raise _unsupported(self, "surrogate logits")
 
     def compute_proxy(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
         """A differentiable stand-in for the MACs that ``prediction``, ``forward``'s on the same images, counts.
 
-        Capability: "compute proxy", for a model whose counted MACs have no gradient in the image.
-
-        Shape: images (B, 3, H, W) → (B,). Units: MACs per image.
+        Capability: "compute proxy", for a model whose counted MACs have no gradient in the image. Shape: images (B, 3, H, W) → (B,). Units: MACs per image.
         """
         raise _unsupported(self, "compute proxy")
 

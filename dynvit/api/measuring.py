@@ -13,8 +13,7 @@ from dynvit.data.class_match import check_same_classes
 from dynvit.errors import InputError
 from dynvit.knobs import point_said
 from dynvit.leaderboard.record import Record
-from dynvit.measurements.accuracy.measure import Recorder
-from dynvit.measurements.accuracy.record import Target
+from dynvit.measurements.accuracy.measure import Recorder, Target
 from dynvit.measurements.run import Run
 from dynvit.measurements.task import MeasuredPoint
 from dynvit.processes import process_state

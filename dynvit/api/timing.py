@@ -67,7 +67,8 @@ def timing_tables(given: Mapping[str, Any]) -> Iterator[tuple[Table, str]]:
 def _points(config: BenchConfig, session: Session, opened: OpenModel, knobs: Sequence[str]) -> list[OperatingPoint]:
     if knobs:
         return [parse_point(opened.knobs, knobs)]
-    targets = Budgets(session, config.budgets, config.points).points([opened])[opened.label]
+    budgets = Budgets(session, config.budgets, config.points, by=config.solve, seed=config.seed)
+    targets = budgets.points([opened])[opened.label]
     return list(dict.fromkeys(target.point for target in targets))
 
 

@@ -10,8 +10,7 @@ from dynvit.benchmark.points import only_point, published
 from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint
 from dynvit.knobs import point_said
-from dynvit.measurements.accuracy.measure import Recorder
-from dynvit.measurements.accuracy.record import Target
+from dynvit.measurements.accuracy.measure import Recorder, Target
 from dynvit.measurements.base import Measurement
 from dynvit.measurements.runner import Runner
 from dynvit.measurements.task import MeasuredPoint

@@ -21,7 +21,7 @@ OWN: dict[str, Any] = {
 }
 TAKEN = (
     *("dataset", "data_dir", "split", "limit", "data_seed", "calibration", "backbone", "weights", "image_size"),
-    *("batch_size", "workers", "device", "seed", "output", "plugin"),
+    *("batch_size", "workers", "device", "seed", "solve", "output", "plugin"),
 )
 
 

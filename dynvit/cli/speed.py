@@ -37,7 +37,7 @@ OWN: dict[str, Any] = {
 }
 TAKEN = (
     *("dataset", "data_dir", "split", "data_seed", "calibration", "backbone", "weights", "image_size"),
-    *("device", "seed", "plugin"),
+    *("device", "seed", "solve", "plugin"),
 )
 
 

@@ -13,7 +13,8 @@ from dynvit.leaderboard.per_sample import PER_SAMPLE, PerSampleResults, PerSampl
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.store import RUNS, RunStore
 from dynvit.measurements.accuracy.evaluate import SampleResults, evaluate
-from dynvit.measurements.accuracy.record import Target, name_of, record_of
+from dynvit.measurements.accuracy.record import Target as Target
+from dynvit.measurements.accuracy.record import name_of, record_of
 from dynvit.measurements.run import Run
 from dynvit.measurements.runner import Lines
 from dynvit.measurements.task import MeasuredPoint

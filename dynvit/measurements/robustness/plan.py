@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from dynvit.attacks.radius import check_eps
-from dynvit.backbones.build import image_size
 from dynvit.measurements.robustness.gradient import check_some_point
 from dynvit.measurements.robustness.settings import RobustnessSettings
 from dynvit.measurements.robustness.table import radius
-from dynvit.measurements.robustness.tasks import attempts_by
-from dynvit.progress import counted
+from dynvit.measurements.robustness.tasks import attempts_said, check_radii
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-    from dynvit.attacks.spec import AttackSpec
     from dynvit.data.source import ImageSource
     from dynvit.interface import DynamicModel
     from dynvit.session import Session
@@ -36,8 +32,7 @@ def check_model(
     Raises: ``InputError`` for a radius that no two of its images are apart, and for a model that gives gradient
         attacks no gradient, naming where it is cut.
     """
-    for eps in settings.eps:
-        check_eps(eps, settings.norm, (3, *image_size(model.backbone)))
+    check_radii(settings, model)
     if settings.need_gradients:
         check_some_point(label, model, knobs)
 
@@ -49,15 +44,4 @@ def planned(settings: RobustnessSettings, session: Session, source: ImageSource)
     each = f"{settings.points} point{'' if settings.points == 1 else 's'} of each model"
     checks = ", with checks for masked gradients" if settings.masking_checks else ""
     yield f"robustness: {said}"
-    yield f"  on {min(settings.limit, len(source)):,} images at {each}, {_attempts_said(specs)}{checks}"
-
-
-def _attempts_said(specs: Sequence[AttackSpec]) -> str:
-    """How many attempts on accuracy every model gets by each attack."""
-    counts: dict[int, list[str]] = {}
-    for spec in specs:
-        names = counts.setdefault(attempts_by(spec), [])
-        if spec.name not in names:
-            names.append(spec.name)
-    said = [f"{counted(count, 'attempt')} by {' and '.join(names)}" for count, names in sorted(counts.items())]
-    return f"for each {', '.join(said)}"
+    yield f"  on {min(settings.limit, len(source)):,} images at {each}, {attempts_said(specs)}{checks}"

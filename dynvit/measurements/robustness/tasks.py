@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 import torch
 
+from dynvit.attacks.radius import check_eps
 from dynvit.attacks.spec import AttackSpec, Variant
+from dynvit.backbones.build import image_size
 from dynvit.data.opening import drawn
 from dynvit.data.source import ImageSource
+from dynvit.interface import DynamicModel
 from dynvit.leaderboard.per_sample import images_hash
 from dynvit.leaderboard.record import JsonObject
 from dynvit.measurements.robustness.settings import RobustnessSettings
@@ -19,6 +22,7 @@ from dynvit.measurements.robustness.variants import compute_has_gradient, forms,
 from dynvit.measurements.run import Run
 from dynvit.measurements.task import MeasuredPoint, Task
 from dynvit.options import options_to_json
+from dynvit.progress import counted
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,23 @@ def passes(spec: AttackSpec) -> int:
 def attempts_by(spec: AttackSpec) -> int:
     """Attempts on accuracy that every model gets by an attack."""
     return spec.attempts or len(forms(spec.attack))
+
+
+def attempts_said(specs: Sequence[AttackSpec]) -> str:
+    """How many attempts on accuracy every model gets by each attack."""
+    counts: dict[int, list[str]] = {}
+    for spec in specs:
+        names = counts.setdefault(attempts_by(spec), [])
+        if spec.name not in names:
+            names.append(spec.name)
+    said = [f"{counted(count, 'attempt')} by {' and '.join(names)}" for count, names in sorted(counts.items())]
+    return f"for each {', '.join(said)}"
+
+
+def check_radii(settings: RobustnessSettings, model: DynamicModel) -> None:
+    """Raises: ``InputError`` for a radius that is larger than any two of the model's images are apart."""
+    for eps in settings.eps:
+        check_eps(eps, settings.norm, (3, *image_size(model.backbone)))
 
 
 def size_of(at: MeasuredPoint) -> tuple[int, int]:
