@@ -73,7 +73,7 @@ class ATSModel(DynamicModel):
         if samples < 1:
             raise InputError(f"knob samples must be at least 1, got {samples}")
         tokens = self.vit.embed(images)
-        rows, ragged = tokens.flatten(0, 1), Ragged.whole(*tokens.shape[:2], tokens.device)
+        rows, ragged = tokens.flatten(0, 1), Ragged.whole(len(tokens), tokens.shape[1], tokens.device)
         entering, leaving, kept = list[cost.Count](), list[cost.Count](), list[Tensor | None]()
         attention: dict[int, list[Part]] = {}
         for index, block in enumerate(self.vit.blocks):

@@ -70,7 +70,8 @@ class ToMeModel(ReducingModel[int]):
         groups = given or bipartite_groups(keys.mean(1), wanted)
         before = tokens.shape[1]
         matching = cost.Matching("matching", before - before // 2, before // 2, keys.shape[-1])
-        return Step(*groups.mean(tokens, step.sizes), groups, (matching,))
+        merged, sizes = groups.mean(tokens, step.sizes)
+        return Step(merged, sizes, groups, (matching,))
 
 
 def most_asked(vit: PlainViT, options: ToMeOptions) -> int:

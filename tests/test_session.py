@@ -181,7 +181,10 @@ def test_a_smaller_set_holds_out_as_many_as_it_can(folders: dict[str, Path]) -> 
 def test_a_model_of_one_data_set_is_measured_on_another_by_the_splits_of_that_one(
     seeds: dict[str, Path], tmp_path: Path
 ) -> None:
-    put(tmp_path / "raw", *(f"{split}/{digit}/{i}.png" for split in ("train", "val") for digit in range(10) for i in (0, 1)))
+    put(
+        tmp_path / "raw",
+        *(f"{split}/{digit}/{i}.png" for split in ("train", "val") for digit in range(10) for i in (0, 1)),
+    )
     pack(tmp_path / "raw", tmp_path / "others", quiet=True)
     model = dynvit.load(seeds["data1"], dataset=str(tmp_path / "others")).at(keep_ratio=0.7)
     assert model.session.data_seed == 0

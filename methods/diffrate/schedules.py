@@ -82,8 +82,8 @@ def counts_at(schedules: Sequence[Counts], whole: int, level: int, depth: int, t
         shares = [np.asarray(counts[which]) / whole for counts in schedules]
         shares += [np.ones(len(shares[0]))] * 2
         line = shares[place] + (shares[place + 1] - shares[place]) * step / BETWEEN
-        blocks = ((np.arange(n) + 0.5) / n for n in (depth, len(line)))
-        lines.append(np.floor(tokens * np.interp(*blocks, line) + 0.5).astype(int))
+        here, there = ((np.arange(n) + 0.5) / n for n in (depth, len(line)))
+        lines.append(np.floor(tokens * np.interp(here, there, line) + 0.5).astype(int))
     prune, merge, left = list[int](), list[int](), tokens
     for pruned, merged in zip(*lines, strict=True):
         prune.append(min(max(2, int(pruned)), left))
