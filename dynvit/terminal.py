@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 _APART = 2  # between columns: the padding, and the box's divider
+_WORD = 24  # what is longer, such as a path, may be folded anywhere
 
 
 class Table(RichTable):
@@ -114,12 +115,13 @@ def _fitted(table: RichTable, width: int) -> RichTable:
 
 
 def _widths(table: RichTable, *, folded: bool) -> list[int]:
-    """What each column needs; ``folded``: at least, where it folds between words."""
+    """What each column needs; ``folded``: at least, where it folds between words, and within a path."""
     widths = []
     for column in table.columns:
         texts = [part.plain for part in (column.header, *column._cells) if isinstance(part, Text)]
-        split = str.split if folded and not column.no_wrap else str.splitlines
-        widths.append(max([1, *(cell_len(unit) for text in texts for unit in split(text))]))
+        folds = folded and not column.no_wrap
+        units = [cell_len(unit) for text in texts for unit in (text.split() if folds else text.splitlines())]
+        widths.append(max([1, *(min(unit, _WORD) if folds else unit for unit in units)]))
     return widths
 
 

@@ -29,12 +29,12 @@ Linkage = Literal["single", "average", "complete"]
 
 @dataclass(frozen=True)
 class ATCOptions:
-    """What ATC leaves to choose; sections are those of arXiv 2409.11923."""
+    """What ATC leaves to choose (arXiv 2409.11923)."""
 
     stages: tuple[int, ...] = ()
-    """Blocks that merge, counted from 0 (§4). Empty: three, evenly spread (3, 6 and 9 of 12)."""
+    """Blocks that merge, counted from 0. Empty: three, evenly spread (3, 6 and 9 of 12)."""
     linkage: Linkage = "complete"
-    """The distance of two clusters (§3.1): of their nearest members, of all pairs as a mean, of their farthest."""
+    """The distance of two clusters: of their nearest members, of all pairs as a mean, of their farthest."""
     proportional: bool = True
     """Whether a token of size s counts as s keys, here and in later merges. Off: sizes are forgotten after a block."""
 

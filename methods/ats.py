@@ -28,10 +28,10 @@ OVERSAMPLING = 8
 
 @dataclass(frozen=True)
 class ATSOptions:
-    """What ATS leaves to choose; sections are those of arXiv 2111.15667."""
+    """What ATS leaves to choose (arXiv 2111.15667)."""
 
     stages: tuple[int, ...] = ()
-    """Blocks that sample, counted from 0 (§4). Empty: all from the first quarter on (3 to 11 of 12)."""
+    """Blocks that sample, counted from 0. Empty: all from the first quarter on (3 to 11 of 12)."""
     softmax: SoftmaxForm = "exact"
     """Attention as it is, or with the public code's ε (for comparing with it)."""
 
@@ -121,7 +121,7 @@ class ATSModel(DynamicModel):
         return mlp_output(block, stream), left, given
 
     def _attended(self, block: Block, rows: Tensor, ragged: Ragged) -> tuple[Tensor, Tensor]:
-        """The heads' outputs, joined, and each token's significance (Eq. 2).
+        """The heads' outputs, joined, and each token's significance: s_j ∝ A_{1,j}·‖V_j‖.
 
         It is the class attention, summed over heads, times the length of the value.
 

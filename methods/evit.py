@@ -21,19 +21,19 @@ from dynvit.ops.tokens import top_k, with_class
 
 @dataclass(frozen=True)
 class EViTOptions:
-    """What EViT leaves to choose; sections are those of arXiv 2202.07800."""
+    """What EViT leaves to choose (arXiv 2202.07800)."""
 
     stages: tuple[int, ...] = ()
-    """Blocks that drop tokens, counted from 0 (§4.1). Empty: three, evenly spread (3, 6 and 9 of 12)."""
+    """Blocks that drop tokens, counted from 0. Empty: three, evenly spread (3, 6 and 9 of 12)."""
     counts: Literal["current", "original"] = "current"
     """Of what k is a share: ⌈k·n⌉ of the n tokens that are there, or, for stage s, ⌊N·k^s⌋ of the first N, as in
     TokenReduction (arXiv 2308.04657). Either way a fused token comes on top."""
     fuse: bool = True
-    """Whether what is dropped becomes one token, Σ aᵢ xᵢ over the dropped, a the class attention (§3.2, Eq. 4)."""
+    """Whether what is dropped becomes one token, Σ aᵢ xᵢ over the dropped, a the class attention's mean over heads."""
 
 
 class EViTModel(ReducingModel[int]):
-    """A plain ViT that keeps ⌈k·n⌉ of n tokens, by the class attention's mean over heads (§3.1), at some blocks."""
+    """A plain ViT that keeps ⌈k·n⌉ of n tokens, by the class attention's mean over heads, at some blocks."""
 
     neutral = OperatingPoint(keep_ratio=1.0)
 

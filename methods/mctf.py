@@ -28,18 +28,18 @@ LEAST = 10
 
 @dataclass(frozen=True)
 class MCTFOptions:
-    """What MCTF leaves to choose; sections and equations are those of arXiv 2403.10030."""
+    """What MCTF leaves to choose (arXiv 2403.10030): W = Π criterion^(1/τ), a τ for each."""
 
     form: Literal["count", "share"] = "count"
     """What the knob r is: tokens fused in each block (MCTF), or a share of them (MCTF-Fast)."""
     stages: tuple[int, ...] = ()
     """Blocks that fuse, counted from 0. Empty: all but the first, for ``share`` three, evenly spread (3, 6 and 9)."""
     tau_sim: float = 1.0
-    """τ of the similarity (Eq. 4): its power is 1/τ. Above 0."""
+    """τ of the similarity, (cos(xᵢ, xⱼ) + 1) / 2. Above 0."""
     tau_info: float = 20.0
-    """τ of the information, which favours tokens that get little attention (Eq. 5)."""
+    """τ of the information, nᵢnⱼ, n = 1/(mean attention received), scaled to at most 1: little is preferred."""
     tau_size: float = 40.0
-    """τ of the size, which favours tokens that stand for few (Eq. 6)."""
+    """τ of the size, zᵢzⱼ, z = 1/size, scaled to at most 1: tokens that stand for few are preferred."""
 
     def __post_init__(self) -> None:
         for name in ("tau_sim", "tau_info", "tau_size"):
@@ -48,7 +48,7 @@ class MCTFOptions:
 
 
 class MCTFModel(ReducingModel[int]):
-    """A plain ViT that fuses tokens before it mixes them: attention is read once, and merged with the tokens (§3.3)."""
+    """A plain ViT that fuses tokens before it mixes them: attention is read once, and merged with the tokens."""
 
     neutral = OperatingPoint(r=0)
 
@@ -125,7 +125,7 @@ def _values(block: Block, tokens: Tensor) -> Tensor:
 
 @torch.no_grad()
 def fusion(tokens: Tensor, information: Tensor, sizes: Tensor, count: int, options: MCTFOptions) -> Groups:
-    """Which tokens are fused: half of them from even positions into odd ones, the others back (§3.2).
+    """Which tokens are fused: half of them from even positions into odd ones, the others back.
 
     Args:
         tokens: the block's input, (B, n, C), the class token first.
@@ -155,7 +155,7 @@ def fusion(tokens: Tensor, information: Tensor, sizes: Tensor, count: int, optio
 
 
 def _scores(tokens: Tensor, information: Tensor, sizes: Tensor, options: MCTFOptions) -> Tensor:
-    """The product of the criteria (Eq. 3) for even with odd positions. Shape: → (B, ⌈n/2⌉, ⌊n/2⌋)."""
+    """The product of the criteria for even with odd positions. Shape: → (B, ⌈n/2⌉, ⌊n/2⌋)."""
     unit = F.normalize(tokens, dim=-1)
     similar = (unit[:, ::2] @ unit[:, 1::2].transpose(1, 2) + 1) / 2
     scores = similar.clamp(min=0) ** (1 / options.tau_sim)

@@ -23,13 +23,13 @@ from dynvit.ops.schedule import decreasing
 
 @dataclass(frozen=True)
 class ToMeOptions:
-    """What ToMe leaves to choose; sections are those of arXiv 2210.09461."""
+    """What ToMe leaves to choose (arXiv 2210.09461)."""
 
     schedule: Literal["constant", "decreasing"] | tuple[int, ...] = "constant"
-    """Tokens merged in each block (§3): r in all; 2r in the first, falling to 0 in the last; or counts, block by block
+    """Tokens merged in each block: r in all; 2r in the first, falling to 0 in the last; or counts, block by block
     from the first, of which none exceeds r. In no block is it more than half of the tokens."""
     proportional: bool = True
-    """Whether a token of size s counts as s keys: softmax(QKᵀ/√d + ln s) (Eq. 1). Off for MAE's weights (§4)."""
+    """Whether a token of size s counts as s keys: softmax(QKᵀ/√d + ln s) (Eq. 1). Off for MAE's weights."""
 
 
 class ToMeModel(ReducingModel[int]):

@@ -1,6 +1,6 @@
 """Merging tokens: which tokens become one, how they are summed, and where each came to lie.
 
-Matching follows ToMe (arXiv 2210.09461, §3): tokens are split into two sets, each token of the first draws an edge to
+Matching follows ToMe (arXiv 2210.09461): tokens are split into two sets, each token of the first draws an edge to
 the most similar one of the second, and the most similar pairs are joined. Everything is batched: one gather and one
 scatter, no loop over images, no wait for the device.
 """

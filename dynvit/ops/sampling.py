@@ -9,7 +9,7 @@ from torch import Tensor
 def inverse_transform_sample(scores: Tensor, present: Tensor, samples: int) -> Tensor:
     """The tokens that ``samples`` even steps through the scores' cumulative distribution hit; one hit twice is one.
 
-    ATS, arXiv 2111.15667, §3.2: scores in ascending order are summed, the sums scaled to [0, 1], and each step takes
+    ATS, arXiv 2111.15667: scores in ascending order are summed, the sums scaled to [0, 1], and each step takes
     the nearest sum, the lower one of two. Steps go from the least sum above 0 to 1, so that the token of the lowest
     score is not drawn while another one has a score.
 

@@ -67,7 +67,7 @@ def kept_from_block(patches: int, ratio: float, blocks: Sequence[int]) -> dict[i
 def kept_of_current(tokens: int, ratio: float, rounding: Literal["ceil", "floor"] = "ceil") -> int:
     """Tokens kept of those that are there now, and never less than one.
 
-    EViT takes the ceiling at each stage (arXiv 2202.07800, §3.1), so that its counts are not those of ``kept_counts``.
+    EViT takes the ceiling at each stage (arXiv 2202.07800), so that its counts are not those of ``kept_counts``.
     It is of the float product, as in the published code.
 
     >>> kept_of_current(196, 0.7), kept_of_current(138, 0.7), kept_of_current(138, 0.7, "floor")

@@ -26,10 +26,10 @@ from .schedules import BETWEEN, PUBLISHED_TOKENS, Counts, counts_at, nearest, ow
 
 @dataclass(frozen=True)
 class DiffRateOptions:
-    """Which counts DiffRate uses; sections are those of arXiv 2305.17997."""
+    """Which counts DiffRate uses (arXiv 2305.17997)."""
 
     schedule: Literal["nearest", "deit_tiny", "deit_small", "deit_base"] = "nearest"
-    """Whose published counts (§4.1): of DeiT-T, -S or -B, by default the nearest in width. On a backbone of another
+    """Whose published counts: of DeiT-T, -S or -B, by default the nearest in width. On a backbone of another
     depth or token count they are interpolated."""
     prune: tuple[int, ...] = ()
     """Own counts instead, block by block: tokens left after pruning, the class token among them."""
@@ -38,7 +38,7 @@ class DiffRateOptions:
 
 
 class DiffRateModel(ReducingModel[tuple[int, int]]):
-    """A plain ViT whose blocks drop the tokens of the least class attention and merge the next ones (§3.1)."""
+    """A plain ViT whose blocks drop the tokens of the least class attention and merge the next ones."""
 
     def __init__(self, backbone: nn.Module, options: DiffRateOptions) -> None:
         super().__init__(backbone, "method diffrate")
