@@ -185,7 +185,8 @@ class DynamicModel(nn.Module, ABC):
     def compute_proxy(self, images: Tensor, point: OperatingPoint, prediction: Prediction) -> Tensor:
         """A differentiable stand-in for the MACs that ``prediction``, ``forward``'s on the same images, counts.
 
-        Capability: "compute proxy", for a model whose counted MACs have no gradient in the image. Shape: images (B, 3, H, W) → (B,). Units: MACs per image.
+        Capability: "compute proxy", for a model whose counted MACs have no gradient in the image. Units: MACs an image.
+        Shape: images (B, 3, H, W) → (B,).
         """
         raise _unsupported(self, "compute proxy")
 
