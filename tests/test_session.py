@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from bench_helpers import records
-from data_helpers import pack_pets, put, write_tree
+from data_helpers import pack_pets, write_tree
 from session_helpers import keys_of, train
 
 import dynvit
@@ -176,19 +176,6 @@ def test_a_folder_is_the_same_data_by_any_name(folders: dict[str, Path], alias: 
 def test_a_smaller_set_holds_out_as_many_as_it_can(folders: dict[str, Path]) -> None:
     asked = SessionRequest(method_checkpoint={"dense": (str(folders["model"]),)}, dataset=str(folders["few"]))
     assert len(open_session(asked).split("calibration")) == 1
-
-
-def test_a_model_of_one_data_set_is_measured_on_another_by_the_splits_of_that_one(
-    seeds: dict[str, Path], tmp_path: Path
-) -> None:
-    put(
-        tmp_path / "raw",
-        *(f"{split}/{digit}/{i}.png" for split in ("train", "val") for digit in range(10) for i in (0, 1)),
-    )
-    pack(tmp_path / "raw", tmp_path / "others", quiet=True)
-    model = dynvit.load(seeds["data1"], dataset=str(tmp_path / "others")).at(keep_ratio=0.7)
-    assert model.session.data_seed == 0
-    assert dynvit.evaluate(model, "digits", limit=8).record.seeds.data == 1
 
 
 def test_a_model_of_other_classes_is_not_measured_though_they_are_as_many(
