@@ -197,6 +197,11 @@ FAULTS = (
         "train --method dense --dataset digits --backbone vit_digits --recipe digit -o out",
         ("recipe", "'digit'", "'digits'"),
     ),
+    Fault(
+        "train: no weights of timm's own",
+        "train --method dense --dataset digits --backbone vit_digits --weights pretrained -o out",
+        ("timm has no weights", "vit_digits", "--weights FILE"),
+    ),
     Fault("train: nothing to train", "train --method topk --dataset digits --backbone vit_digits -o out", ("train",)),
     *(
         Fault(f"train: {option}", f"train --method dense --dataset digits --backbone vit_digits -o out {option}", says)

@@ -16,7 +16,7 @@ from dynvit_methods.mia.recipes import RECIPES, MIARecipe
 from dynvit_methods.mia.stages import stages
 from test_mia_training import SHORT, batch, tiny
 
-COSTS = st.lists(st.floats(0.0, 1.2, allow_nan=False), min_size=1, max_size=40)
+COSTS = st.lists(st.floats(0.0, 1.2, allow_nan=False), min_size=1, max_size=12)
 
 
 @given(COSTS)

@@ -56,7 +56,7 @@ def test_larger_steps_are_told_from_smaller_ones(monkeypatch: pytest.MonkeyPatch
     assert (whole.timed_images, part.timed_images) == (64, 16)
     assert part.steps == whole.steps == 3
     assert whole.stages[0].bytes is not None
-    assert part.stages[0].bytes == pytest.approx(whole.stages[0].bytes, rel=0.1)
+    assert part.stages[0].bytes == pytest.approx(whole.stages[0].bytes, rel=0.2)
 
 
 def test_a_dry_run_writes_nothing_and_knows_what_lies_there(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def tried(
         batches: without end.
         accelerator: what it runs on.
         steps: of the whole training split.
-        larger: time and activations grow with the number of images; gradients and moments do not.
+        larger: time and activations grow with the number of images; weights and moments do not.
     """
     model = prepared.model
     if stage.begin is not None:
@@ -76,8 +76,9 @@ def tried(
     optimization.set_train_mode(model, stage)
     running.rate(0.0)
     first = next(batches)
+    running.step([first])  # makes the optimiser's moments, which stay
     peak = peak_bytes(lambda: running.step([first]), accelerator.device)
-    fixed = 3 * sum(p.numel() * p.element_size() for group in running.groups for p in group.parameters)
+    moments = 2 * sum(p.numel() * p.element_size() for group in running.groups for p in group.parameters)
     times = []
     for _ in range(TIMED):
         start = time.perf_counter()
@@ -92,7 +93,7 @@ def tried(
         steps=steps_of(stage, steps),
         rates=rates,
         step_s=median(times) * larger.step,
-        bytes=None if peak is None else int(own_bytes(model) + fixed + max(0, peak[0] - fixed) * larger.piece),
+        bytes=None if peak is None else int(own_bytes(model) + moments + peak[0] * larger.piece),
     )
 
 

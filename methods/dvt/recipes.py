@@ -16,6 +16,7 @@ from dynvit.interface import Augment, Batch, DynamicModel, Losses, OperatingPoin
 from dynvit.recipes import CIFAR, DEIT_AUGMENT, IMAGENET_VIT, LARGE_IMAGES, decayed_groups, is_vector
 
 from .cascade import THRESHOLD, Cascade, CascadePrediction
+from .exit import Exit
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ def stages(model: DynamicModel, recipe: Recipe) -> list[Stage]:
 def _set_drop_path(model: DynamicModel, recipe: Recipe) -> None:
     assert isinstance(model, Cascade)
     for exit in model.exits:
+        assert isinstance(exit, Exit)
         set_drop_path(exit.vit, recipe.drop_path if isinstance(recipe, DVTRecipe) else 0.0)
 
 
