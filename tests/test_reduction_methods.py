@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from functools import cache
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -188,8 +189,11 @@ def test_published_counts_come_back_as_they_are_and_end_at_the_backbone(name: st
         assert all(merged <= pruned for pruned, merged in zip(prune, merge, strict=True))
         assert sum(merge) >= sum(before)
         before = merge
-        if level % 10 == 0 and level < 10 * len(schedules) and name != "deit_tiny":
-            assert (prune, merge) == schedules[level // 10]
+        if level % 10 == 0 and level < 10 * len(schedules):
+            # A published count above what is left drops nothing: 111 after 107, in one of them.
+            listed = [count for pair in zip(*schedules[level // 10], strict=True) for count in pair]
+            ran = [count for pair in zip(prune, merge, strict=True) for count in pair]
+            assert ran == list(accumulate(listed, min))
     assert set(merge) == {197}
 
 
