@@ -17,7 +17,6 @@ from dynvit.data import ImageSource, open_split
 from dynvit.data.datasets import DatasetSpec, datasets
 from dynvit.data.transforms import Preprocessing, preprocessing_for
 from dynvit.errors import InputError
-from dynvit.plugin_faults import plugin_faults
 from dynvit.processes import find_device
 from dynvit.request import SessionRequest
 from dynvit.session.adopt import adopt
@@ -108,7 +107,6 @@ class Session:
         """The backbone with weights as they are drawn: its structure, for what does not depend on weights."""
         return build(replace(self.backbone, weights=None))
 
-    @plugin_faults()
     def open(self, wanted: Wanted, trained_in: Path | None = None) -> OpenModel:
         """Open a model on the CPU, in eval mode: from its checkpoint, else on the backbone's weights.
 
@@ -121,7 +119,6 @@ class Session:
             return open_folder(self, wanted, wanted.checkpoint, trained_in)
         return open_published(self, wanted, wanted.checkpoint)
 
-    @plugin_faults()
     def attach(
         self, wanted: Wanted, backbone: BackboneSpec, trained_in: Path | None = None, seed: int | None = None
     ) -> OpenModel:

@@ -15,7 +15,7 @@ from dynvit import cost
 from dynvit.contract import check_prediction
 from dynvit.data.pixels import PixelBatch, to_pixels
 from dynvit.finite import check_logits, check_macs
-from dynvit.interface import DynamicModel, OperatingPoint, Rule
+from dynvit.interface import DynamicModel, OperatingPoint, Prediction, Rule
 from dynvit.measurements.samples import each_once
 from dynvit.plugin_faults import plugin_faults
 
@@ -81,12 +81,8 @@ def evaluate(
             labels = batch.labels.to(device)
             start = time.perf_counter()
             for index, prediction in enumerate(model.sweep(images, points)):
-                check_prediction(prediction, len(batch.ids), who)
-                spent = cost.macs(prediction.usage, rule).cpu()
-                check_logits(prediction.logits, who, points[index], batch.ids)
-                check_macs(spent, who, points[index], batch.ids)
+                macs[index].append(_spent(prediction, points[index], batch.ids, rule, who))
                 ranks[index].append(_rank(prediction.logits, labels).cpu())
-                macs[index].append(spent)
             seconds += time.perf_counter() - start
             ids.extend(batch.ids)
             after_batch(len(batch.ids))
@@ -99,6 +95,15 @@ def evaluate(
         )
         for index in range(len(points))
     ]
+
+
+def _spent(prediction: Prediction, point: OperatingPoint, ids: Sequence[str], rule: Rule, who: str) -> Tensor:
+    """The MACs of each image. Raises: as ``evaluate``, for a prediction that is none. Shape: (B,)."""
+    check_prediction(prediction, len(ids), who)
+    check_logits(prediction.logits, who, point, ids)
+    spent = cost.macs(prediction.usage, rule).cpu()
+    check_macs(spent, who, point, ids)
+    return spent
 
 
 def _rank(logits: Tensor, labels: Tensor) -> Tensor:
