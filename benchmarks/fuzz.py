@@ -1,6 +1,6 @@
 """Damaged files for every reader and random options for every command: no traceback, no hang, no number that changed.
 
-    python benchmarks/fuzz.py [--seed 0] [--files 2000] [--options 1000] [--seconds 60]
+    python benchmarks/fuzz.py [--seed 0] [--files 2000] [--options 1000] [--seconds 60] [--minutes 10]
 
 Each try runs in a process of its own, forked from one that has imported everything. A fault is a traceback, a hang or a
 crash, and a number that is another one than that of the whole file while the command says nothing and ends with 0.
@@ -141,10 +141,16 @@ def reading(reader: Reader, folder: Path, place: Path) -> Callable[[], int]:
     return call
 
 
-def fuzz_files(place: Path, count: int, seed: int, seconds: int) -> Tally:
+def _until(count: int, minutes: float) -> Iterator[int]:
+    """Numbers of tries, as long as there is time."""
+    end = time.monotonic() + 60 * minutes
+    return (number for number in range(count) if not minutes or time.monotonic() < end)
+
+
+def fuzz_files(place: Path, count: int, seed: int, seconds: int, minutes: float = 0) -> Tally:
     """Damaged files, reader after reader."""
     tally, good = Tally(), {}
-    for number in range(count):
+    for number in _until(count, minutes):
         reader, rng = READERS[number % len(READERS)], random.Random(f"{seed}/file/{number}")
         work = copied(place / "good" / reader.folder, place / "work")
         _clear(place / "made")
@@ -207,10 +213,10 @@ def words_for(rng: random.Random, command: Any, good: Path) -> list[str]:
     return [word.replace("IN", str(good), 1) if word.startswith(("IN", "topk=IN")) else word for word in words]
 
 
-def fuzz_options(place: Path, count: int, seed: int, seconds: int) -> Tally:
+def fuzz_options(place: Path, count: int, seed: int, seconds: int, minutes: float = 0) -> Tally:
     """Random options, command after command."""
     tally, every = Tally(), list(commands())
-    for number in range(count):
+    for number in _until(count, minutes):
         (names, command), rng = every[number % len(every)], random.Random(f"{seed}/options/{number}")
         _clear(place / "made")
         _clear(place / "work")
@@ -236,8 +242,11 @@ def _rows(tally: Tally) -> list[Row]:
     ]  # fmt: skip
 
 
-def main(files: int = 2000, options: int = 1000, seed: int = 0, seconds: int = 60) -> None:
-    """Try --files damaged files and --options sets of options, each for at most --seconds; name every fault."""
+def main(files: int = 2000, options: int = 1000, seed: int = 0, seconds: int = 60, minutes: float = 0) -> None:
+    """Try --files damaged files and --options sets of options, each for at most --seconds; name every fault.
+
+    With --minutes each of the two ends after so many, and says how many were tried.
+    """
     os.environ.setdefault("MPLBACKEND", "Agg")
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="dynvit-fuzz-") as name:
@@ -246,12 +255,16 @@ def main(files: int = 2000, options: int = 1000, seed: int = 0, seconds: int = 6
         os.environ.pop("DYNVIT_DATA", None)
         os.chdir(place)
         make(place / "good")
-        tallies = fuzz_files(place, files, seed, seconds), fuzz_options(place, options, seed, seconds)
+        tallies = (
+            fuzz_files(place, files, seed, seconds, minutes),
+            fuzz_options(place, options, seed, seconds, minutes),
+        )
         os.chdir("/")
     kinds = ("traceback", "hang", "crash", "number changed")
     counts = {fault: sum(tally.count(fault) for tally in tallies) for fault in kinds}
     total = [Row(fault, str(count), "0", count == 0) for fault, count in counts.items()]
-    title = f"{files:,} damaged files, {options:,} sets of options, seed {seed}, {time.monotonic() - start:,.0f} s"
+    tried = [sum(tally.tried.values()) for tally in tallies]
+    title = f"{tried[0]:,} damaged files, {tried[1]:,} sets of options, seed {seed}, {time.monotonic() - start:,.0f} s"
     report(title, [row for tally in tallies for row in _rows(tally)] + total)
 
 

@@ -179,7 +179,7 @@ def load_plugin(path: str | os.PathLike[str]) -> None:
     file = Path(os.path.realpath(path))  # resolve() fails on a link in a circle
     if not file.exists():
         raise InputError(f"no plug-in file {str(path)!r}: --plugin takes the path of one Python file")
-    check_regular(file, "plug-in")
+    check_regular(path, "plug-in")
     name = f"{PLUGIN_MODULE}{file.stem}"
     while getattr(sys.modules.get(name), "__file__", str(file)) != str(file):
         name += "_"  # two files of one name are two plug-ins

@@ -16,6 +16,7 @@ from dynvit.contract import check_model
 from dynvit.knobs import knobs_of, point_of
 from dynvit.leaderboard.record import CheckpointRecord
 from dynvit.options import options_from_json
+from dynvit.plugin_faults import plugin_faults
 from dynvit.published import fetch, find
 from dynvit.session.checking import check_shape
 from dynvit.session.open_model import OpenModel
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from dynvit.session.session import Session
 
 
+@plugin_faults()
 def open_folder(session: Session, wanted: Wanted, path: str, trained_in: Path | None) -> OpenModel:
     """A checkpoint of ours. Raises: ``InputError`` for one that is damaged."""
     model, config = checkpoint.load(path)
@@ -47,6 +49,7 @@ def open_folder(session: Session, wanted: Wanted, path: str, trained_in: Path | 
     )
 
 
+@plugin_faults()
 def open_attached(
     session: Session, wanted: Wanted, backbone: BackboneSpec, trained_in: Path | None, seed: int | None
 ) -> OpenModel:
@@ -78,6 +81,7 @@ def open_attached(
     )
 
 
+@plugin_faults()
 def open_published(session: Session, wanted: Wanted, given: str) -> OpenModel:
     """A file in the layout of the method's authors, by path or by name, fetched where it is not here."""
     file = Path(given) if Path(given).exists() else fetch(find(wanted.method, given))

@@ -16,7 +16,6 @@ from dynvit.cost import rules
 from dynvit.data import DatasetSpec, ImageSource, datasets, open_split
 from dynvit.data.transforms import Preprocessing, preprocessing_for
 from dynvit.errors import InputError
-from dynvit.plugin_faults import plugin_faults
 from dynvit.processes import find_device
 from dynvit.request import SessionRequest
 from dynvit.session.adopt import adopt
@@ -110,7 +109,6 @@ class Session:
         """The backbone with weights as they are drawn: its structure, for what does not depend on weights."""
         return build(replace(self.backbone, weights=None))
 
-    @plugin_faults()
     def open(self, wanted: Wanted, trained_in: Path | None = None) -> OpenModel:
         """Open a model on the CPU, in eval mode: from its checkpoint, else on the backbone's weights.
 
@@ -123,7 +121,6 @@ class Session:
             return open_folder(self, wanted, wanted.checkpoint, trained_in)
         return open_published(self, wanted, wanted.checkpoint)
 
-    @plugin_faults()
     def attach(
         self, wanted: Wanted, backbone: BackboneSpec, trained_in: Path | None = None, seed: int | None = None
     ) -> OpenModel:

@@ -15,7 +15,7 @@ from dynvit import cost
 from dynvit.contract import check_prediction
 from dynvit.data.pixels import PixelBatch, to_pixels
 from dynvit.finite import check_logits, check_macs
-from dynvit.interface import DynamicModel, OperatingPoint, Rule, Usage
+from dynvit.interface import DynamicModel, OperatingPoint, Prediction, Rule
 from dynvit.measurements.samples import each_once
 from dynvit.plugin_faults import plugin_faults
 
@@ -66,6 +66,7 @@ def evaluate(
         who: names the model in errors.
 
     Raises: ``InputError`` for logits or MACs that are not finite, naming the first sample.
+
     Units: ``SampleResults.seconds`` is the time in the model, without loading. A point of a method that shares
     work between points (``sweep``) is charged an equal part of it.
     """
@@ -80,23 +81,27 @@ def evaluate(
             labels = batch.labels.to(device)
             start = time.perf_counter()
             for index, prediction in enumerate(model.sweep(images, points)):
-                check_prediction(prediction, len(batch.ids), who)
-                check_logits(prediction.logits, who, points[index], batch.ids)
+                macs[index].append(_spent(prediction, points[index], batch.ids, rule, who))
                 ranks[index].append(_rank(prediction.logits, labels).cpu())
-                macs[index].append(_spent(prediction.usage, rule, who, points[index], batch.ids))
             seconds += time.perf_counter() - start
             ids.extend(batch.ids)
             after_batch(len(batch.ids))
     return [
         SampleResults(
-            tuple(ids), _numpy(ranks[index], np.int64), _numpy(macs[index], np.float64), seconds / len(points)
+            tuple(ids),
+            _numpy(ranks[index], np.int64),
+            _numpy(macs[index], np.float64),
+            seconds / len(points),
         )
         for index in range(len(points))
     ]
 
 
-def _spent(usage: Usage, rule: Rule, who: str, point: OperatingPoint, ids: Sequence[str]) -> Tensor:
-    spent = cost.macs(usage, rule).cpu()
+def _spent(prediction: Prediction, point: OperatingPoint, ids: Sequence[str], rule: Rule, who: str) -> Tensor:
+    """The MACs of each image. Raises: as ``evaluate``, for a prediction that is none. Shape: (B,)."""
+    check_prediction(prediction, len(ids), who)
+    check_logits(prediction.logits, who, point, ids)
+    spent = cost.macs(prediction.usage, rule).cpu()
     check_macs(spent, who, point, ids)
     return spent
 
