@@ -72,7 +72,7 @@ def share(row: TableRow) -> float:
     return row.gmacs / row.target_gmacs * row.target
 
 
-def letter(
+def main(
     weights: Annotated[str | None, typer.Option(help="A dense vit_digits. [default: trained first]")] = None,
     target: Annotated[float, typer.Option(metavar="F", help="Of the dense MACs.")] = 0.7,
     within: Annotated[float, typer.Option(metavar="F", help="How far off the last reading may be.")] = 0.02,
@@ -95,4 +95,4 @@ def letter(
 
 
 if __name__ == "__main__":
-    run(letter)
+    run(main)

@@ -62,7 +62,9 @@ class Entry(Frozen):
     knobs: Knobs = Field(description="knob settings")
     target_gmacs: Amount | None = Field(description="GMACs an image that were asked for; null: knobs were given")
     origin: Origin | None = Field(
-        default=None, description="published: the authors stored the point with their checkpoint; null: found here"
+        default=None,
+        exclude_if=lambda origin: origin is None,  # what was published before stays byte for byte what it is
+        description="published: the authors stored the point with their checkpoint; absent: found here",
     )
     solved_by: Solve | None = Field(
         default=None,

@@ -127,7 +127,9 @@ class PointRecord(Frozen):
     target_gmacs: Amount | None = Field(description="GMACs an image that were asked for; null: knobs were given")
     realised_gmacs: Amount = Field(description="GMACs an image that ran, mean over the images")
     origin: Origin | None = Field(
-        default=None, description="published: the authors stored the point with their checkpoint; null: found here"
+        default=None,
+        exclude_if=lambda origin: origin is None,  # what was published before stays byte for byte what it is
+        description="published: the authors stored the point with their checkpoint; absent: found here",
     )
     solved_by: Solve | None = Field(
         default=None,
