@@ -15,8 +15,13 @@ from optuna.distributions import BaseDistribution
 from torch import Tensor, nn
 
 from dynvit.errors import InputError
+from dynvit.explanations import BlockWork as BlockWork
+from dynvit.explanations import Explanation as Explanation
 from dynvit.point import KnobValue as KnobValue
 from dynvit.point import OperatingPoint as OperatingPoint
+from dynvit.recipe import Augment as Augment
+from dynvit.recipe import Recipe as Recipe
+from dynvit.recipe import Scope as Scope
 from dynvit.registry import Registry
 from dynvit.units import Rule as Rule
 
@@ -117,6 +122,8 @@ class DynamicModel(nn.Module, ABC):
     """The point at which the model equals its backbone; None where there is none (a cascade)."""
     trained_point: OperatingPoint | None = None
     """The point that training aims at; None where it aims at no single one, or nothing is trained."""
+    published_points: Sequence[OperatingPoint] = ()
+    """Points that the authors stored with a published checkpoint, which a bench measures beside its own."""
     solves_unlabelled: ClassVar[bool] = False
     """Whether ``solve`` works on calibration images without labels."""
     supports: frozenset[Capability] = frozenset()
@@ -191,36 +198,6 @@ class DynamicModel(nn.Module, ABC):
         raise _unsupported(self, "compute proxy")
 
 
-@dataclass(frozen=True)
-class BlockWork:
-    """The work of one block for one image: whether it ran, on how many heads and on which patches.
-
-    Shape: ``kept`` (rows, columns) of the grid, bool; all False where the block was skipped.
-    """
-
-    ran: bool
-    heads: int
-    all_heads: int
-    kept: Tensor
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """How the prediction for one image came about.
-
-    ``answer`` is the predicted class; ``text`` one line on how it came about; ``steps`` the numbers behind it by name,
-    one for each step that ran, in order; ``blocks`` the work of each block, for a method that decides it, else empty.
-
-    Units: ``macs`` of this image.
-    """
-
-    answer: int
-    text: str
-    macs: int
-    steps: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    blocks: Sequence[BlockWork] = ()
-
-
 Schedule = Callable[[float, float], float]
 """(epoch reached, a fraction; epochs of the stage) → factor on the learning rate."""
 
@@ -277,48 +254,6 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Augment:
-    """Augmentation of training images. Zero or empty leaves a step out.
-
-    Units: ``color_jitter``, ``random_erasing``, ``flip`` are timm's strengths and probabilities; ``crop_scale``
-    is the least area of a random resized crop, 1 for none; ``padding`` pixels around a shifted crop;
-    ``repeats`` views of each image in an epoch (repeated augmentation).
-    """
-
-    rand_augment: str = ""
-    color_jitter: float = 0.0
-    random_erasing: float = 0.0
-    flip: float = 0.5
-    crop_scale: float = 1.0
-    padding: int = 0
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    smoothing: float = 0.0
-    repeats: int = 1
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A named training recipe: the settings that all methods share. A method with further settings subclasses it.
-
-    Units: ``lr`` at ``batch_size`` images an optimiser step over all processes; ``warmup_epochs`` of the
-    stage; ``clip_grad`` a norm, 0 for none; ``ema_decay`` per step, 0 for none.
-    """
-
-    epochs: int
-    batch_size: int
-    lr: float
-    weight_decay: float = 0.05
-    warmup_epochs: float = 0.0
-    min_lr: float = 1e-6
-    ema_decay: float = 0.0
-    clip_grad: float = 0.0
-    augment: Augment = Augment()
-    source: str = ""
-    """Where the numbers come from: a paper's section, a repository's README, or our own measurement."""
-
-
-@dataclass(frozen=True)
 class PublishedCheckpoint:
     """Weights that a method's authors published: where, and with which accuracy.
 
@@ -335,20 +270,29 @@ class PublishedCheckpoint:
 
 OptionsT = TypeVar("OptionsT")
 
+Dimension = Literal["tokens", "heads", "sub-layers", "depth", "exits", "width", "resolution"]
+"""What a method may vary from image to image, or from point to point."""
+
 
 class Method(ABC, Generic[OptionsT]):
     """A named way to make a backbone dynamic. Register the class with ``register_method``.
 
-    Class attributes: ``summary``, one line for ``dynvit ls``; ``Options``, a frozen dataclass with a default
-    for each field; ``needs_training``, whether ``attach`` adds parts that are useless before ``stages`` ran;
-    ``static``, whether it is the backbone itself, from whose weights the others' training starts;
-    ``adaptive_cost``, whether images differ in MACs at one point; ``budget_knob``, the knob along which compute
-    is monotone (None where there is none); ``explains``, whether ``explain`` is overridden; ``recipes``,
-    named training recipes: the one named like the dataset is its default, else the first; ``published``, checkpoints
-    that ``load_published`` reads.
+    Class attributes: ``summary``, one line for ``dynvit ls``, which also shows ``venue`` and ``year`` of the paper and
+    what the method ``varies``; ``Options``, a frozen dataclass with a default for each field; ``needs_training``,
+    whether ``attach`` adds parts that are useless before ``stages`` ran; ``static``, whether it is the backbone itself,
+    from whose weights the others' training starts; ``adaptive_cost``, whether images differ in MACs at one point;
+    ``budget_knob``, the knob along which compute is monotone (None where there is none); ``explains``, whether
+    ``explain`` is overridden; ``by_default``, whether a bench that names no methods runs one that comes with dynvit;
+    ``recipes``, named training recipes, each of which says what it is for (``Recipe.scope``); ``published``,
+    checkpoints that ``load_published`` reads; ``published_augment``, how their authors augment the training images that
+    they set them to budgets on (None: not at all).
     """
 
     summary: ClassVar[str] = ""
+    venue: ClassVar[str] = ""
+    year: ClassVar[int | None] = None
+    varies: ClassVar[tuple[Dimension, ...]] = ()
+    by_default: ClassVar[bool] = True
     Options: ClassVar[type[Any]]
     needs_training: ClassVar[bool] = False
     static: ClassVar[bool] = False
@@ -357,10 +301,15 @@ class Method(ABC, Generic[OptionsT]):
     explains: ClassVar[bool] = False
     recipes: ClassVar[Mapping[str, Recipe]] = {}
     published: ClassVar[Sequence[PublishedCheckpoint]] = ()
+    published_augment: ClassVar[Augment | None] = None
 
     @abstractmethod
-    def knobs(self, options: OptionsT) -> Mapping[str, BaseDistribution]:
-        """What can be set at inference without training again, by name."""
+    def knobs(self, options: OptionsT, *backbone: Any, **named: Any) -> Mapping[str, BaseDistribution]:
+        """What can be set at inference without training again, by name.
+
+        Written as ``knobs(self, options)``, or, where ranges depend on it, ``knobs(self, options, backbone)``; the core
+        asks for them by ``dynvit.knobs.knobs_of``.
+        """
 
     @abstractmethod
     def attach(self, backbone: nn.Module, options: OptionsT) -> DynamicModel:

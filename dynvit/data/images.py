@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from dynvit.errors import InputError
+from dynvit.reading import read_bytes
 
 MOST_PIXELS = 178_956_970
 """Pillow's own limit, held where a package has lifted it too: 0.5 GB as RGB."""
@@ -77,17 +77,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def read_image(path: str | os.PathLike[str]) -> Image.Image:
     """The image in a file, as RGB. Raises: ``InputError`` for a file that is missing or no image."""
     path = Path(path)
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise InputError(f"{str(path)!r} is a folder: give the images in it")
-        if not stat.S_ISREG(mode):
-            raise InputError(f"{str(path)!r} is a pipe or a device: give a file")
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"no image {str(path)!r}: give files that exist") from None
-    except (OSError, ValueError) as error:  # a path with a zero byte in it is a ValueError
-        raise InputError(f"image {str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if path.is_dir():
+        raise InputError(f"{str(path)!r} is a folder: give the images in it")
+    if not path.exists():
+        raise InputError(f"no image {str(path)!r}: give files that exist")
+    content = read_bytes(path, "image")  # a pipe is not waited for
     try:
         return decode_image(content)
     except UndecodableError as error:

@@ -35,6 +35,7 @@ from dynvit.testing.laws import (
     neutral_point_equals_backbone,
     results_do_not_depend_on_the_batch,
     saving_and_loading_changes_nothing,
+    sweeping_equals_predicting,
 )
 from dynvit.testing.subject import Law, LawBroken, NotApplicable, Subject
 
@@ -45,6 +46,7 @@ LAWS: tuple[Law, ...] = (
     forward_equals_predict,
     results_do_not_depend_on_the_batch,
     claimed_macs_are_executed,
+    sweeping_equals_predicting,
     macs_fall_with_the_budget,
     saving_and_loading_changes_nothing,
     gradients_reach_every_trained_part,

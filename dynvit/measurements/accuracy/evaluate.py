@@ -66,7 +66,6 @@ def evaluate(
         who: names the model in errors.
 
     Raises: ``InputError`` for logits or MACs that are not finite, naming the first sample.
-
     Units: ``SampleResults.seconds`` is the time in the model, without loading. A point of a method that shares
     work between points (``sweep``) is charged an equal part of it.
     """
@@ -88,10 +87,7 @@ def evaluate(
             after_batch(len(batch.ids))
     return [
         SampleResults(
-            tuple(ids),
-            _numpy(ranks[index], np.int64),
-            _numpy(macs[index], np.float64),
-            seconds / len(points),
+            tuple(ids), _numpy(ranks[index], np.int64), _numpy(macs[index], np.float64), seconds / len(points)
         )
         for index in range(len(points))
     ]
