@@ -106,7 +106,7 @@ def test_records_are_compared_image_by_image(done: Path, capsys: pytest.CaptureF
     assert entry.against_dense is not None
     assert entry.against_dense.difference_points == pytest.approx(first.accuracy.top1_pct - dense.accuracy.top1_pct)
     assert main(["compare", str(done)]) == 0
-    assert first.record_id[:8] in capsys.readouterr().out
+    assert first.record_id[:6] in capsys.readouterr().out
     assert main(["compare", str(done), f"{done}:{first.record_id[:10]}"]) == 0
     assert main(["compare", f"{done}:zz"]) == 2
     assert "no record 'zz'" in capsys.readouterr().err
