@@ -122,13 +122,15 @@ def test_counts_are_whole_by_nature_and_stay_so() -> None:
         check_numbers(torch.ones(2, 2).to_sparse(), torch.zeros(2, 2), "sparse one")
 
 
-@pytest.mark.parametrize("label", [1.0, 1.5, float("nan"), float("inf"), True, "1", -2, torch.tensor(2.0), [1], 10**30])
+@pytest.mark.parametrize(
+    "label", [1.5, float("nan"), float("inf"), True, "1", -2, torch.tensor(2.5), torch.tensor(True), [1], 10**30]
+)
 def test_a_label_from_python_is_a_class_s_number(label: Any) -> None:
     from dynvit.api.images import _label
 
     with pytest.raises(InputError, match=r"label"):
         list(stacked([Pixels(torch.zeros(3, 8, 8), _label(label))], torch.device("cpu"), 10))
-    assert [_label(one) for one in (3, torch.tensor(3), None, -1)] == [3, 3, -1, -1]
+    assert [_label(one) for one in (3, torch.tensor(3), torch.tensor(3.0), None, -1)] == [3, 3, 3, -1, -1]
 
 
 @pytest.mark.parametrize("value", BAD)

@@ -134,18 +134,19 @@ def _images_and_labels(item: Any) -> tuple[Any, Any]:
 
 
 def _label(label: Any) -> int:
+    """A class is counted: 3.0 is its number, and 3.7, nan, True and "3" are none, as Python's, numpy's or torch's."""
     try:
-        # A class is counted: 3.7, nan and True are none, as numbers of Python, numpy and torch alike.
-        number = -1 if label is None else operator.index(label)
-    except (TypeError, ValueError, RuntimeError):
-        number = None
-    if number is None or number < -1 or isinstance(label, bool | np.bool_) or _is_bool(label):
-        raise InputError(f"a label must be a class's number, a whole one, or -1 where it is not known, got {label!r}")
+        plain = label.item() if isinstance(label, Tensor | np.generic | np.ndarray) else label
+        if plain is None:
+            return -1
+        number = int(plain) if isinstance(plain, float) and plain.is_integer() else operator.index(plain)
+        if isinstance(plain, bool) or number < -1:
+            raise ValueError
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"a label must be a class's number, a whole one, or -1 where it is not known, got {label!r}"
+        ) from error
     return number
-
-
-def _is_bool(label: Any) -> bool:
-    return isinstance(label, Tensor) and label.dtype == torch.bool
 
 
 def _no_image(given: Any) -> InputError:
