@@ -136,7 +136,7 @@ def _images_and_labels(item: Any) -> tuple[Any, Any]:
 def _label(label: Any) -> int:
     """A class is counted: 3.0 is its number, and 3.7, nan, True and "3" are none, as Python's, numpy's or torch's."""
     try:
-        plain = label.item() if isinstance(label, Tensor | np.generic | np.ndarray) else label
+        plain: Any = label.item() if isinstance(label, Tensor | np.generic | np.ndarray) else label
         if plain is None:
             return -1
         number = int(plain) if isinstance(plain, float) and plain.is_integer() else operator.index(plain)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,7 +118,7 @@ def _ends(knob: BaseDistribution) -> tuple[KnobValue, KnobValue]:
     """The first and the last value of a knob."""
     if isinstance(knob, FloatDistribution | IntDistribution):
         return knob.low, knob.high
-    choices = getattr(knob, "choices", ())
+    choices: Sequence[KnobValue] = getattr(knob, "choices", ())
     return choices[0], choices[-1]
 
 
