@@ -18,7 +18,7 @@ from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
 from dynvit.interface import DynamicModel, Explanation, Method, OperatingPoint, Part, Prediction, register_method
 from dynvit.ops.attention import SoftmaxForm, class_row_attention, published_softmax
-from dynvit.ops.ragged import Ragged
+from dynvit.ops.ragged import Ragged, by_equal_counts
 from dynvit.ops.sampling import inverse_transform_sample
 from dynvit.ops.schedule import blocks_of
 
@@ -127,14 +127,19 @@ class ATSModel(DynamicModel):
 
         Shape: rows (rows, width) → (rows, heads·head_dim), (B, most).
         """
-        queries, keys, values = ragged_attention_inputs(block, rows, ragged)
+        both = by_equal_counts(rows, ragged, lambda own, even: self._attended_alike(block, own, even))
+        return both[:, :-1], ragged.spread(both[:, -1:])[..., 0]
+
+    def _attended_alike(self, block: Block, rows: Tensor, even: Ragged) -> Tensor:
+        """``_attended`` of images of equal counts, significance as a last column. Shape: (rows, heads·head_dim + 1)."""
+        queries, keys, values = ragged_attention_inputs(block, rows, even)
         if self.softmax == "exact":
-            seen = None if ragged.even else ragged.present.to(queries.dtype)
-            mixed, weights = class_row_attention(queries, keys, values, block.attn.scale, seen)
+            mixed, weights = class_row_attention(queries, keys, values, block.attn.scale, None)
         else:
-            every = published_softmax(queries * block.attn.scale @ keys.transpose(-2, -1), ragged.present)
+            every = published_softmax(queries * block.attn.scale @ keys.transpose(-2, -1), even.present)
             mixed, weights = every @ values, every[:, :, 0]
-        return ragged.rows(mixed.transpose(1, 2).flatten(2)), weights.sum(1) * values.square().sum((1, 3)).sqrt()
+        significance = weights.sum(1) * values.square().sum((1, 3)).sqrt()
+        return torch.cat([even.rows(mixed.transpose(1, 2).flatten(2)), significance.reshape(-1, 1)], dim=1)
 
 
 @register_method("ats")

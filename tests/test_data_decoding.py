@@ -244,9 +244,7 @@ def test_an_image_that_is_open_and_damaged_is_named() -> None:
         list(read_pixels(image, PLAIN))
 
 
-@pytest.mark.parametrize(
-    ("path", "message"), [("", "is a folder"), ("none.png", "no image"), ("a\0b", "cannot be read")]
-)
+@pytest.mark.parametrize(("path", "message"), [("", "is a folder"), ("none.png", "no image"), ("a\0b", "no image")])
 def test_what_is_no_file_is_said_to_be_none(tmp_path: Path, path: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read_image(f"{tmp_path}/{path}")
@@ -256,5 +254,5 @@ def test_a_pipe_in_place_of_an_image_is_not_waited_for(tmp_path: Path) -> None:
     import os
 
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(InputError, match="a pipe or a device"):
+    with pytest.raises(InputError, match="is a pipe"):
         read_image(tmp_path / "pipe.png")

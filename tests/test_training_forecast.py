@@ -88,9 +88,9 @@ def test_a_bench_trains_as_it_is_asked_to(tmp_path: Path, monkeypatch: pytest.Mo
     options: dict[str, Any] = {**SMALL, "output": str(tmp_path / "out"), "methods": ("dense", "dynamicvit")}
     options |= {"lr": 0.01, "train_batch_size": 32, "limit_train": 64, "accumulate": 2, "on_bad_sample": "skip"}
     preparation = plan_bench(None, options).preparation
-    asked = preparation._request("dynamicvit", {}, None, preparation.backbone)
+    asked = preparation.trainings._request("dynamicvit", {}, None)
     assert (asked.lr, asked.batch_size, asked.limit_train, asked.recipe) == (0.01, 32, 64, "digits")
-    settings = preparation._settings("c")
+    settings = preparation.trainings._settings("c")
     assert (settings.accumulate, settings.on_bad_sample, settings.command) == (2, "skip", "c")
 
 

@@ -160,7 +160,7 @@ def test_pretrained_weights_that_cannot_be_had_are_one_line(monkeypatch: pytest.
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
     session = open_session(SessionRequest(dataset="imagenet", weights="pretrained"))
-    with pytest.raises(InputError, match=r"cannot fetch weights hf://timm/.*couldn't connect.*check the name"):
+    with pytest.raises(InputError, match=r"cannot fetch model.safetensors of timm/.*couldn't connect.*check the name"):
         build(session.backbone)
     with pytest.raises(InputError, match="timm has no weights of its own for vit_digits"):
         open_session(SessionRequest(dataset="digits", weights="pretrained"))

@@ -8,7 +8,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor
 
 from dynvit.ops.attention import SoftmaxForm, class_row_attention, masked_attention
-from dynvit.ops.ragged import Ragged
+from dynvit.ops.ragged import Ragged, by_equal_counts
 
 
 def attention_inputs(block: Block, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -20,7 +20,7 @@ def attention_inputs(block: Block, tokens: Tensor) -> tuple[Tensor, Tensor, Tens
 
 
 def ragged_attention_inputs(block: Block, rows: Tensor, ragged: Ragged) -> tuple[Tensor, Tensor, Tensor]:
-    """``attention_inputs`` of images of different token counts: projected as rows, apart and padded for attention.
+    """``attention_inputs`` of images that are rows of one matrix.
 
     Shape: rows (rows, width) → three of (B, heads, most, head_dim).
     """
@@ -29,10 +29,13 @@ def ragged_attention_inputs(block: Block, rows: Tensor, ragged: Ragged) -> tuple
 
 def ragged_block(block: Block, rows: Tensor, ragged: Ragged) -> Tensor:
     """A whole block on images of different token counts. Shape: (rows, width) → the same."""
-    queries, keys, values = ragged_attention_inputs(block, rows, ragged)
-    mask = None if ragged.mask is None else ragged.mask.to(queries.dtype)
-    mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, scale=block.attn.scale)
-    return mlp_output(block, joined_output(block, rows, ragged.rows(mixed.transpose(1, 2).flatten(2))))
+
+    def attended(own: Tensor, even: Ragged) -> Tensor:
+        queries, keys, values = ragged_attention_inputs(block, own, even)
+        mixed = F.scaled_dot_product_attention(queries, keys, values, scale=block.attn.scale)
+        return even.rows(mixed.transpose(1, 2).flatten(2))
+
+    return mlp_output(block, joined_output(block, rows, by_equal_counts(rows, ragged, attended)))
 
 
 def attention_output(block: Block, tokens: Tensor, mixed: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import typer
 
 from dynvit.cli._options import Values, given_flags, made
 from dynvit.cli._plugins import load_named
+from dynvit.plain import say
 
 OWN: dict[str, Any] = {
     "method": (
@@ -46,11 +47,8 @@ def train(values: Values) -> None:
 
     command = shlex.join(["dynvit", *sys.argv[1:]])
     if values.pop("dry_run", False):
-        from rich.console import Console
-
-        console = Console(highlight=False)
         for line in forecast_train(values, command):
-            console.print(line, markup=False, soft_wrap=True)
+            say(line)
     else:
         run_train(values, command)
 

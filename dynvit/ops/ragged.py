@@ -1,11 +1,12 @@
 """Ragged rows: images that keep different counts of tokens, as one matrix in which nothing is padded.
 
-Linear layers and norms run on the rows of all images at once. Attention needs images apart: there the rows are spread
-into a padded block, and absent keys are masked; a batch of one image, or of equal counts, is never padded.
+Linear layers and norms run on the rows of all images at once. Attention needs images apart: there those of equal counts
+run together, so that no more is computed in a batch than image by image.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -80,9 +81,27 @@ class Ragged:
         """The first row of each image, its class token. Shape: (rows, C) → (B, C)."""
         return rows[self.counts.cumsum(0) - self.counts]
 
-    @property
-    def mask(self) -> Tensor | None:
-        """What attention adds to logits, −∞ for absent keys; None where there are none. Shape: (B, 1, 1, most)."""
-        if self.even:
-            return None
-        return torch.zeros_like(self.present, dtype=torch.float32).masked_fill(~self.present, -torch.inf)[:, None, None]
+    def of_equal_counts(self) -> Iterator[tuple[int, Tensor]]:
+        """How many images have as many rows, and where these are, image by image. Waits for the device once."""
+        starts = self.counts.cumsum(0) - self.counts
+        for count in self.counts.unique().tolist():
+            inside = torch.arange(count, device=self.counts.device)
+            places = starts[self.counts == count].unsqueeze(1) + inside
+            yield len(places), places.flatten()
+
+
+def by_equal_counts(rows: Tensor, ragged: Ragged, run: Callable[[Tensor, Ragged], Tensor]) -> Tensor:
+    """``run`` on images of equal counts together, a row for each row. Shape: (rows, C) → (rows, C').
+
+    >>> ragged = Ragged.of(torch.tensor([[True, True], [True, False]]))
+    >>> by_equal_counts(torch.tensor([[1.0], [2.0], [3.0]]), ragged, lambda rows, own: rows * len(own.counts)).tolist()
+    [[1.0], [2.0], [3.0]]
+    """
+    if ragged.even:
+        return run(rows, ragged)
+    found, order = list[Tensor](), list[Tensor]()
+    for images, places in ragged.of_equal_counts():
+        own = Ragged.whole(images, len(places) // images, places.device)
+        found.append(run(rows.index_select(0, places), own))
+        order.append(places)
+    return torch.cat(found).index_select(0, torch.cat(order).argsort())

@@ -190,7 +190,11 @@ class TestCommands:
 
     def test_a_path_without_results_says_what_to_give(self, tmp_path: Path) -> None:
         (tmp_path / "notes.json").write_text("{}")
-        for path, said in ((tmp_path, "is not a leaderboard"), (tmp_path / "no.jsonl", "no file"), ("no.json", "read")):
+        for path, said in (
+            (tmp_path, "is not a leaderboard"),
+            (tmp_path / "no.jsonl", "no file"),
+            ("no.json", "no such file"),
+        ):
             error = self.run(show, path).exception
             assert isinstance(error, InputError)
             assert said in str(error)

@@ -86,7 +86,7 @@ def printed(*tables: Any, width: int = 80, encoding: str = "utf-8") -> str:
 
 @pytest.mark.parametrize("named", NAMES, indirect=True)
 def test_names_are_text_wherever_they_stand(named: Path, request: pytest.FixtureRequest) -> None:
-    console = new_console(300)
+    console = new_console(600)  # no name is folded
     with console.capture() as captured:
         print_board(read_board(named / "leaderboard.json"), console)
     said, pattern = captured.get(), NAMES[request.node.callspec.params["named"]]

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import combinations, groupby
+from operator import and_
 from typing import TYPE_CHECKING, Literal
-
-import numpy as np
 
 from dynvit.leaderboard.paired import exceeds, one_sided
 
@@ -160,8 +160,7 @@ def _unbounded(own: Sequence[Measured]) -> Iterator[Finding]:
 def _undefended(measured: Sequence[Measured], undefended: Sequence[Measured], far: float) -> Iterator[Finding]:
     """Under all attempts of a ball together, whose number is the same for both."""
     ours, theirs = (
-        {_ball(group[0]): np.logical_and.reduce([m.right for m in group]) for group in _grouped(those, _ball)}
-        for those in (measured, undefended)
+        {_ball(group[0]): _in_all(group) for group in _grouped(those, _ball)} for those in (measured, undefended)
     )
     for ball, kept in ours.items():
         if ball not in theirs:
@@ -187,7 +186,7 @@ def _stand_ins(
         ]
         if stand_in.form != form or not same:
             continue
-        p, counts = _fools_more(stand_in.right, np.logical_and.reduce([m.right for m in same]))
+        p, counts = _fools_more(stand_in.right, _in_all(same))
         through = " and ".join(str(m) for m in same)
         text = (
             f"at {stand_in.ball} {stand_in} fools what {through} through the gates does not: {counts}: "
@@ -229,3 +228,8 @@ def _grouped(measured: Iterable[Measured], key: Callable[[Measured], object]) ->
 
 def _ball(measured: Measured) -> tuple[str, float]:
     return measured.norm, measured.eps
+
+
+def _in_all(those: Iterable[Measured]) -> Bools:
+    """Which images all of them leave right."""
+    return reduce(and_, (one.right for one in those))
