@@ -76,7 +76,7 @@ def described(error: BaseException) -> str:
 
 
 def said(error: BaseException) -> str:
-    """An exception in one line, whatever it holds.
+    r"""An exception in one line, whatever it holds.
 
     >>> said(ValueError("two\nlines")), said(SystemExit(0))
     ('ValueError: two lines', 'it ended the program by sys.exit(0)')
