@@ -14,7 +14,7 @@ from dynvit.report.boards import Board, from_version_1
 from dynvit.report.build import build, group
 from dynvit.report.run_data import read_run
 
-_ENTRIES, _SAID = "entries", "measurements"
+_ENTRIES, _SAID, _SKIPPED = "entries", "measurements", "skipped"
 # What the runs do not say, or what is held against the entries: see dynvit.report.rederive.
 _ELSEWHERE = (_ENTRIES, _SAID, "schema_version", "generated", "paper", "setting")
 
@@ -52,7 +52,12 @@ def _of_entries(
 
 
 def _of_entry(entry: dict[str, Any], must: dict[str, Any], where: str) -> Iterator[Contradiction]:
-    yield from differences(_without(entry, _SAID), _without(must, _SAID), where)
+    yield from differences(_without(entry, _SAID, _SKIPPED), _without(must, _SAID, _SKIPPED), where)
+    # Why a measurement that is not here was skipped, nobody here can tell.
+    got, made = (
+        {k: v for k, v in (one.get(_SKIPPED) or {}).items() if k in measurements.names()} for one in (entry, must)
+    )
+    yield from differences(got, made, where, _SKIPPED, older=_SKIPPED not in entry)
     for name, kind in measurements.load_all().items():
         got, made = ({k: v for k, v in one[_SAID].items() if k == name} for one in (entry, must))
         if got and made:
