@@ -57,7 +57,7 @@ class Table(RichTable):
         shown = self if encoding.startswith("utf") else _changed(self, lambda text, _: spelled(text, encoding))
         wanted = _total(_widths(shown, folded=False))
         if wanted > options.max_width:
-            shown = _fitted(_changed(shown, _below_its_name), options.max_width)
+            shown = _fitted(shown, options.max_width)
             width = max(options.max_width, _total([column.width or 0 for column in shown.columns]))
             options = options.update(width=width, max_width=width)
         yield from RichTable.__rich_console__(shown, console, options)
@@ -105,13 +105,21 @@ def _below_its_name(text: str, folds: bool) -> str:
 
 
 def _fitted(table: RichTable, width: int) -> RichTable:
-    """Widths for all columns: what does not fold has all that it needs, the others share what is left."""
-    least, natural = _widths(table, folded=True), _widths(table, folded=False)
+    """Widths for all columns: what does not fold has all that it needs, the others share what is left.
+
+    A cell that has room in its column stays as it is.
+    """
+    folded = _changed(table, _below_its_name)
+    least, natural = _widths(folded, folded=True), _widths(folded, folded=False)
     spare = max(width - _total(least), 0)
-    for column, narrow, wide in zip(table.columns, least, natural, strict=True):
+    for whole, column, narrow, wide in zip(table.columns, folded.columns, least, natural, strict=True):
         more = min(wide - narrow, spare)
         column.width, spare = narrow + more, spare - more
-    return table
+        column._cells = [
+            one if isinstance(one, Text) and cell_len(one.plain) <= column.width else other
+            for one, other in zip(whole._cells, column._cells, strict=True)
+        ]
+    return folded
 
 
 def _widths(table: RichTable, *, folded: bool) -> list[int]:
