@@ -21,11 +21,12 @@ def show(
     """Print the tables of a finished or running bench, and draw its pictures again."""
     from dynvit.errors import InputError
     from dynvit.report import print_board, write_pictures
-    from dynvit.report.found import boards_in
+    from dynvit.report.found import boards_in, warn_of_contradictions
     from dynvit.terminal import new_console
 
     load(plugin)
     boards, console = boards_in(path), new_console()
+    warn_of_contradictions(path)
     for board in boards:
         print_board(board, console)
     if render:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field
 
 from dynvit.files import write_whole
+from dynvit.leaderboard.digest import Digested, with_digest
 from dynvit.leaderboard.paired import Paired
 from dynvit.leaderboard.paper import PaperRow
 from dynvit.leaderboard.record import (
@@ -113,7 +114,7 @@ class Generated(Frozen):
     dynvit: Name = Field(description="version of dynvit")
 
 
-class Leaderboard(Frozen):
+class Leaderboard(Digested, Frozen):
     """The published file."""
 
     schema_version: Literal[2] = Field(default=BOARD_VERSION, description="version of this schema")
@@ -132,7 +133,7 @@ class Leaderboard(Frozen):
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the board: sorted keys, the same bytes for the same board, whole or not at all."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, indent=1, ensure_ascii=False)
+        text = json.dumps(with_digest(self.model_dump(mode="json")), sort_keys=True, indent=1, ensure_ascii=False)
         write_whole(Path(path), text.encode() + b"\n")
 
     def overview(self, measurement: str, model: type[SummaryT]) -> SummaryT | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _RELATIVE, _ABSOLUTE = 1e-9, 1e-11
+_LONGEST = 80
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,14 @@ def differences(got: Any, must: Any, why: str, at: str = "", *, older: bool = Fa
 
 
 def said(value: object) -> str:
-    """A value in a sentence: all digits of a float that tell it from another, no quotes around a word."""
+    """A value in a sentence: all digits of a float that tell it from another, no quotes around a word, its start."""
     if isinstance(value, float):
         short = f"{value:.8g}"
         return short if alike(float(short), value) else repr(value)
     if isinstance(value, Mapping | Sequence) and not isinstance(value, str):
         return f"{len(value)} members" if value else "nothing"
-    return "null" if value is None else str(value)
+    text = "null" if value is None else str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _empty(value: object) -> bool:

@@ -15,13 +15,14 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 from pydantic import Field, JsonValue, model_validator
 
 from dynvit.environment import Environment
+from dynvit.leaderboard.digest import Digested
 from dynvit.leaderboard.record import SCHEMA_VERSION, Amount, Frozen, JsonObject, Name, UtcDate, canonical
 
 ResultT = TypeVar("ResultT", bound=Frozen)
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
-class FollowUp(Frozen, Generic[ResultT]):
+class FollowUp(Digested, Frozen, Generic[ResultT]):
     """One follow-up measurement of one record, and what made it."""
 
     schema_version: Literal[2] = Field(default=SCHEMA_VERSION, description="version of this schema")

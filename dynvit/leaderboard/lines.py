@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from dynvit.errors import InputError, first_fault, lacks
 from dynvit.files import lock, named
+from dynvit.leaderboard.digest import KEY, digest, is_edited
 from dynvit.reading import check_regular, read_bytes
 
 LineT = TypeVar("LineT", bound=BaseModel)
@@ -73,10 +74,11 @@ class LineStore(Generic[LineT]):
 
     def append(self, line: LineT) -> None:
         """Add a line; when this returns it is on the disk."""
-        file = self._open()
+        file, text = self._open(), line.model_dump_json()
+        written = f'{text[:-1]},"{KEY}":"{digest(json.loads(text))}"}}\n'
         try:
             with named(self.path):
-                file.write(line.model_dump_json().encode() + b"\n")
+                file.write(written.encode())
                 file.flush()
                 os.fsync(file.fileno())
         except BaseException:
@@ -109,6 +111,11 @@ class LineStore(Generic[LineT]):
                     "restore the file from a copy or take that line out"
                 ) from error
         return found
+
+    def edited(self) -> set[int]:
+        """The numbers of the lines that were changed after they were written. Raises: as ``numbered``."""
+        lines = enumerate(self._split()[0].splitlines(), 1)
+        return {number for number, text in lines if text.strip() and is_edited(json.loads(text))}
 
     def find(self, key: str) -> LineT | None:
         """The measurement of this key, or ``None`` where it was not made yet."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
+from dynvit.leaderboard.digest import Digested
 from dynvit.leaderboard.lines import LineStore
 from dynvit.leaderboard.record import Frozen
 
@@ -30,7 +31,7 @@ PER_SAMPLE = "per_sample.jsonl"
 VERSION_1 = "answers.jsonl"
 
 
-class PerSampleResults(Frozen):
+class PerSampleResults(Digested, Frozen):
     """Which images one record answered right."""
 
     record_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] = Field(description="the record")

@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from dynvit.environment import Environment
+from dynvit.leaderboard.digest import Digested
 from dynvit.units import Rule, Solve
 
 SCHEMA_VERSION: Literal[2] = 2
@@ -190,7 +191,7 @@ class SeedsRecord(Frozen):
     search: int | None = Field(description="seed of the sampler that chose the knobs")
 
 
-class Record(Frozen):
+class Record(Digested, Frozen):
     """One measured operating point. The fields are in the order in which a reader asks for them."""
 
     schema_version: Literal[2] = Field(default=SCHEMA_VERSION, description="version of this schema")

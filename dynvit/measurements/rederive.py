@@ -47,6 +47,8 @@ def of_images(result: ImageByImage, beside: Beside) -> Iterator[Contradiction]:
     correct = round(result.accuracy_pct * n / 100)
     if result.right is not None:
         correct = int(unpack(result.right, n).sum())
+    if (result.right is None) != (result.images is None):
+        yield Contradiction("images", "stand with right: which images, and which of them", result.images)
     yield from equal("accuracy_pct", result.accuracy_pct, 100 * correct / n, f"{correct} of {n} images are right")
     ends = result.accuracy_ci95_low_pct, result.accuracy_ci95_high_pct
     yield from of_interval("accuracy_ci95", ends, correct=correct, n=n)

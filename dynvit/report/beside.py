@@ -16,7 +16,7 @@ from dynvit.report.run_data import read_run
 
 _ENTRIES, _SAID, _SKIPPED = "entries", "measurements", "skipped"
 # What the runs do not say, or what is held against the entries: see dynvit.report.rederive.
-_ELSEWHERE = (_ENTRIES, _SAID, "schema_version", "generated", "paper", "setting")
+_ELSEWHERE = (_ENTRIES, _SAID, "schema_version", "generated", "paper", "setting", "sha256")
 
 
 def of_runs(file: Path, board: Board, places: Mapping[str, str]) -> Iterator[Contradiction]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dynvit.errors import InputError
 from dynvit.leaderboard.board import BOARD_VERSION
+from dynvit.leaderboard.digest import has_digest
 from dynvit.leaderboard.per_sample import PER_SAMPLE, VERSION_1, PerSampleStore
 from dynvit.leaderboard.store import RUNS, RunStore
 from dynvit.measurements.base import measurements
@@ -15,7 +17,7 @@ from dynvit.reading import open_regular, read_json
 from dynvit.report.boards import Board, read_board
 from dynvit.report.build import build, group
 from dynvit.report.run_data import read_run
-from dynvit.report.validation import Fault, faults_of_board, faults_of_file, faults_of_run
+from dynvit.report.validation import Fault, edited_board, faults_of_board, faults_of_file, faults_of_run
 
 
 def boards_in(path: Path) -> list[Board]:
@@ -54,6 +56,17 @@ def checked(path: Path) -> Iterator[str]:
         raise InputError(f"{faults[0]}{more}: restore the files from a copy, or measure again")
 
 
+def warn_of_contradictions(path: Path) -> None:
+    """A warning where a number in the files does not follow from the rest: what is shown of them may be wrong.
+
+    Raises: as ``checked``.
+    """
+    faults = list(dict.fromkeys(_shown_faults(path)))
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        warnings.warn(f"{faults[0]}{more}: `dynvit validate {path}` names every fault", stacklevel=2)
+
+
 def convert_boards(path: Path) -> Iterator[str]:
     """Rewrite boards of version 1, one line for each file. Raises: ``InputError`` where there is no board."""
     boards = [file for file in files_in(path) if file.suffix == ".json"]
@@ -80,6 +93,17 @@ def files_in(path: Path) -> list[Path]:
     if not found:
         raise InputError(f"no results in {str(path)!r}: give a bench's output folder, its {RUNS}, or a board")
     return found
+
+
+def _shown_faults(path: Path) -> Iterator[Fault]:
+    """What is wrong with what is shown of a path: a board beside the lines of a run may be older, and is not."""
+    shown = path / RUNS if path.is_dir() else path
+    if shown.name == RUNS and shown.is_file():
+        yield from faults_of_run(shown.parent)
+        return
+    for file in files_in(path):
+        # A digest tells all, and at once; an older board is derived again.
+        yield from edited_board(file) if has_digest(read_json(file, "board")) else _faults([file])
 
 
 def _faults(files: Sequence[Path]) -> Iterator[Fault]:

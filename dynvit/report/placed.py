@@ -21,12 +21,16 @@ LineT = TypeVar("LineT", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Placed(Generic[LineT]):
-    """A line and its place. ``key`` names what was measured: of lines with one key the last stands."""
+    """A line and its place. ``key`` names what was measured: of lines with one key the last stands.
+
+    ``edited``: it was changed after it was written.
+    """
 
     file: Path
     number: int
     key: str
     line: LineT
+    edited: bool
 
     @property
     def where(self) -> str:
@@ -45,7 +49,9 @@ class PlacedRun:
 
 def placed(store: LineStore[LineT]) -> list[Placed[LineT]]:
     """The lines of a file. Raises: as ``LineStore``."""
-    return [Placed(store.path, number, store.key(line), line) for number, line in store.numbered()]
+    numbered = store.numbered()
+    edited = store.edited()
+    return [Placed(store.path, number, store.key(line), line, number in edited) for number, line in numbered]
 
 
 def read_placed(folder: Path) -> PlacedRun:

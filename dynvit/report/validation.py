@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from dynvit.leaderboard.contradiction import Contradiction
+from dynvit.leaderboard.digest import is_edited
 from dynvit.leaderboard.follow_up import FollowUp
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.rederive import agreeing, images_of, of_per_sample, of_record, of_records
 from dynvit.leaderboard.store import RUNS, RunStore
 from dynvit.measurements.base import Measurement, measurements
 from dynvit.measurements.rederive import Beside
+from dynvit.reading import read_json
 from dynvit.report.beside import of_runs
 from dynvit.report.boards import read_board
 from dynvit.report.build import setting_of
@@ -21,6 +24,7 @@ from dynvit.report.placed import Placed, PlacedRun, placed, read_placed, standin
 from dynvit.report.rederive import of_board
 
 Kind = type[Measurement[Any, Any, Any]]
+_EDITED = "must be as it was written: something in it was edited or damaged since (its sha256 is of other content)"
 _SAME_MACHINE = ("device", "cpu", "torch", "timm", "numpy")
 
 
@@ -34,33 +38,47 @@ class Fault:
     def __str__(self) -> str:
         return f"{self.file}{self.text}"
 
+    def is_of(self, number: int) -> bool:
+        """Whether it is of this line of its file."""
+        return self.text.startswith(f" line {number}:")
+
     def concerns(self, file: Path) -> bool:
         """Whether it is of this file, or between another and this one."""
         return file == self.file or (file.parent == self.file.parent and file.name in self.text)
 
 
 def faults_of_run(folder: Path) -> Iterator[Fault]:
-    """Every contradiction among the lines of a run's folder. Raises: as ``LineStore``."""
+    """Every contradiction among the lines of a run's folder, and every edited line. Raises: as ``LineStore``."""
     run = read_placed(folder)
-    yield from _of_records(run)
-    yield from _of_per_sample(run)
-    for name, kind in measurements.load_all().items():
-        yield from _of_follow_ups(kind, run.follow_ups[name], run)
+    kinds = measurements.load_all()
+    later = (_of_follow_ups(kind, run.follow_ups[name], run) for name, kind in kinds.items())
+    found = [*_of_records(run), *_of_per_sample(run), *chain.from_iterable(later)]
+    yield from found
+    yield from _edited([*run.records, *run.per_sample, *chain.from_iterable(run.follow_ups.values())], found)
 
 
 def faults_of_file(file: Path, kind: Kind | None) -> Iterator[Fault]:
-    """Every contradiction within a file alone. ``kind``: the measurement of its lines; None: records."""
+    """Every contradiction within a file alone, and every edited line.
+
+    ``kind``: the measurement of its lines; None: records.
+    """
     if kind is None:
-        yield from _of_records(PlacedRun(placed(RunStore(file)), (), {}))
+        records = placed(RunStore(file))
+        found = list(_of_records(PlacedRun(records, (), {})))
+        yield from found
+        yield from _edited(records, found)
         return
-    for line in placed(kind.store(file)):
-        yield from _of_follow_up(kind, line, Beside(line.line.config))
+    lines = placed(kind.store(file))
+    found = [fault for line in lines for fault in _of_follow_up(kind, line, Beside(line.line.config))]
+    yield from found
+    yield from _edited(lines, found)
 
 
 def faults_of_board(file: Path, *, beside: bool) -> Iterator[Fault]:
     """Every contradiction within a board, and between it and the runs ``beside`` it. Raises: ``InputError``."""
     board = read_board(file)
-    yield from (Fault(file, f": {found}") for found in of_board(board))
+    within = [Fault(file, f": {found}") for found in of_board(board)]
+    yield from within or edited_board(file)
     if not beside:
         return
     records = standing(read_placed(file.parent).records)
@@ -69,6 +87,19 @@ def faults_of_board(file: Path, *, beside: bool) -> Iterator[Fault]:
     for line in records.values():
         if line.line.role == "report" and setting_of(line.line) != board.setting:
             yield Fault(line.file, f" line {line.number}: must be of the setting of {file.name}, is of another")
+
+
+def edited_board(file: Path) -> Iterator[Fault]:
+    """That a board was changed after it was written. Raises: ``InputError``."""
+    if is_edited(read_json(file, "board")):
+        yield Fault(file, f" {_EDITED}")
+
+
+def _edited(lines: Sequence[Placed[Any]], found: Sequence[Fault]) -> Iterator[Fault]:
+    """The edited lines of which no other fault says what is wrong."""
+    for line in lines:
+        if line.edited and not any(fault.file == line.file and fault.is_of(line.number) for fault in found):
+            yield Fault(line.file, f" line {line.number} {_EDITED}")
 
 
 def _of_records(run: PlacedRun) -> Iterator[Fault]:

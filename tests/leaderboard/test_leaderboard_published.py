@@ -21,6 +21,7 @@ from rich.console import Console
 
 from dynvit.cli import main
 from dynvit.errors import InputError
+from dynvit.leaderboard.digest import with_digest
 from dynvit.measurements.base import measurements
 from dynvit.report import RunData, build_board, print_board, read_board, write_pictures
 
@@ -122,6 +123,7 @@ def test_a_measurement_that_is_not_installed_is_kept_and_does_no_harm(measure, t
     body["entries"][0]["measurements"]["smoothness"] = said
     body["entries"][1]["skipped"]["smoothness"] = "it has no logits"
     body["measurements"]["smoothness"] = {"mean_pct": 3.5}
+    body = with_digest(body)
     (tmp_path / "board.json").write_text(json.dumps(body))
     board = read_board(tmp_path / "board.json")
     assert "smoothness" not in measurements.names()

@@ -15,8 +15,9 @@ import pytest
 from consistent_bench import make_bench
 from dynvit.cli import main
 from dynvit.errors import InputError
+from dynvit.leaderboard.digest import is_edited
 from dynvit.measurements.base import measurements
-from dynvit.report.found import checked
+from dynvit.report.found import checked, warn_of_contradictions
 
 ROOT = Path(__file__).parents[2]
 FROZEN, BOARDS = ROOT / "tests" / "frozen_v1", ROOT / "leaderboards"
@@ -67,7 +68,9 @@ def read(file: Path) -> list[Json]:
 
 
 def write(file: Path, lines: list[Json]) -> None:
-    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    """Without digests, as older files are: what is held then is held by the other numbers."""
+    kept = ({key: value for key, value in line.items() if key != "sha256"} for line in lines)
+    file.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
 
 def edit(file: Path, number: int, change: Callable[[Json], Any]) -> None:
@@ -83,6 +86,15 @@ def leaves(value: Json, at: Keys = ()) -> Iterator[tuple[Keys, Json]]:
         for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
             yield from leaves(inner, (*at, key))
     elif isinstance(value, int | float):
+        yield at, value
+
+
+def every_leaf(value: Json, at: Keys = ()) -> Iterator[tuple[Keys, Json]]:
+    """Numbers, flags and text."""
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from every_leaf(inner, (*at, key))
+    elif value is not None:
         yield at, value
 
 
@@ -137,6 +149,46 @@ def test_what_validate_cannot_see_is_said() -> None:
     said = (ROOT / "docs" / "reading.md").read_text()
     for names in UNDETERMINED.values():
         assert all(f"`{name.rpartition('.')[2]}`" in said for name in names)
+
+
+@pytest.mark.parametrize("name", UNDETERMINED)
+def test_the_digest_holds_every_number_and_every_text(copy: Path, name: str) -> None:
+    file = next(copy.glob(f"{name}.json*"))
+    lines = read(file)
+    unseen = set()
+    for at, value in every_leaf(lines[-1]):
+        put(lines[-1], at, f"{value}x" if isinstance(value, str) else another(value))
+        if not is_edited(lines[-1]):
+            unseen.add(named(at))
+        put(lines[-1], at, value)
+    assert unseen == set()
+    assert not is_edited(lines[-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "at"),
+    [
+        ("runs", ("wall_s",)),
+        ("speed", ("result", "latency_p50_ms")),
+        ("leaderboard", ("generated", "command")),
+    ],
+)
+def test_an_edit_that_contradicts_nothing_is_found_by_the_digest(copy: Path, name: str, at: Keys) -> None:
+    file = next(copy.glob(f"{name}.json*"))
+    whole = read(file)
+    value = next(value for keys, value in every_leaf(whole[0]) if keys == at)
+    put(whole[0], at, f"{value}x" if isinstance(value, str) else value * 1.001)
+    file.write_text("".join(json.dumps(line) + "\n" for line in whole))
+    assert "must be as it was written" in faults(copy)
+    with pytest.warns(UserWarning, match="must be as it was written"):
+        warn_of_contradictions(copy if name != "leaderboard" else file)
+
+
+def test_other_spaces_and_another_order_are_no_edit(copy: Path) -> None:
+    for file in copy.glob("*.json*"):
+        lines = [dict(reversed(line.items())) for line in read(file)]
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert faults(copy) == ""
 
 
 @pytest.mark.parametrize("name", ["per_sample", "robustness", "corruption"])
