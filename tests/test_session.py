@@ -184,6 +184,8 @@ def test_a_model_of_other_classes_is_not_measured_though_they_are_as_many(
     monkeypatch.delenv("DYNVIT_DATA", raising=False)
     with pytest.raises(InputError, match="the first difference is class 0, '0' there and 'airplane'"):
         dynvit.load(seeds["data1"], dataset="cifar10")
+    with pytest.raises(InputError, match="other classes than weights .*: the first difference is class 0, '0' there"):
+        dynvit.load("topk", backbone="vit_digits", weights=seeds["data1"], dataset="cifar10")
 
 
 def test_images_are_explained_where_the_data_set_is_not(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -40,6 +40,15 @@ def check_checkpoint(session: Session, wanted: Wanted) -> None:
         find(wanted.method, given)
 
 
+def check_weights(session: Session, weights: str | None) -> None:
+    """Check that a checkpoint of ours, given as weights that are measured as they are, was made for these classes.
+
+    Raises: ``InputError`` with the first class that differs.
+    """
+    if weights is not None and (folder := checkpoint.folder_of(weights)) is not None:
+        check_same_classes(checkpoint.read_config(folder).class_names, session.dataset, f"weights {weights}")
+
+
 def check_shape(session: Session, path: str, backbone: nn.Module) -> None:
     """A published file does not tell the name of its backbone: its depth, and what lies around its blocks, do."""
     classes: int = vars(backbone)["num_classes"]

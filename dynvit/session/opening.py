@@ -18,7 +18,7 @@ from dynvit.leaderboard.record import CheckpointRecord
 from dynvit.options import options_from_json
 from dynvit.plugin_faults import plugin_faults
 from dynvit.published import fetch, find
-from dynvit.session.checking import check_shape
+from dynvit.session.checking import check_shape, check_weights
 from dynvit.session.open_model import OpenModel
 from dynvit.session.wanted import Wanted
 
@@ -64,6 +64,7 @@ def open_attached(
 
     Raises: ``InputError`` for a backbone that the method does not take, and weights that do not fit.
     """
+    check_weights(session, backbone.weights)
     built = build(backbone)
     info = describe(backbone, built)
     model = wanted.method.attach(built, wanted.options)
