@@ -43,7 +43,15 @@ class MethodConfig(_Frozen):
 
 
 class TrainingConfig(_Frozen):
-    """How the weights came about. ``metrics`` are the last epoch's, by the names of the training log."""
+    """How the weights came about. ``metrics`` are the last epoch's, by the names of the training log.
+
+    ``recipe_sha256`` is of what the division shares, else of the whole recipe; ``start_sha256`` of the weights that the
+    training began from, null where they were drawn. What an older dynvit did not write is null.
+
+    Units: ``images_seen`` over all stages that look at labels, the rest in ``images_seen_unlabelled``;
+    ``training_gmacs`` counted on the first step of each stage, teachers and backward passes included; ``wall_s``
+    seconds of training, those of killed processes left out.
+    """
 
     recipe_name: str
     recipe: dict[str, Any]
@@ -55,6 +63,13 @@ class TrainingConfig(_Frozen):
     train_manifest_sha256: Sha256
     metrics: dict[str, float]
     command: str
+    division: Literal["fine-tuned", "free"] | None = None
+    recipe_sha256: Sha256 | None = None
+    start_sha256: Sha256 | None = None
+    images_seen: int | None = None
+    images_seen_unlabelled: int | None = None
+    training_gmacs: float | None = None
+    wall_s: float | None = None
 
 
 class CheckpointConfig(_Frozen):

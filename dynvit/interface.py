@@ -239,7 +239,8 @@ class Stage:
     ``until`` is called after each epoch; True ends the stage.
 
     Units: ``epochs`` over ``share`` of the training split, 1 for all of it: a stage that calls ``until`` often, or ends
-    before it has seen each image once, has short epochs, each of other images.
+    before it has seen each image once, has short epochs, each of other images. ``labels`` says whether the loss looks
+    at any: images of a stage that does not are counted apart.
     """
 
     name: str
@@ -251,6 +252,7 @@ class Stage:
     until: Callable[[DynamicModel], bool] | None = None
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     share: float = 1.0
+    labels: bool = True
 
 
 @dataclass(frozen=True)

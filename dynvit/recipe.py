@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -105,3 +106,7 @@ class Recipe:
     """What the recipe is for: where it fits, and no other does, it is the default."""
     source: str = ""
     """Where the numbers come from: a paper's section, a repository's README, or our own measurement."""
+
+    def with_backbone_lr(self, rate: float) -> Self:
+        """The recipe with another learning rate for what the backbone brought; a subclass with several overrides it."""
+        return replace(self, lr=rate)

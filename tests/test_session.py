@@ -184,7 +184,7 @@ def test_a_model_of_other_classes_is_not_measured_though_they_are_as_many(
     monkeypatch.delenv("DYNVIT_DATA", raising=False)
     with pytest.raises(InputError, match="the first difference is class 0, '0' there and 'airplane'"):
         dynvit.load(seeds["data1"], dataset="cifar10")
-    with pytest.raises(InputError, match="other classes than weights .*: the first difference is class 0, '0' there"):
+    with pytest.raises(InputError, match=r"other classes than weights .*: the first difference is class 0, '0' there"):
         dynvit.load("topk", backbone="vit_digits", weights=seeds["data1"], dataset="cifar10")
 
 

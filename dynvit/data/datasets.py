@@ -69,6 +69,10 @@ pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray roa
 shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone
 television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm"""
 
+_IMAGENETTE = (
+    *("tench", "English springer", "cassette player", "chain saw", "church"),
+    *("French horn", "garbage truck", "gas pump", "golf ball", "parachute"),
+)  # in the order of their synsets, as the archive's folders
 datasets.register("digits")(
     DatasetSpec(
         "digits",
@@ -85,6 +89,9 @@ datasets.register("cifar10")(
 )
 datasets.register("cifar100")(
     DatasetSpec("cifar100", 100, 32, "CIFAR-100: 50,000 + 10,000 images of 32x32", tuple(_CIFAR100.split()))
+)
+datasets.register("imagenette")(
+    DatasetSpec("imagenette", 10, 160, "Imagenette: ten of ImageNet's classes, 9,469 + 3,925 images", _IMAGENETTE)
 )
 datasets.register("imagenet")(
     DatasetSpec("imagenet", 1000, 224, "ImageNet-1k (ILSVRC2012): shards as the Hub's timm/imagenet-1k-wds")

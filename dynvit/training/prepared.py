@@ -10,14 +10,17 @@ from dynvit.backbones.build import BackboneInfo, BackboneSpec, build, describe, 
 from dynvit.contract import check_model
 from dynvit.data import DatasetSpec, ImageSource, open_split
 from dynvit.data.transforms import Preprocessing, preprocessing_for, seeded
+from dynvit.divisions import SharedRecipe, as_shared, refuse_changes, shared_for
 from dynvit.errors import InputError
-from dynvit.interface import DynamicModel, Recipe, Stage, methods
+from dynvit.interface import DynamicModel, Method, OperatingPoint, Recipe, Stage, methods
 from dynvit.options import options_from_json
 from dynvit.recipe import Situation
 from dynvit.recipes import ChosenRecipe, choose_recipe
 from dynvit.session.dataset import backbone_for, find_dataset
+from dynvit.training.further import at_point, point_at, trains_at_a_point
 from dynvit.training.request import RunSettings, TrainRequest
 
+_NOTHING_OF_ITS_OWN = Recipe(epochs=1, batch_size=1, lr=1.0)
 LEAST_BATCH, STEPS = 8, 10
 """How small a batch is made for few images, and how many steps an epoch should have."""
 
@@ -38,6 +41,10 @@ class Prepared:
     chosen: ChosenRecipe
     recipe: Recipe
     """The one that was chosen, as this training runs it."""
+    shared: SharedRecipe | None = None
+    """What it shares with all of its division."""
+    point: OperatingPoint | None = None
+    """Where a model learns that has no training of its own."""
     changed: str = ""
     """What was changed for want of images, for people."""
 
@@ -53,15 +60,18 @@ def prepare(request: TrainRequest, settings: RunSettings) -> Prepared:
         backbone = build(backbone_spec)
         info = describe(backbone_spec, backbone)
         what = Situation(backbone_spec.name, family_of(backbone), spec.name, image_size(backbone)[0])
-        chosen = choose_recipe(request.method, method.recipes, what, request.recipe)
+        shared = None if request.division is None else _shared(request, what)
+        chosen = chosen_recipe(method, request, what, shared)
         recipe, changed = fitted(as_asked(chosen.recipe, request), len(source), request.batch_size is None)
         preprocessing = preprocessing_for(vars(backbone)["pretrained_cfg"], spec, image_size=request.image_size)
         options = options_from_json(method.Options, request.options)
-        if request.target is not None:
+        at_a_point = request.division is not None and trains_at_a_point(method)
+        if request.target is not None and not at_a_point:
             options = method.options_for(request.target, backbone, options)
         model = method.attach(backbone, options)
         check_model(model, request.method)
-        stages = tuple(method.stages(model, recipe))
+        point = _point(request, method, model, options) if at_a_point else None
+        stages = tuple(method.stages(model, recipe)) if point is None else (at_point(recipe, point),)
     return Prepared(
         spec=spec,
         source=source,
@@ -74,8 +84,38 @@ def prepare(request: TrainRequest, settings: RunSettings) -> Prepared:
         stages=stages,
         chosen=chosen,
         recipe=recipe,
+        shared=shared,
+        point=point,
         changed=changed,
     )
+
+
+def chosen_recipe(
+    method: Method[Any], request: TrainRequest, what: Situation, shared: SharedRecipe | None
+) -> ChosenRecipe:
+    """The method's recipe for a training, as its division shares it. Raises: as ``choose_recipe``."""
+    if shared is None:
+        return choose_recipe(request.method, method.recipes, what, request.recipe)
+    own = choose_recipe(request.method, method.recipes, what).recipe if method.recipes else _NOTHING_OF_ITS_OWN
+    return ChosenRecipe(
+        f"{request.division}-{shared.name}", as_shared(own, shared), f"all of the {request.division} division share it"
+    )
+
+
+def _shared(request: TrainRequest, what: Situation) -> SharedRecipe:
+    """The division's recipe, with the epochs that are asked for, which all its models then have."""
+    refuse_changes(name for name in ("recipe", "lr", "batch_size", "scale_lr") if getattr(request, name) is not None)
+    shared = shared_for(what)
+    return shared if request.epochs is None else replace(shared, epochs=request.epochs)
+
+
+def _point(request: TrainRequest, method: Method[Any], model: DynamicModel, options: Any) -> OperatingPoint:
+    if request.target is None:
+        raise InputError(
+            f"method {request.method} has no training of its own, and learns at a target in the fine-tuned division: "
+            "give --target (--targets in a bench), a fraction of dense MACs"
+        )
+    return point_at(request.target, method, model, options)
 
 
 def as_asked(recipe: Recipe, request: TrainRequest) -> Recipe:

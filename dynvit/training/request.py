@@ -10,6 +10,7 @@ from dynvit.request import TRAINING
 from dynvit.settings import Settings, setting
 
 Precision = Literal["no", "fp16", "bf16"]
+Division = Literal["fine-tuned"]
 
 
 def batch_size_setting() -> Any:
@@ -27,8 +28,9 @@ class TrainingOptions(BaseModel):
     """What is asked of a training wherever one is asked for: by ``dynvit train``, by a bench, from Python.
 
     ``recipe`` is one of the method's by name (None: the one that is for this backbone and data set); ``epochs`` and
-    ``lr`` replace the recipe's. ``limit_train`` keeps the first N of a seeded order. ``mixed_precision`` None is what
-    ``accelerate launch`` says, else no.
+    ``lr`` replace the recipe's. ``division`` "fine-tuned" trains as all models of that division are trained
+    (``dynvit.divisions``), dense and those that need no training among them. ``limit_train`` keeps the first N of a
+    seeded order. ``mixed_precision`` None is what ``accelerate launch`` says, else no.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,6 +38,12 @@ class TrainingOptions(BaseModel):
     recipe: str | None = setting(
         None,
         help="A recipe of the method (dynvit ls recipes). Default: the one that is for backbone and data set",
+        metavar="NAME",
+        panel=TRAINING,
+    )
+    division: Division | None = setting(
+        None,
+        help="fine-tuned: train as every model of that division is trained. Default: by the method's own recipe",
         metavar="NAME",
         panel=TRAINING,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import os
 import warnings
 from contextlib import nullcontext
@@ -17,7 +19,7 @@ from dynvit.data.training import TrainingBatches
 from dynvit.errors import InputError
 from dynvit.files import locked
 from dynvit.finite import check_logits
-from dynvit.interface import DynamicModel
+from dynvit.interface import DynamicModel, Recipe
 from dynvit.options import options_to_json
 from dynvit.training.accelerator import accelerator_for
 from dynvit.training.folder import LOG, STATE, check_folder, claim_folder
@@ -135,6 +137,10 @@ def _validation(prepared: Prepared, request: TrainRequest, settings: RunSettings
     return validate
 
 
+def _recipe_hash(recipe: Recipe) -> str:
+    return hashlib.sha256(json.dumps(dataclasses.asdict(recipe), sort_keys=True).encode()).hexdigest()
+
+
 def _config(
     prepared: Prepared,
     request: TrainRequest,
@@ -154,6 +160,13 @@ def _config(
         train_manifest_sha256=prepared.source.manifest.sha256,
         metrics=summary.metrics,
         command=settings.command,
+        division="free" if prepared.shared is None else "fine-tuned",
+        recipe_sha256=_recipe_hash(prepared.recipe) if prepared.shared is None else prepared.shared.sha256,
+        start_sha256=prepared.info.weights_sha256,
+        images_seen=summary.images_seen,
+        images_seen_unlabelled=summary.images_seen_unlabelled,
+        training_gmacs=summary.gmacs,
+        wall_s=summary.seconds,
     )
     return CheckpointConfig(
         method=method_config(request.method, options_to_json(prepared.options)),
@@ -166,5 +179,6 @@ def _config(
         data_seed=request.data_seed,
         calibration=len(prepared.held_out),
         training=training,
+        point=None if prepared.point is None else dict(prepared.point),
         weights_sha256="0" * 64,
     )

@@ -9,11 +9,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from dynvit.interface import Batch, DynamicModel, Losses, Recipe, Stage
 from dynvit.training import optimization
 from dynvit.training.averaging import WeightAverage
 from dynvit.training.state import EpochLog, State
+from dynvit.units import GIGA
 
 
 class RunningStage:
@@ -24,6 +26,7 @@ class RunningStage:
     ) -> None:
         self.stage, self.model, self.recipe, self.accelerator = stage, model, recipe, accelerator
         self.epochs_done = self.steps_done = 0
+        self.step_gmacs: float | None = None
         if state is not None:
             model.load_state_dict(state.model)
             for module, tensors in zip(stage.frozen, state.frozen, strict=False):
@@ -50,7 +53,18 @@ class RunningStage:
         return optimization.set_rates(self.plain_optimizer, self.groups, epoch, self.stage.epochs)
 
     def step(self, pieces: Sequence[Batch]) -> Losses:
-        """One optimiser step; the mean losses of this process, without their graph."""
+        """One optimiser step; the mean losses of this process, without their graph.
+
+        What the first one executes in forward and backward passes is kept in ``step_gmacs``.
+        """
+        if self.step_gmacs is not None:
+            return self._step(pieces)
+        with FlopCounterMode(display=False) as counter:
+            losses = self._step(pieces)
+        self.step_gmacs = counter.get_total_flops() / 2 / GIGA
+        return losses
+
+    def _step(self, pieces: Sequence[Batch]) -> Losses:
         self.optimizer.zero_grad()
         whole = sum(len(piece.images) for piece in pieces)
         total: Tensor = torch.zeros((), device=self.accelerator.device)

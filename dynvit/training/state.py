@@ -21,7 +21,8 @@ Tensors = dict[str, Tensor]
 class EpochLog:
     """One epoch as ``log.jsonl`` has it. ``held_out_top1_pct`` is null where nobody looked.
 
-    Units: ``lr`` at the epoch's last step; ``images_per_s`` over all processes.
+    Units: ``lr`` at the epoch's last step; ``images_per_s``, ``images`` and ``gmacs`` over all processes, ``gmacs`` of
+    forward and backward passes as counted on the stage's first step; ``seconds`` of its steps.
     """
 
     stage: str
@@ -30,6 +31,10 @@ class EpochLog:
     lr: dict[str, float]
     images_per_s: float
     held_out_top1_pct: float | None = None
+    images: int = 0
+    labels: bool = True
+    gmacs: float = 0.0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

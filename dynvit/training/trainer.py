@@ -69,15 +69,34 @@ class TrainerSettings:
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """What came out. Units: ``seconds`` of this process's life, without what an earlier one did."""
+    """What came out."""
 
     history: tuple[EpochLog, ...]
-    seconds: float
 
     @property
     def epochs(self) -> int:
         """Epochs that ran over all stages."""
         return len(self.history)
+
+    @property
+    def images_seen(self) -> int:
+        """Over all stages that look at labels, an image as often as it was seen."""
+        return sum(epoch.images for epoch in self.history if epoch.labels)
+
+    @property
+    def images_seen_unlabelled(self) -> int:
+        """Over all stages that do not."""
+        return sum(epoch.images for epoch in self.history if not epoch.labels)
+
+    @property
+    def gmacs(self) -> float:
+        """Of forward and backward passes. Units: GMACs."""
+        return sum(epoch.gmacs for epoch in self.history)
+
+    @property
+    def seconds(self) -> float:
+        """Of its steps."""
+        return sum(epoch.seconds for epoch in self.history)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -136,7 +155,7 @@ class _Training:
         self.mixer = Mixer(recipe.augment, settings.classes, loader.batch_size)
         self.history: tuple[EpochLog, ...] = ()
         self.saved = "no checkpoint was written yet"
-        self.saved_at = self.started = time.monotonic()
+        self.saved_at = time.monotonic()
 
     def run(self) -> TrainingSummary:
         state = State.read(self.settings.state) if self.settings.state else None
@@ -161,7 +180,7 @@ class _Training:
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(wanted_gradient.get(name, True))
         self.model.eval()
-        return TrainingSummary(self.history, time.monotonic() - self.started)
+        return TrainingSummary(self.history)
 
     def _stage(self, index: int, state: State | None, progress: Progress) -> None:
         stage = self.stages[index]
@@ -194,12 +213,24 @@ class _Training:
         self._check(meter, stage, epoch, steps)
         self._check_weights(stage, epoch)
         images_done = steps * self.loader.batch_size * self.accelerator.num_processes
-        speed = images_done / (time.monotonic() - start)
+        seconds = time.monotonic() - start
         running.epochs_done = epoch + 1
         self.model.eval()
         ended = bool(stage.until is not None and stage.until(self.model))
         accuracy = self._validate(running.averaged)
-        self._log(EpochLog(stage.name, epoch, meter.means(), rates, speed, accuracy), number)
+        entry = EpochLog(
+            stage.name,
+            epoch,
+            meter.means(),
+            rates,
+            images_per_s=images_done / seconds,
+            held_out_top1_pct=accuracy,
+            images=images_done,
+            labels=stage.labels,
+            gmacs=steps * (running.step_gmacs or 0.0) * self.accelerator.num_processes,
+            seconds=seconds,
+        )
+        self._log(entry, number)
         if time.monotonic() - self.saved_at >= self.settings.state_every:
             self._save(index, running, ended)
         return ended

@@ -30,6 +30,10 @@ class DynamicViTRecipe(Recipe):
     drop_path: float = 0.0
     ratio_weight: float | None = None
 
+    def with_backbone_lr(self, rate: float) -> DynamicViTRecipe:
+        """``lr`` is the predictors'."""
+        return replace(self, backbone_lr=rate / self.lr)
+
     def predictor_schedule(self) -> Schedule:
         """The factor on ``lr`` for the predictors."""
         law = cosine(self.warmup_epochs, self.min_lr / self.lr)
@@ -110,10 +114,17 @@ CIFAR_10 = DynamicViTRecipe(
     source="ours: a few epochs on two cores, from a DeiT fine-tuned on CIFAR-10 at a small resolution",
 )
 
+IMAGENETTE = replace(
+    CIFAR_10,
+    scope=Scope(datasets=("imagenette",)),
+    source="ours: as on CIFAR-10, from a DeiT fine-tuned on Imagenette at 160 pixels",
+)
+
 RECIPES = {
     "neurips2021": NEURIPS_2021,
     "readme2023": README_2023,
     "readme2023-base": README_2023_BASE,
     "digits": DIGITS,
     "cifar10": CIFAR_10,
+    "imagenette": IMAGENETTE,
 }

@@ -58,6 +58,7 @@ def keep_everything(model: MIAModel, recipe: MIARecipe) -> Stage:
         loss=_of_mia(loss),
         until=lambda model: held.images is not None and skips_nothing(_mia(model), held.images),
         optimizer="adam",
+        labels=False,
     )
 
 

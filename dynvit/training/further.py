@@ -1,0 +1,58 @@
+"""Training that a method itself has none of: its backbone learns at the point that a target asks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import nn
+
+from dynvit.backbones.build import image_size
+from dynvit.backbones.dense import dense_macs
+from dynvit.budgets import KnobSolver, check_feasible, noise_batch
+from dynvit.errors import InputError
+from dynvit.interface import Batch, DynamicModel, Losses, Method, OperatingPoint, Recipe, Stage
+from dynvit.knobs import knobs_of
+from dynvit.recipes import decayed_groups
+from dynvit.units import GIGA
+
+
+def trains_at_a_point(method: Method[Any]) -> bool:
+    """Whether a method has no training of its own, and a knob that takes it to a target."""
+    return not method.recipes and method.budget_knob is not None
+
+
+def point_at(target: float, method: Method[Any], model: DynamicModel, options: Any) -> OperatingPoint:
+    """The most expensive point within a target. Units: ``target`` as a fraction of the backbone's MACs.
+
+    Costs are those of an image of noise; where images differ in cost they differ little from it before training.
+    Raises: ``InputError`` for a target that it cannot be set to.
+    """
+    knob = method.budget_knob
+    assert knob is not None
+    knobs = knobs_of(method, options, lambda: model.backbone)
+    solver = KnobSolver(model, knob, knobs, [noise_batch(image_size(model.backbone))])
+    budget, feasible = target * dense_macs(model.backbone), solver.range()
+    try:
+        check_feasible(budget, feasible)
+    except InputError:
+        low, high = (each / dense_macs(model.backbone) for each in (feasible.low, feasible.high))
+        raise InputError(
+            f"a target of {target:g} of dense ({budget / GIGA:.4g} GMACs) is out of range: this method goes from "
+            f"{low:.3f} to {high:.3f} on this backbone"
+        ) from None
+    return solver.solve([budget])[0]
+
+
+def at_point(recipe: Recipe, point: OperatingPoint) -> Stage:
+    """One stage: all parameters, by cross-entropy with what the point drops or merges left out."""
+
+    def loss(model: nn.Module, batch: Batch) -> Losses:
+        return Losses(F.cross_entropy(model(batch.images, point).logits.float(), batch.targets.float()))
+
+    return Stage(
+        name="finetune",
+        epochs=recipe.epochs,
+        groups=lambda model: decayed_groups(model.named_parameters(), recipe),
+        loss=loss,
+    )
