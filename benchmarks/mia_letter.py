@@ -2,9 +2,9 @@
 
     python benchmarks/mia_letter.py --output runs/mia-letter
 
-On digits, from one dense backbone that is trained first. Each row adds one reading to the one above; all train as long,
-by recipe ``digits-letter``, and are measured at their trained point, every gate at P(keep) > 0.5. Exit code 1 where the
-last reading is further from the target than ``--within``. A training that was killed is continued, a finished one kept.
+On digits, from one dense backbone that is trained first, by recipe ``digits-letter``; all are measured at their trained
+point, every gate at P(keep) > 0.5. Exit code 1 where no reading comes within ``--within`` of the target. A training
+that was killed is continued, a finished one kept.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ READINGS: dict[str, dict[str, Any]] = {
         "beta": 3.0,
         "actor": "inherited",
     },
+    "α warms up, co-training alone": {"cost_growth": 1.05, "reinforce": False},
 }
 """Options of ``mia`` by the reading that the row adds."""
 
@@ -75,7 +76,7 @@ def share(row: TableRow) -> float:
 def main(
     weights: Annotated[str | None, typer.Option(help="A dense vit_digits. [default: trained first]")] = None,
     target: Annotated[float, typer.Option(metavar="F", help="Of the dense MACs.")] = 0.7,
-    within: Annotated[float, typer.Option(metavar="F", help="How far off the last reading may be.")] = 0.02,
+    within: Annotated[float, typer.Option(metavar="F", help="How near the target is met.")] = 0.02,
     epochs: Annotated[int | None, typer.Option(metavar="N", help="[default: the recipe's]")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
     output: Annotated[Path, typer.Option(metavar="DIR", help="Where the trainings go.")] = Path("runs/mia-letter"),
@@ -90,7 +91,7 @@ def main(
         made = train_to(output / planned.folder, planned.request, RunSettings())
         rows.append(measure(planned, made, None, None, device))
     Console(highlight=False, width=100).print(table(rows, before.top1_pct, target))
-    if abs(share(rows[-1]) - target) > within:
+    if all(abs(share(row) - target) > within for row in rows):
         raise typer.Exit(1)
 
 

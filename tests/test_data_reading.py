@@ -193,7 +193,7 @@ def test_a_key_that_occurs_twice_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "split", "message"),
     [
-        ("imagenett", "validation", "did you mean 'imagenet'"),
+        ("imagenet1", "validation", "did you mean 'imagenet'"),
         ("cifar10", "validatoin", "did you mean 'validation'"),
         ("digits", "test", "unknown split of digits 'test'"),
     ],

@@ -37,6 +37,12 @@ class BenchConfig(SessionRequest, TrainingOptions, RunOptions):
     targets: tuple[float, ...] = setting(
         (), help="Train one checkpoint for each target, a fraction of dense MACs.", metavar="F,F", panel=TRAINING
     )
+    seeds: tuple[int, ...] = setting(
+        (),
+        help="Train every model once for each seed; all but the first are measured for accuracy alone. Default: --seed",
+        metavar="N,N",
+        panel=TRAINING,
+    )
     train_batch_size: int | None = batch_size_setting()
     mixed_precision: Literal["no", "fp16", "bf16"] = setting(
         "no", help="Precision of training: no, fp16 or bf16. Default: no", metavar="TYPE", panel=TRAINING

@@ -14,14 +14,17 @@ from dynvit.benchmark.trainings import Trainings
 from dynvit.budgets import KnobSolver, check_feasible, noise_batch
 from dynvit.contract import check_model
 from dynvit.errors import InputError, unknown
-from dynvit.interface import DynamicModel, methods
+from dynvit.interface import DynamicModel, Method, methods
 from dynvit.knobs import knobs_of
 from dynvit.measurements.base import Measurement
 from dynvit.options import options_to_json
 from dynvit.session import OpenModel, Session, Wanted
 from dynvit.training.forecast import Forecast
+from dynvit.training.further import trains_at_a_point
 from dynvit.units import GIGA
 
+START = "start"
+"""The folder of the weights that a division's trainings begin from, where a bench makes them."""
 _TRAINED_BY_DEFAULT = frozenset({"digits"})  # where no weights can be had
 
 Measurements = Sequence[Measurement[Any, Any, Any]]
@@ -35,6 +38,8 @@ class Planned:
     source: str
     target: float | None = None
     trained: bool = False
+    seed: int | None = None
+    """Of its training; None: the bench's."""
 
     @property
     def label(self) -> str:
@@ -59,7 +64,8 @@ class Preparation:
         backbone, seed = self.backbone, None
         if self.trains_backbone:
             static = static_method()
-            made = self.trainings.train(training / static, command, static)
+            place = training / (static if self.config.division is None else START)
+            made = self.trainings.start(place, command, static)
             backbone, seed = replace(backbone, weights=str(made), new_head=False), self.config.seed
         return [self._open(planned, backbone, seed, training, command) for planned in self.planned]
 
@@ -70,7 +76,7 @@ class Preparation:
         if planned.trained:
             options = options_to_json(wanted.options)
             made = Trainings(self.config, self.session, backbone).train(
-                training / planned.label, command, wanted.name, options, planned.target
+                training / planned.label, command, wanted.name, options, planned.target, planned.seed
             )
             return self.session.open(replace(wanted, checkpoint=str(made)), training)
         if wanted.checkpoint is None:
@@ -88,7 +94,7 @@ class Preparation:
     def forecasts(self) -> Iterator[Forecast]:
         """What each training would do and take, by a few steps of it; nothing is written."""
         if self.trains_backbone:
-            yield self.trainings.forecast(static_method())
+            yield self.trainings.forecast_start(static_method())
         for one in self.planned:
             if one.trained:
                 yield self.trainings.forecast(one.wanted.name, options_to_json(one.wanted.options), one.target)
@@ -133,7 +139,7 @@ def prepare(config: BenchConfig, session: Session, measurements: Measurements = 
         )
     preparation = Preparation(config, session, backbone, planned, trains_backbone, measurements)
     if trains_backbone:
-        preparation.trainings.recipe(static_method())
+        preparation.trainings.start_recipe(static_method())
     for one in planned:
         _check(preparation, one)
     return preparation
@@ -144,7 +150,7 @@ def _check(preparation: Preparation, planned: Planned) -> None:
     if wanted.checkpoint is not None:
         preparation.session.check(wanted)
         return
-    if planned.trained:
+    if planned.trained and not config.division:
         preparation.trainings.recipe(wanted.name)
     attached = wanted.method.attach(preparation.session.untrained(), wanted.options)
     check_model(attached, wanted.name)
@@ -152,7 +158,7 @@ def _check(preparation: Preparation, planned: Planned) -> None:
     for measurement in preparation.measurements:
         knobs = knobs_of(wanted.method, wanted.options, lambda: attached.backbone)
         measurement.measurer.check_model(wanted.label, attached, knobs)
-    if planned.target is not None:
+    if planned.target is not None and not trains_at_a_point(wanted.method):
         wanted.method.options_for(planned.target, preparation.session.untrained(), wanted.options)
 
 
@@ -172,6 +178,9 @@ def _plan(config: BenchConfig, name: str, trains: bool) -> Iterator[Planned]:
         yield Planned(replace(wanted, label=label, checkpoint=path), f"checkpoint {path}")
     if given:
         return
+    if trains and config.division is not None:
+        yield from _further(config, wanted)
+        return
     trains_all = bool(config.train) and bool(wanted.method.recipes) and not wanted.method.static
     if not wanted.method.needs_training and not trains_all:
         yield Planned(wanted, "the backbone's weights")
@@ -186,6 +195,18 @@ def _plan(config: BenchConfig, name: str, trains: bool) -> Iterator[Planned]:
         for target in config.targets:
             label = f"{name}-{target:g}"
             yield Planned(replace(wanted, label=label), f"training for {target:g}", target=target, trained=True)
+
+
+def _further(config: BenchConfig, wanted: Wanted) -> Iterator[Planned]:
+    """The trainings of a method in the fine-tuned division: for each target where it can be trained for one."""
+    method = wanted.method
+    aims = trains_at_a_point(method) or type(method).options_for is not Method.options_for
+    targets: Sequence[float | None] = config.targets if aims and config.targets else (None,)
+    for place, seed in enumerate(config.seeds or (config.seed,)):
+        for target in targets:
+            label = wanted.name + ("" if target is None else f"-{target:g}") + (f"-seed{seed}" if place else "")
+            source = "training" if target is None else f"training for {target:g}"
+            yield Planned(replace(wanted, label=label), source, target, trained=True, seed=seed)
 
 
 def _check_budgets(budgets: Sequence[float], wanted: Wanted, model: DynamicModel) -> None:

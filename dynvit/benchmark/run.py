@@ -81,7 +81,7 @@ class Bench:
         models = self.preparation.models(self.folder, self.command)
         recorder = Recorder.of(run)
         with recorder.lines.writing():
-            points = self._sweep(models, recorder)
+            points = self._followed(self._sweep(models, recorder))
             for measurement in self.measurements:
                 Runner(measurement, run).carry_out(points)
                 run.forget_pixels()
@@ -97,6 +97,11 @@ class Bench:
         todo = sum(len(recorder.missing(one, plan[one.label])) * recorder.images(one) for one in models)
         with Progress("sweep", todo, quiet=not run.first) as progress:
             return [point for one in models for point in recorder.measure(one, plan[one.label], progress)]
+
+    def _followed(self, points: Sequence[MeasuredPoint]) -> list[MeasuredPoint]:
+        """The points that may be measured further: of several seeds, those of the first one's trainings."""
+        seeds = self.config.seeds
+        return [point for point in points if not seeds or point.opened.training_seed in (None, seeds[0])]
 
     def _publish(self, *, write: bool) -> Board:
         board = build_board(read_run(self.folder), command=self.command)

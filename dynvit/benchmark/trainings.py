@@ -34,6 +34,7 @@ class Trainings:
         name: str,
         options: Mapping[str, Any] = {},
         target: float | None = None,
+        seed: int | None = None,
     ) -> Path:
         """Train into a folder, or go on with what a killed run began there.
 
@@ -43,15 +44,36 @@ class Trainings:
             name: the method's.
             options: the method's.
             target: a fraction of dense MACs, for methods that train for one.
+            seed: of the training; None: the bench's.
 
         Returns: the folder.
         """
-        return train_to(folder, self._request(name, options, target), self._settings(command))
+        request = self._request(name, options, target)
+        return train_to(
+            folder, request if seed is None else request.model_copy(update={"seed": seed}), self._settings(command)
+        )
+
+    def start(self, folder: Path, command: str, name: str) -> Path:
+        """Train the backbone that all others begin from, by its own recipe, into a folder. Returns the folder."""
+        return replace(self, config=self._of_start).train(folder, command, name)
 
     def forecast(self, name: str, options: Mapping[str, Any] = {}, target: float | None = None) -> Forecast:
         """What a training would do and take, by a few steps of it; nothing is written."""
         made = forecast(self._request(name, options, target), self._settings(""))
-        return replace(made, chosen=self.recipe(name))
+        return made if self.config.division else replace(made, chosen=self.recipe(name))
+
+    def forecast_start(self, name: str) -> Forecast:
+        """The same of the backbone's training."""
+        return replace(self, config=self._of_start).forecast(name)
+
+    def start_recipe(self, name: str) -> ChosenRecipe:
+        """The recipe of the backbone's training. Raises: as ``recipe``."""
+        return replace(self, config=self._of_start).recipe(name)
+
+    @property
+    def _of_start(self) -> BenchConfig:
+        """A division says how models are trained further, and not what they begin from."""
+        return self.config.model_copy(update={"division": None, "epochs": None} if self.config.division else {})
 
     def recipe(self, name: str) -> ChosenRecipe:
         """The recipe that a method is trained by here: the one that is asked for where it has it, else what fits.
@@ -66,7 +88,7 @@ class Trainings:
         config = self.config
         shared = {field: getattr(config, field) for field in TrainingOptions.model_fields}
         asked = {
-            "recipe": self.recipe(name).name,
+            "recipe": None if config.division else self.recipe(name).name,
             "batch_size": config.train_batch_size,
             "mixed_precision": None if config.mixed_precision == "no" else config.mixed_precision,
         }

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from dynvit.errors import InputError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, model_validator
+
+from dynvit.errors import InputError, first_fault
 from dynvit.files import atomic
 
 INFO, CLASS_NAMES = "_info.json", "classnames.txt"
@@ -127,19 +129,32 @@ def read_info(text: str | bytes, where: str) -> dict[str, SplitInfo]:
     Raises: ``InputError`` where it is not one.
     """
     try:
-        splits = {
-            name: SplitInfo(name, tuple(split["filenames"]), tuple(map(int, split["shard_lengths"])))
-            for name, split in json.loads(text)["splits"].items()
-        }
-        for name, split in splits.items():
-            if len(split.filenames) != len(split.shard_lengths):
-                raise ValueError(f"{name}: filenames and shard_lengths differ in length")
-        return splits
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        found = _Info.model_validate_json(text).splits
+    except (ValidationError, UnicodeDecodeError) as error:
+        said = first_fault(error) if isinstance(error, ValidationError) else str(error)
         raise InputError(
-            f"{where} is not in the convention of timm/imagenet-1k-wds ({type(error).__name__}: {error}): "
-            "it must hold splits with filenames and shard_lengths; `dynvit data pack` writes it"
+            f"{where} is not in the convention of timm/imagenet-1k-wds ({said}): it must hold splits with filenames "
+            "and shard_lengths; `dynvit data pack` writes it"
         ) from error
+    return {name: SplitInfo(name, split.filenames, split.shard_lengths) for name, split in found.items()}
+
+
+class _Split(BaseModel):
+    """What must stand of a split; more may."""
+
+    model_config = ConfigDict(strict=True)
+    filenames: tuple[str, ...]
+    shard_lengths: tuple[NonNegativeInt, ...]
+
+    @model_validator(mode="after")
+    def _one_each(self) -> Self:
+        if len(self.filenames) != len(self.shard_lengths):
+            raise ValueError("filenames and shard_lengths differ in length")
+        return self
+
+
+class _Info(BaseModel):
+    splits: dict[str, _Split]
 
 
 def info_text(splits: Iterable[SplitInfo]) -> str:

@@ -26,6 +26,7 @@ from dynvit.leaderboard.record import (
     UtcDate,
 )
 from dynvit.leaderboard.spread import SeedSpread
+from dynvit.leaderboard.training import Division, TrainingRecord, division_of
 from dynvit.units import Rule, Solve
 
 SummaryT = TypeVar("SummaryT", bound=Frozen)
@@ -44,6 +45,16 @@ class Setting(Frozen):
     num_classes: int = Field(ge=2, description="classes of the head")
     rule: Rule = Field(description="counting rule of the GMACs")
     dense_gmacs: float = Field(gt=0, description="GMACs an image of the static backbone by that rule")
+    shared_recipe_sha256: Sha256 | None = Field(
+        default=None,
+        exclude_if=lambda sha256: sha256 is None,
+        description="the fine-tuned division: SHA-256 of the recipe that all share; absent: another division",
+    )
+    start_sha256: Sha256 | None = Field(
+        default=None,
+        exclude_if=lambda sha256: sha256 is None,
+        description="the fine-tuned division: SHA-256 of the weights that all began from",
+    )
 
 
 class Objective(Frozen):
@@ -90,6 +101,11 @@ class Entry(Frozen):
         default={}, description="what was measured of it besides, by the measurement's name: its summary"
     )
     skipped: dict[Name, str] = Field(default={}, description="what was not measured of it, and why")
+    training: TrainingRecord | None = Field(
+        default=None,
+        exclude_if=lambda training: training is None,
+        description="how its weights came about; absent: not known",
+    )
 
 
 class MethodSummary(Frozen):
@@ -130,6 +146,14 @@ class Leaderboard(Digested, Frozen):
     )
     paper: tuple[PaperRow, ...] = Field(default=(), description="published rows of this setting, for comparison")
     generated: Generated = Field(description="who wrote this file")
+
+    @property
+    def division(self) -> Division | None:
+        """What its entries were allowed; None where an entry does not say how its weights came about."""
+        divisions = {division_of(entry.training) for entry in self.entries}
+        if None in divisions:
+            return None
+        return divisions.pop() if len(divisions) == 1 else "free"
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the board: sorted keys, the same bytes for the same board, whole or not at all."""

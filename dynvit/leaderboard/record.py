@@ -18,19 +18,15 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, JsonValue, model_validator
 
 from dynvit.environment import Environment
 from dynvit.leaderboard.digest import Digested
+from dynvit.leaderboard.frozen import Frozen as Frozen
+from dynvit.leaderboard.training import TrainingRecord
 from dynvit.units import Rule, Solve
 
 SCHEMA_VERSION: Literal[2] = 2
-
-
-class Frozen(BaseModel):
-    """What every published model shares: immutable, no unknown keys, no coercion, no NaN or infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def _finite(value: JsonValue) -> JsonValue:
@@ -208,6 +204,11 @@ class Record(Digested, Frozen):
     point: PointRecord = Field(description="the operating point")
     accuracy: AccuracyRecord = Field(description="clean accuracy")
     compute: ComputeRecord = Field(description="MACs per image")
+    training: TrainingRecord | None = Field(
+        default=None,
+        exclude_if=lambda training: training is None,  # as it was written before
+        description="how its weights came about; absent: not known",
+    )
     seeds: SeedsRecord = Field(description="seeds")
     environment: Environment = Field(description="software and machine")
     command: Name = Field(description="command line that made this record")

@@ -48,6 +48,7 @@ def _question(record: Record) -> str:
         record.preprocessing.model_dump(mode="json"),
         record.point.knobs if target is None else None,
         target,
+        record.training and record.training.target,
     ]
     return json.dumps(same, sort_keys=True)
 

@@ -13,6 +13,7 @@ from dynvit.leaderboard.paper import PaperRow
 from dynvit.leaderboard.per_sample import PerSampleResults
 from dynvit.leaderboard.record import Frozen, JsonObject, Record, is_static
 from dynvit.leaderboard.spread import seed_spreads
+from dynvit.leaderboard.training import TrainingRecord
 from dynvit.measurements.base import measurements
 from dynvit.report.boards import Board, with_overviews
 from dynvit.report.run_data import RunData
@@ -105,7 +106,15 @@ def setting_of(record: Record) -> Setting:
         num_classes=record.backbone.num_classes,
         rule=record.compute.rule,
         dense_gmacs=record.compute.dense_gmacs,
+        **_shared(record.training),
     )
+
+
+def _shared(training: TrainingRecord | None) -> dict[str, str | None]:
+    """A front of the fine-tuned division holds nothing else, and one training."""
+    if training is None or training.division != "fine-tuned":
+        return {}
+    return {"shared_recipe_sha256": training.recipe_sha256, "start_sha256": training.start_sha256}
 
 
 def _difference(settings: Sequence[Setting]) -> str:
@@ -200,4 +209,5 @@ def _entry(record: Record, against_dense: Paired | None, on_method_front: bool, 
         on_method_front=on_method_front,
         on_front=on_front,
         against_dense=against_dense,
+        training=record.training,
     )

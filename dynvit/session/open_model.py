@@ -15,6 +15,7 @@ from dynvit.data.transforms import Preprocessing
 from dynvit.interface import Augment, DynamicModel, Method, OperatingPoint, methods
 from dynvit.knobs import knobs_of
 from dynvit.leaderboard.record import BackboneRecord, CheckpointRecord, MethodRecord, PreprocessingRecord
+from dynvit.leaderboard.training import TrainingRecord
 from dynvit.options import options_to_json
 
 
@@ -84,6 +85,26 @@ class OpenModel:
             image_size=info.image_size,
             num_classes=info.num_classes,
             params=info.params,
+        )
+
+    def training_record(self) -> TrainingRecord:
+        """How its weights came about, as far as its checkpoint says."""
+        if self.config is None or self.config.training is None:
+            return TrainingRecord(division="free" if self.checkpoint else "off-the-shelf")
+        trained = self.config.training
+        return TrainingRecord(
+            division=trained.division or "free",
+            recipe=trained.recipe_name,
+            recipe_sha256=trained.recipe_sha256,
+            target=self.config.target,
+            epochs=trained.images_seen and trained.images_seen / trained.train_samples,
+            images_seen=trained.images_seen,
+            images_seen_unlabelled=trained.images_seen_unlabelled,
+            training_gmacs=trained.training_gmacs,
+            start_sha256=trained.start_sha256,
+            seed=trained.seed,
+            data_seed=self.config.data_seed,
+            wall_s=trained.wall_s,
         )
 
     def preprocessing_record(self) -> PreprocessingRecord:

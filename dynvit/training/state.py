@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from dynvit.errors import InputError
 from dynvit.files import write_whole
 
 STATE_VERSION = 1
+_MARK = b"dynvit state, sha256\n"
 Tensors = dict[str, Tensor]
 
 
@@ -62,7 +64,8 @@ class State:
         body["history"] = [asdict(entry) for entry in self.history]
         content = io.BytesIO()  # torch's own writing of files fails on a full disk with no OSError
         torch.save({"version": STATE_VERSION, **body}, content)
-        write_whole(path, content.getbuffer())
+        saved = content.getvalue()
+        write_whole(path, _MARK + hashlib.sha256(saved).digest() + saved)
 
     @classmethod
     def read(cls, path: Path) -> State | None:
@@ -73,7 +76,7 @@ class State:
         if not path.is_file():
             return None
         try:
-            body = torch.load(path, map_location="cpu", weights_only=True)
+            body = torch.load(io.BytesIO(_undamaged(path.read_bytes())), map_location="cpu", weights_only=True)
             if body.pop("version") != STATE_VERSION:
                 raise ValueError("another version of dynvit wrote it")
             body["history"] = tuple(EpochLog(**entry) for entry in body["history"])
@@ -83,3 +86,14 @@ class State:
                 f"cannot continue from {path} ({str(error) or type(error).__name__}): "
                 "train into a new folder, or delete this file to begin again"
             ) from error
+
+
+def _undamaged(content: bytes) -> bytes:
+    """What was saved; of an older version without a hash, all of it. Raises: ``ValueError`` for damage."""
+    if not content.startswith(_MARK):
+        return content
+    start = len(_MARK) + hashlib.sha256().digest_size
+    saved = content[start:]
+    if hashlib.sha256(saved).digest() != content[len(_MARK) : start]:
+        raise ValueError("it is damaged: its SHA-256 is another")
+    return saved

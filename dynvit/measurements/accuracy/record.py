@@ -86,6 +86,7 @@ def record_of(opened: OpenModel, target: Target, results: SampleResults, n_bad: 
             limit=run.limit,
         ),
         preprocessing=opened.preprocessing_record(),
+        training=opened.training_record(),
         point=PointRecord(
             knobs=dict(point),
             target_gmacs=target.gmacs,

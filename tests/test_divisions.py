@@ -1,0 +1,149 @@
+"""The fine-tuned division: every model is trained alike, what it saw is recorded, and no front mixes divisions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dynvit.backbones.build import BackboneSpec, build
+from dynvit.benchmark.config import own_methods
+from dynvit.cli import main
+from dynvit.divisions import SHARED, SharedRecipe, as_shared, shared_for
+from dynvit.errors import InputError
+from dynvit.interface import Recipe, methods
+from dynvit.leaderboard.store import RunStore
+from dynvit.recipe import Situation
+from dynvit.recipes import choose_recipe
+from dynvit.report import read_board
+from dynvit.report.build import group
+from dynvit.training.request import TrainRequest
+from dynvit.training.run import train_to
+
+DIGITS = Situation("vit_digits", "vit", "digits", 8)
+TRAINED = [name for name in own_methods() if methods.get(name).recipes]
+COMMON = ("epochs", "batch_size", "augment", "weight_decay", "warmup_epochs", "min_lr", "ema_decay", "clip_grad")
+
+
+def own_recipe(name: str) -> Recipe:
+    return choose_recipe(name, methods.get(name).recipes, DIGITS).recipe
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_method_has_the_numbers_of_the_division(name: str) -> None:
+    shared = as_shared(own_recipe(name), shared_for(DIGITS))
+    dense = as_shared(own_recipe("dense"), shared_for(DIGITS))
+    assert [getattr(shared, field) for field in COMMON] == [getattr(dense, field) for field in COMMON]
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_what_the_backbone_brought_learns_at_one_rate(name: str) -> None:
+    shared = shared_for(DIGITS)
+    method = methods.get(name)()
+    model = method.attach(build(BackboneSpec("vit_digits", num_classes=10)), method.Options())
+    rates = [
+        group.lr
+        for stage in method.stages(model, as_shared(own_recipe(name), shared))
+        for group in stage.groups(model)
+        if "backbone" in group.name or name == "dense"
+    ]
+    assert max(rates) == pytest.approx(shared.backbone_lr)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "size", "name"),
+    [("digits", 8, "digits"), ("cifar100", 64, "cifar"), ("imagenette", 160, "imagenette"), ("pets", 224, "any")],
+)
+def test_each_data_set_has_one(dataset: str, size: int, name: str) -> None:
+    assert shared_for(Situation("deit_tiny_patch16_224", "vit", dataset, size)).name == name
+
+
+def test_the_hash_is_of_the_numbers() -> None:
+    hashes = {shared.sha256 for shared in SHARED}
+    assert len(hashes) == len(SHARED)
+    digits = SHARED[0]
+    renamed = SharedRecipe(**vars(digits) | {"name": "another", "source": "elsewhere"})
+    assert renamed.sha256 == digits.sha256
+    assert SharedRecipe(**vars(digits) | {"epochs": 21}).sha256 != digits.sha256
+
+
+def request(method: str, **more: Any) -> TrainRequest:
+    return TrainRequest(
+        method=method, backbone="vit_digits", dataset="digits", division="fine-tuned", epochs=1, limit_train=128, **more
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"lr": 0.1}, "trains all models alike, got --lr"),
+        ({"recipe": "digits", "batch_size": 32}, "got --recipe, --batch-size"),
+        ({}, "learns at a target in the fine-tuned division: give --target"),
+        ({"target": 0.01}, "a target of 0.01 of dense .* is out of range: this method goes from 0"),
+    ],
+)
+def test_what_breaks_the_division_is_refused(tmp_path: Path, asked: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        train_to(tmp_path / "m", request("topk", **asked))
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_method_without_training_learns_at_its_target(tmp_path: Path) -> None:
+    train_to(tmp_path / "m", request("topk", target=0.6))
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    assert 0.25 < config["point"]["keep_ratio"] < 1
+    training = config["training"]
+    assert training["division"] == "fine-tuned"
+    assert training["images_seen"] == 128
+    # Its forward masks what it drops: all tokens run, and backward is twice that.
+    assert training["training_gmacs"] == pytest.approx(3 * 128 * 0.002056224, rel=0.05)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seeds and two targets of three methods."""
+    folder = tmp_path_factory.mktemp("bench") / "out"
+    methods = ["--methods", "dense,topk,dynamicvit", "--targets", "0.6,0.8", "--seeds", "3,4"]
+    small = ["--epochs", "1", "--limit-train", "128", "--points", "2", "--limit", "40", "--corruptions", "contrast"]
+    more = ["--severities", "1", "--corruptions-limit", "20"]
+    assert (
+        main(["bench", "--dataset", "digits", "--division", "fine-tuned", *methods, *small, *more, "-o", str(folder)])
+        == 0
+    )
+    return folder
+
+
+@pytest.mark.slow
+class TestBench:
+    def test_all_have_seen_the_same_number_of_images_by_the_same_recipe_from_one_start(self, bench: Path) -> None:
+        trainings = [entry.training for entry in read_board(bench / "leaderboard.json").entries]
+        assert {(t.images_seen, t.recipe_sha256, t.start_sha256) for t in trainings if t} == {
+            (128, trainings[0].recipe_sha256, trainings[0].start_sha256)  # type: ignore[union-attr]
+        }
+        assert {t.seed for t in trainings if t} == {3, 4}
+        assert {t.target for t in trainings if t} == {None, 0.6, 0.8}
+
+    def test_the_board_says_its_division(self, bench: Path) -> None:
+        board = read_board(bench / "leaderboard.json")
+        assert board.division == "fine-tuned"
+        assert board.setting.shared_recipe_sha256 == board.entries[0].training.recipe_sha256  # type: ignore[union-attr]
+
+    def test_the_spread_is_over_seeds_and_not_over_targets(self, bench: Path) -> None:
+        board = read_board(bench / "leaderboard.json")
+        training = {entry.record_id: entry.training for entry in board.entries}
+        assert board.seeds
+        for spread in board.seeds:
+            assert len({training[one].target for one in spread.record_ids}) == 1  # type: ignore[union-attr]
+
+    def test_later_seeds_are_measured_for_accuracy_alone(self, bench: Path) -> None:
+        entries = read_board(bench / "leaderboard.json").entries
+        followed = {entry.training.seed for entry in entries if "corruption" in entry.measurements}  # type: ignore[union-attr]
+        assert followed == {3}
+
+    def test_records_of_another_division_make_another_board(self, bench: Path) -> None:
+        records = RunStore(bench / "runs.jsonl").read()
+        free = records[0].training.model_copy(update={"division": "free"})  # type: ignore[union-attr]
+        assert len(group(records)) == 1
+        assert len(group([*records, records[0].model_copy(update={"training": free})])) == 2
