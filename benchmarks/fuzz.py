@@ -1,6 +1,6 @@
 """Damaged files for every reader and random options for every command: no traceback, no hang, no number that changed.
 
-    python benchmarks/fuzz.py [--seed 0] [--files 2000] [--options 1000] [--seconds 60] [--minutes 10]
+    python benchmarks/fuzz.py [--seed 0] [--files 2000] [--options 1000] [--seconds 180] [--minutes 10]
 
 Each try runs in a process of its own, forked from one that has imported everything. A fault is a traceback, a hang or a
 crash, and a number that is another one than that of the whole file while the command says nothing and ends with 0.
@@ -242,7 +242,7 @@ def _rows(tally: Tally) -> list[Row]:
     ]  # fmt: skip
 
 
-def main(files: int = 2000, options: int = 1000, seed: int = 0, seconds: int = 60, minutes: float = 0) -> None:
+def main(files: int = 2000, options: int = 1000, seed: int = 0, seconds: int = 180, minutes: float = 0) -> None:
     """Try --files damaged files and --options sets of options, each for at most --seconds; name every fault.
 
     With --minutes each of the two ends after so many, and says how many were tried.

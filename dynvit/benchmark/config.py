@@ -109,6 +109,14 @@ class BenchConfig(SessionRequest, TrainingOptions, RunOptions):
         return "budgets" if sampler == "ladder" else sampler
 
 
+UNNAMED: Mapping[str, Any] = {"division": "fine-tuned", "targets": (0.6,)}
+"""How models are trained where nobody names any, and nothing about their training: all alike."""
+_NAMES_MODELS = {
+    *("methods", "method_checkpoint", "options", "option", "train", "targets", "seeds", "train_batch_size"),
+    *("dataset", "backbone", "weights", "image_size", *TrainingOptions.model_fields),
+}
+
+
 def own_methods() -> tuple[str, ...]:
     """What is benched where nobody says otherwise: of the methods that come with dynvit, those ``by_default``."""
     from dynvit.interface import methods
@@ -139,6 +147,8 @@ def load_config(file: str | None, given: Mapping[str, Any]) -> BenchConfig:
     for name in values:
         if name not in known:
             raise unknown("option", name, known)
+    if not values.keys() & _NAMES_MODELS:
+        values |= UNNAMED
     measured = take_settings(values)
     read = {by_name[name].field: by_name[name].read(value) for name, value in values.items() if value is not None}
     return validated(BenchConfig, {"methods": None, **read, "measurements": measured}, flags)
