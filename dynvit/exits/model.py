@@ -21,6 +21,7 @@ from dynvit.ops.exits import exit_probabilities, mixture
 from dynvit.units import GIGA
 
 THRESHOLD = "threshold_{}"
+BELOW_ONE = 1 - torch.finfo(torch.float32).eps / 2  # so that some threshold lets the surest image leave
 SLACK = 1e-9  # a budget that is a cost written as text and read again still covers that cost
 
 
@@ -193,7 +194,7 @@ class ExitingModel(DynamicModel):
         )
 
     def _solving(self, scores: Tensor) -> Tensor:
-        return self.confidence_of(scores.to(self.precision)).cpu()
+        return self.confidence_of(scores.to(self.precision)).clamp(0, BELOW_ONE).cpu()
 
     def feasible_range(self, calibration: Sequence[Batch]) -> tuple[float, float]:
         """The costs of the first exit and of all of them. Units: MACs per image."""
