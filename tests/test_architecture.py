@@ -23,7 +23,7 @@ LAYERS = (
     {"cli"},
     {"api"},
     {"benchmark"},
-    {"training", "testing", "explain"},
+    {"training", "testing", "explain", "authoring"},
     {"report"},
     {"measurements"},
     {"session"},

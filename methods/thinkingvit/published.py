@@ -34,10 +34,7 @@ def load_published(path: str) -> ThinkingViTModel:
     """
     if not Path(path).is_file():
         raise InputError(f"no file {path}: give the path of a released ThinkingViT checkpoint")
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        state = read_weights(Path(path))
-        asked = _rounds_in(path)
-    return from_state(state, path, asked or _rounds_named(path))
+    return from_state(read_weights(Path(path)), path, _rounds_in(path) or _rounds_named(path))
 
 
 def from_state(state: Mapping[str, Tensor], where: str, rounds: Sequence[int] | None = None) -> ThinkingViTModel:
@@ -128,7 +125,8 @@ def _ours(name: str) -> str:
 
 def _rounds_in(path: str) -> tuple[int, ...] | None:
     """The training's own argument, where the file kept it."""
-    with contextlib.suppress(Exception):  # safetensors have none, and what is damaged was refused before
+    # Safetensors have none, and what is damaged was refused before.
+    with contextlib.suppress(Exception), torch.serialization.safe_globals([argparse.Namespace]):
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         return tuple(int(heads) for heads in found["args"].thinking_stages)
     return None
