@@ -25,4 +25,4 @@ def new(
     say("next:")
     say(f"  dynvit check {method} --plugin {method}.py")
     say(f"  pytest test_{method}.py")
-    say(f"  dynvit bench --methods dense,topk,{method} --plugin {method}.py --dataset digits")
+    say(f"  dynvit bench --plugin {method}.py --methods dense,topk,{method} --dataset digits")
