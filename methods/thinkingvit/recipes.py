@@ -47,13 +47,13 @@ RECIPES: dict[str, Recipe] = {
         scope=IMAGENET_VIT,
     ),
     "digits": ThinkingViTRecipe(
-        epochs=20,
+        epochs=40,
         batch_size=64,
-        lr=2e-3,
+        lr=4e-3,
         warmup_epochs=2,
         augment=Augment(flip=0.0, padding=1, smoothing=0.1),
         scope=Scope(datasets=("digits",)),
-        source="ours: from scratch on 8×8 digits on two cores",
+        source="ours: on 8×8 digits on two cores; 16 channels take twice DVT's epochs, at twice its rate",
     ),
     "cifar10": ThinkingViTRecipe(
         epochs=3,
