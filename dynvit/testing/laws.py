@@ -160,7 +160,8 @@ def gradients_reach_every_trained_part(subject: Subject) -> None:
         if any(map(_unreached, trained)):  # what stands behind a scale that starts at 0 is reached once that moves
             with torch.no_grad():
                 for parameter in trained:
-                    parameter -= 0 if parameter.grad is None else 0.01 * parameter.grad
+                    if parameter.grad is not None:
+                        parameter.sub_(parameter.grad, alpha=0.01)
             stage.loss(model, subject.batch()).total.backward()
         missed = [names[id(p)] for p in trained if _unreached(p)]
         if missed:
