@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from session_helpers import train
 
 from dynvit.authoring.write import LONGEST, TEMPLATES, check_name, text_of, write_method
 from dynvit.cli import main
@@ -137,6 +138,7 @@ def test_from_nothing_to_a_bench(folder: Path, capsys: pytest.CaptureFixture[str
     assert main(["new", NAME]) == 0
     assert main(["check", NAME, "--plugin", f"{NAME}.py"]) == 0, capsys.readouterr().out
     assert pytest.main(["-q", "-p", "no:cacheprovider", f"test_{NAME}.py"]) == 0
-    small = ("--dataset", "digits", "--points", "2", "--limit", "40", "--no-train", "-o", "out")
+    weights = train(folder / "dense", "dense")
+    small = ("--dataset", "digits", "--points", "2", "--limit", "40", "--weights", str(weights), "-o", "out")
     assert main(["bench", "--plugin", f"{NAME}.py", "--methods", f"dense,{NAME}", *small]) == 0
     assert f"{NAME}" in (folder / "out" / "leaderboard.json").read_text()
