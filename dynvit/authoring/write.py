@@ -31,7 +31,7 @@ def write_method(name: str, folder: Path) -> list[Path]:
     for path in paths:
         if path.is_symlink() or path.exists():
             raise InputError(f"{path.name} is there already, and nothing is overwritten: give another name, or move it")
-    check_free(name)
+    check_free(name, folder)
     written: list[Path] = []
     try:
         for path, template in paths.items():
@@ -68,11 +68,11 @@ def check_name(name: str) -> None:
         raise InputError(f"a file {name}.py would be pytest's: give a name that it does not look for")
 
 
-def check_free(name: str) -> None:
-    """Raises: ``InputError`` for the name of a registered method, or of a module that the file would hide."""
+def check_free(name: str, folder: Path) -> None:
+    """Raises: ``InputError`` for a registered method's name, or that of a module that a file in ``folder`` would hide."""
     if name in methods.names():
         origins = " and ".join(str(origin) for origin in methods.origins(name))
         raise InputError(f"method {name!r} is there already, from {origins}: give another name")
-    here = [entry for entry in sys.path if entry and Path(entry).resolve() != Path.cwd()]
-    if name in sys.stdlib_module_names or name in sys.builtin_module_names or PathFinder.find_spec(name, here):
+    elsewhere = [entry for entry in sys.path if entry and Path(entry).resolve() != folder.resolve()]
+    if name in sys.stdlib_module_names or PathFinder.find_spec(name, elsewhere):
         raise InputError(f"a file {name}.py would hide the installed Python module {name}: give another name")
