@@ -12,14 +12,17 @@ import numpy as np
 import pytest
 import timm
 import torch
+from bench_helpers import records
 from hypothesis import given
 from hypothesis import strategies as st
+from session_helpers import train
 from torch import Tensor, nn
 
 import dynvit.backbones.small
 import dynvit.backbones.t2t  # noqa: F401 - both register backbones with timm
 from conformance_helpers import check_law
 from dynvit import cost
+from dynvit.cli import main
 from dynvit.errors import InputError
 from dynvit.exits.thresholds import Confidences, solve_shared
 from dynvit.interface import Batch, OperatingPoint
@@ -262,6 +265,12 @@ def test_the_arguments_of_a_training_name_the_rounds_of_the_older_layout(tmp_pat
         (lambda state: state.pop("head.weight"), "head.weight"),
         (lambda state: state.update({"blocks.0.norm1.weight": torch.ones(3)}), "norm1.weight"),
         (lambda state: state.update({"odd": torch.ones(3)}), "odd"),
+        (lambda state: state.update({"cls_token": torch.tensor(1.0)}), "other shapes"),
+        (lambda state: state.update({"proj_layer.weight": torch.tensor(1.0)}), "other shapes"),
+        (lambda state: state.update({"proj_layer.weight": torch.ones(128, 128)}), "rising"),
+        (lambda state: state.update({"proj_layer.weight": torch.ones(128, 60)}), "heads of 64"),
+        (lambda state: state.update({"alpha.0": torch.ones(2)}), "alpha.0"),
+        (lambda state: state.update({"alpha.0": torch.tensor([torch.nan])}), "not finite"),
         (lambda state: state.update({f"alpha.{k}": torch.ones(1) for k in range(12)}), "file's name"),
     ],
 )
@@ -283,6 +292,14 @@ def test_the_published_rate_rises_falls_and_rests() -> None:
     )
     assert vectors.weight_decay == 0.0
     assert any(parameter.shape == (1,) for parameter in vectors.parameters)
+
+
+@pytest.mark.slow
+def test_it_is_trained_on_digits_and_benched_there(tmp_path: Path) -> None:
+    folder, out = train(tmp_path / "trained", "thinkingvit"), tmp_path / "out"
+    given = ("--methods", "thinkingvit", "--method-checkpoint", f"thinkingvit={folder}", "--points", "3")
+    assert main(["bench", "--dataset", "digits", *given, "--limit", "60", "-o", str(out)]) == 0
+    assert [record.method.name for record in records(out)] == ["thinkingvit"] * 3
 
 
 def test_an_explanation_tells_the_round_and_how_unsure_each_was() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,11 @@ def close(found: Tensor, wanted: Tensor) -> None:
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-9)
 
 
-def model_of(golden: Golden) -> ThinkingViTModel:
-    return from_state(golden.weights, "golden", tuple(golden.meta["thinking_stages"]))
+@lru_cache(maxsize=1)
+def opened(path: Path) -> tuple[Golden, ThinkingViTModel]:
+    """A file and its model, which tests that follow each other share."""
+    golden = Golden(path)
+    return golden, from_state(golden.weights, "golden", tuple(golden.meta["thinking_stages"]))
 
 
 def pixels(model: ThinkingViTModel) -> Tensor:
@@ -41,10 +45,9 @@ def pixels(model: ThinkingViTModel) -> Tensor:
 @pytest.mark.parametrize("path", FILES)
 @torch.no_grad()
 def test_every_round_is_the_published_one(path: Path) -> None:
-    golden = Golden(path)
-    model = model_of(golden)
+    golden, model = opened(path)
     entering: list[Tensor] = []
-    model.nested.vit.blocks[0].register_forward_pre_hook(lambda _, given: entering.append(given[0]))
+    hook = model.nested.vit.blocks[0].register_forward_pre_hook(lambda _, given: entering.append(given[0]))
     handed, shown, last = None, pixels(model), len(model.rounds) - 1
     for k in range(len(model.rounds)):
         logits, handed = model.run_exit(k, shown, handed, executed=True)
@@ -54,6 +57,7 @@ def test_every_round_is_the_published_one(path: Path) -> None:
         if isinstance(handed, Recycled):
             close(handed.tokens[..., :8], golden[f"round{k}_out_first8"])
             close(handed.tokens[..., -8:], golden[f"round{k}_out_last8"])
+    hook.remove()
     [fused] = entering  # only the last round runs the blocks as they are
     close(fused[..., :8], golden[f"round{last}_in_first8"])
     close(fused[..., -8:], golden[f"round{last}_in_last8"])
@@ -62,8 +66,7 @@ def test_every_round_is_the_published_one(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES)
 @torch.no_grad()
 def test_images_leave_in_the_published_rounds_at_the_published_cost(path: Path) -> None:
-    golden = Golden(path)
-    model = model_of(golden)
+    golden, model = opened(path)
     shown, executed = pixels(model), golden.meta["macs_cumulative_minimal"]
     for threshold, rounds in zip(golden["gate_thresholds"].tolist(), golden["gate_exit_round"], strict=True):
         point = OperatingPoint(**{f"threshold_{k + 1}": threshold for k in range(len(model.rounds) - 1)})
@@ -79,8 +82,8 @@ def test_images_leave_in_the_published_rounds_at_the_published_cost(path: Path) 
 
 @pytest.mark.parametrize("path", FILES)
 def test_three_conventions_count_it(path: Path) -> None:
-    golden = Golden(path)
-    found = conventions(model_of(golden))
+    golden, model = opened(path)
+    found = conventions(model)
     assert list(found.executed) == golden.meta["macs_cumulative_minimal"]
     assert list(found.reference) == golden.meta["macs_cumulative"]
     assert found.reference[-1] == golden.meta["macs_official_forward_any_threshold"]
@@ -90,16 +93,18 @@ def test_three_conventions_count_it(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES)
 def test_the_loss_and_its_gradients_are_the_published_ones(path: Path) -> None:
-    golden = Golden(path)
+    golden, model = opened(path)
     if "train_loss" not in golden:
         pytest.skip(f"{path.stem} has no gradients")
-    model, labels = model_of(golden), torch.tensor(golden.meta["train_labels"])
+    labels = torch.tensor(golden.meta["train_labels"])
     every = model.point_of((1.0,) * (len(model.rounds) - 1))
     targets = F.one_hot(labels, golden["round0_logits"].shape[1]).double()
     losses = mean_cross_entropy(model.train(), Batch(pixels(model), labels, targets), every)
     close(losses.total.detach(), golden["train_loss"])
     close(torch.stack(list(losses.parts.values())).detach(), golden["train_round_losses"])
+    model.zero_grad()
     losses.total.backward()
+    model.eval()
     parameters = dict(model.named_parameters())
     for name, wanted in zip(golden.weights, golden["train_grad_norms"], strict=True):
         if _ours(name) in parameters:

@@ -69,7 +69,7 @@ def check_name(name: str) -> None:
 
 
 def check_free(name: str, folder: Path) -> None:
-    """Raises: ``InputError`` for a registered method's name, or that of a module that a file in ``folder`` would hide."""
+    """Raises: ``InputError`` for a registered method's name, or a module's that a file in ``folder`` would hide."""
     if name in methods.names():
         origins = " and ".join(str(origin) for origin in methods.origins(name))
         raise InputError(f"method {name!r} is there already, from {origins}: give another name")

@@ -42,8 +42,11 @@ def from_state(state: Mapping[str, Tensor], where: str, rounds: Sequence[int] | 
 
     Raises: ``InputError`` where they belong to none.
     """
-    found = _rounds_of(state, where, rounds)
-    cut = cropped(state, found[-1] * HEAD_DIM)
+    try:
+        found = _rounds_of(state, where, rounds)
+        cut = cropped(state, found[-1] * HEAD_DIM)
+    except (IndexError, RuntimeError) as error:  # a tensor of no axes has no width
+        raise InputError(f"{where} has tensors of other shapes than a released ThinkingViT checkpoint") from error
     options = ThinkingViTOptions(found)
     model = ThinkingViTModel(deit_of(cut, where), options)
     renamed = {_ours(name): tensor for name, tensor in cut.items()}
