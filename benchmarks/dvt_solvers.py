@@ -21,9 +21,10 @@ from dynvit.data import ImageSource
 from dynvit.data.pixels import PixelBatches, to_pixels
 from dynvit.data.transforms import Preprocessing
 from dynvit.errors import InputError
+from dynvit.exits.thresholds import Confidences
 from dynvit.interface import Batch
 from dynvit_methods.dvt.cascade import Cascade
-from dynvit_methods.dvt.thresholds import SOLVERS, Confidences
+from dynvit_methods.dvt.thresholds import SOLVERS
 
 
 def confidences(model: Cascade, source: ImageSource, preprocessing: Preprocessing) -> Confidences:

@@ -1,6 +1,7 @@
 """How much of its theoretical speed-up, of MACs, a method's ``predict`` realises against dense in the same run.
 
     python benchmarks/speed.py [--method topk] [--keep-ratio 0.7 | --knob r=13] [--batch-size 1] [--threads 1]
+    python benchmarks/speed.py --method thinkingvit --budget 3.5      # thresholds at which half of the images leave
 
 float32 on the CPU, drawn weights: methods that keep a fixed number of tokens work alike on any. The two are
 interleaved, and only valid rounds count. DynamicViT's published code gives 1.45 of 1.54, 0.94, on two cores.
@@ -15,8 +16,10 @@ from _measure import Row, interleaved, report, rounds_row, run
 from _models import drawn, point_at
 
 from dynvit import cost
-from dynvit.interface import methods
+from dynvit.errors import InputError
+from dynvit.interface import Batch, methods
 from dynvit.knobs import knobs_of, parse_point, point_said
+from dynvit.solving import solver_for
 from dynvit.units import GIGA
 
 WANTED = 0.95
@@ -26,6 +29,7 @@ def main(
     method: str = "dynamicvit",
     keep_ratio: float = 0.7,
     knob: str = "",
+    budget: float = 0.0,
     backbone: str = "deit_small_patch16_224",
     batch_size: int = 16,
     rounds: int = 9,
@@ -36,17 +40,23 @@ def main(
 
     --threads is how many torch computes with, in this process; 0 leaves its own number, which OMP_NUM_THREADS sets.
     Beside another process that computes, give as many as there are idle cores: two threads on one tell nothing.
+    --budget, in mean GMACs an image, is for methods whose images leave early: solved on the images that are timed.
     """
     if threads:
         torch.set_num_threads(threads)
     dense, dynamic = drawn("dense", backbone), drawn(method, backbone)
     whole, point = point_at(dense, None), point_at(dynamic, keep_ratio)
-    if knob:
-        point = parse_point(
-            knobs_of(methods.get(method)(), methods.get(method).Options(), lambda: dynamic.backbone), [knob]
-        )
-    config = vars(dense.backbone)["pretrained_cfg"]
+    kind, config = methods.get(method), vars(dense.backbone)["pretrained_cfg"]
     images = torch.rand(batch_size, *config["input_size"], generator=torch.Generator().manual_seed(0))
+    knobs = knobs_of(kind(), kind.Options(), lambda: dynamic.backbone)
+    if knob:
+        point = parse_point(knobs, [knob])
+    if budget:
+        seen = Batch(images, torch.zeros(batch_size, dtype=torch.int64), torch.empty(0))
+        solver = solver_for(dynamic, kind.budget_knob, knobs, [seen])
+        if solver is None:
+            raise InputError(f"method {method} has no budget to be set to: give --keep-ratio or --knob")
+        (point,) = solver.solve([budget * GIGA])
     with torch.inference_mode():
         dense_macs = float(cost.macs(dense.predict(images, whole).usage).double().mean())
         macs = float(cost.macs(dynamic.predict(images, point).usage).double().mean())

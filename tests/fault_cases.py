@@ -229,6 +229,20 @@ FAULTS = (
     Fault(
         "data pack: shards of nothing", "data pack MADE/shards out --shard-size 0", ("--shard-size must be", "got 0")
     ),
+    Fault("new: no name", "new", ("METHOD",)),
+    Fault("new: a name that is registered", "new topk", ("'topk' is there already", "another name")),
+    Fault("new: a name that is a path", "new ../mine", ("a to z, 0 to 9 and _", "'../mine'")),
+    Fault("new: a name that ends a string", 'new a";x=1', ("a to z, 0 to 9 and _",)),
+    Fault("new: a name of Python's", "new yield", ("Python's own", "'yield'")),
+    Fault("new: a name that hides a module", "new torch", ("torch.py", "hide")),
+    Fault("new: two names", "new one two", ("two",)),
+    Fault("check: rounds that fall", "check thinkingvit --option rounds=3,2", ("rounds", "rising", "(3, 2)")),
+    Fault("check: rounds of other heads", "check thinkingvit --option rounds=1,2", ("rounds", "all 3 heads", "1,2")),
+    Fault(
+        "check: rounds that cannot be nested",
+        "check thinkingvit --backbone t2t_vit_12",
+        ("thinkingvit cannot serve backbone 't2t_vit_12'", "deit_small_patch16_224"),
+    ),
     Fault("check: unknown method", "check dens", ("method 'dens'", "'dense'")),
     Fault(
         "check: a backbone it cannot serve", "check dense --backbone resnet18", ("resnet18", "deit_tiny_patch16_224")

@@ -243,7 +243,7 @@ def test_a_data_set_may_be_a_path(topk: dynvit.Model) -> None:
 
 
 def test_lists_take_patterns() -> None:
-    assert dynvit.list_methods("*vit*") == ["dynamicvit", "evit"]
+    assert dynvit.list_methods("d*t") == ["dvt", "dynamicvit"]
     assert dynvit.list_methods(["d?nse", "top*"]) == ["dense", "topk"]
     assert dynvit.list_datasets("cifar*") == ["cifar10", "cifar100"]
     assert dynvit.list_attacks("apgd*") == ["apgd", "apgd-t"]

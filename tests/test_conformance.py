@@ -240,6 +240,18 @@ class UnreachedPart(Conforming):
         self.unused = nn.Linear(4, 4)
 
 
+class BehindAScaleOfZero(Conforming):
+    """A part that is reached once its scale has moved, as an α that starts at 0."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__(backbone)
+        self.scale, self.part = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.ones(10))
+
+    def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
+        conforming = super().forward(images, point)
+        return dataclasses.replace(conforming, logits=conforming.logits + self.scale * self.part.square().cumsum(0))
+
+
 class DetachedImage(Conforming):
     def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
         return super().forward(images.detach() if self.dropping(point) else images, point)
@@ -451,7 +463,7 @@ def test_a_model_that_is_wrong_in_several_ways_fails_where_it_is() -> None:
         assert "results do not depend on the batch" in broken(model)
 
 
-@pytest.mark.parametrize("model", [Conforming, SolvesBudgets, SolvesForAccuracy])
+@pytest.mark.parametrize("model", [Conforming, SolvesBudgets, SolvesForAccuracy, BehindAScaleOfZero])
 def test_a_conforming_model_breaks_no_law(model: type[Conforming]) -> None:
     assert broken(model) == {}
 

@@ -156,7 +156,7 @@ def test_a_backbone_family(plugin: str, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_the_names_that_a_method_is_built_from_exist() -> None:
-    packages = "backbones|ops|cost|recipes|schedules"
+    packages = "backbones|exits|ops|cost|recipes|schedules"
     table = re.findall(rf"^\| \**(`(?:{packages})\.[^|]+?) \|", _text("docs/extending.md"), re.MULTILINE)
     assert len(table) > 20
     for cell in table:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dynvit.exits.model import BELOW_ONE
 from dynvit.registry import Registry
 
 
@@ -87,4 +88,4 @@ def leaves(scores: Tensor, threshold: Tensor) -> Tensor:
 
 def bounded(scores: Tensor) -> Tensor:
     """Scores below 1, so that some threshold below 1 lets the most confident image leave."""
-    return scores.clamp(0, 1 - torch.finfo(torch.float32).eps / 2)
+    return scores.clamp(0, BELOW_ONE)

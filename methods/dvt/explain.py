@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from dynvit.exits.model import ExitPrediction
 from dynvit.interface import DynamicModel, Explanation, OperatingPoint
 from dynvit.units import GIGA
 
-from .cascade import Cascade, CascadePrediction
+from .cascade import Cascade
 
 
 def explain(model: DynamicModel, images: Tensor, point: OperatingPoint) -> list[Explanation]:
@@ -23,9 +24,7 @@ def explain(model: DynamicModel, images: Tensor, point: OperatingPoint) -> list[
     return [_explain(model, prediction, point, image, last) for image, last in enumerate(left)]
 
 
-def _explain(
-    model: Cascade, prediction: CascadePrediction, point: OperatingPoint, image: int, last: int
-) -> Explanation:
+def _explain(model: Cascade, prediction: ExitPrediction, point: OperatingPoint, image: int, last: int) -> Explanation:
     probabilities = prediction.exit_logits[: last + 1, image].softmax(-1)
     confidences, answers = probabilities.max(-1)
     exits, gmacs = len(model.exits), [macs / GIGA for macs in model.exit_macs()]

@@ -21,7 +21,7 @@ from dynvit.interface import Augment, OperatingPoint, PublishedCheckpoint
 
 from .cascade import Cascade
 from .options import DVTOptions
-from .thresholds import as_knobs, points_for
+from .thresholds import as_knobs
 
 State = Mapping[str, Tensor]
 PREFIXES = ("less_less_token", "less_token", "normal_token")
@@ -98,11 +98,11 @@ def load_published(path: str) -> Published:
     rows = [] if stored is None else np.asarray(stored, dtype=np.float64).tolist()
     if any(len(row) != len(model.exits) for row in rows):
         raise InputError(f"{path} stores thresholds for another number of exits than the {len(model.exits)} it has")
-    kept = points_for([as_knobs(row) for row in rows])
+    kept = [model.point_of(as_knobs(row)) for row in rows]
     spent, right = found.get("budgeted_batch_classification") or ((), ())
     return Published(
         model,
-        kept or points_for([(1.0,) * (len(model.exits) - 1)]),
+        kept or [model.point_of((model.keeps,) * (len(model.exits) - 1))],
         stored=kept,
         curve_gmacs=_numbers(spent),
         curve_accuracy=_numbers(right),

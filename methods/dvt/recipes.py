@@ -12,10 +12,11 @@ from torch import nn
 
 from dynvit.backbones.t2t import T2TViT
 from dynvit.backbones.vit import set_drop_path
+from dynvit.exits.model import ExitPrediction
 from dynvit.interface import Augment, Batch, DynamicModel, Losses, OperatingPoint, ParamGroup, Recipe, Scope, Stage
 from dynvit.recipes import CIFAR, DEIT_AUGMENT, IMAGENET_VIT, LARGE_IMAGES, decayed_groups, is_vector
 
-from .cascade import THRESHOLD, Cascade, CascadePrediction
+from .cascade import Cascade
 from .exit import Exit
 
 
@@ -123,7 +124,7 @@ RECIPES: dict[str, Recipe] = {
 def stages(model: DynamicModel, recipe: Recipe) -> list[Stage]:
     """One stage: all exits together, equally weighted (§3.4)."""
     assert isinstance(model, Cascade)
-    everything = OperatingPoint(**{THRESHOLD.format(k + 1): 1.0 for k in range(len(model.exits) - 1)})
+    everything = model.point_of((model.keeps,) * (len(model.exits) - 1))
     return [
         Stage(
             name="cascade",
@@ -145,7 +146,7 @@ def _set_drop_path(model: DynamicModel, recipe: Recipe) -> None:
 
 def summed_cross_entropy(model: nn.Module, batch: Batch, point: OperatingPoint) -> Losses:
     """The exits' cross-entropies with the same soft targets, summed (Eq. 9)."""
-    prediction: CascadePrediction = model(batch.images, point)
+    prediction: ExitPrediction = model(batch.images, point)
     losses = [F.cross_entropy(logits.float(), batch.targets.float()) for logits in prediction.exit_logits]
     return Losses(torch.stack(losses).sum(), {f"exit_{k + 1}": loss for k, loss in enumerate(losses)})
 

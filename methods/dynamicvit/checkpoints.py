@@ -7,15 +7,14 @@ backbone's tensors have timm's names; those of stage s lie under ``score_predict
 from __future__ import annotations
 
 import argparse
-import math
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import timm
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from dynvit.backbones.deit import deit_of
 from dynvit.backbones.weights import compare
 from dynvit.errors import InputError
 from dynvit.interface import PublishedCheckpoint
@@ -24,9 +23,7 @@ from .model import DynamicViTModel
 from .options import DynamicViTOptions
 
 THEIRS, OURS = "score_predictor.", "predictors."
-_HEAD_DIM = 64  # of every DeiT; the tensors do not show it
 _CROP_PCT = 224 / 256  # the authors resize to 256 pixels for an input of 224; timm's DeiT has 0.9
-_NEAREST = {192: "deit_tiny_patch16_224", 768: "deit_base_patch16_224"}
 _TSINGHUA = "https://cloud.tsinghua.edu.cn/f"
 
 PUBLISHED = (
@@ -94,7 +91,7 @@ def load(path: str) -> DynamicViTModel:
     Raises: ``InputError`` as ``read`` does, and for tensors that no plain DeiT has.
     """
     file = read(path)
-    backbone = backbone_of(file.state, path)
+    backbone = deit_of(file.state, path, crop_pct=_CROP_PCT)
     options = DynamicViTOptions() if file.keep_ratio is None else DynamicViTOptions(keep_ratio=file.keep_ratio)
     model = DynamicViTModel(backbone, options)
     state = renamed(file.state)
@@ -109,41 +106,3 @@ def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         OURS + name.removeprefix(THEIRS) if name.startswith(THEIRS) else f"backbone.{name}": tensor
         for name, tensor in state.items()
     }
-
-
-def backbone_of(state: Mapping[str, Tensor], where: str, heads: int | None = None) -> nn.Module:
-    """A DeiT of the tensors' width, depth, MLP, patches, resolution and classes; its weights are not loaded.
-
-    ``heads``: where they are not the width over 64, as in every published DeiT.
-
-    Raises: ``InputError`` where a tensor that shows a size is missing or has another rank.
-    """
-    try:
-        classes, width = state["head.weight"].shape
-        _, channels, patch, _ = state["patch_embed.proj.weight"].shape
-        hidden, _ = state["blocks.0.mlp.fc1.weight"].shape
-        positions = state["pos_embed"].shape[1]
-    except (KeyError, ValueError) as error:
-        raise InputError(f"checkpoint {where} does not have a DeiT's tensors ({error}): it is not read") from error
-    depth = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("blocks."))
-    edge = math.isqrt(positions - 1)
-    heads = width // _HEAD_DIM if heads is None else heads
-    if edge * edge != positions - 1 or heads == 0 or width % heads:
-        raise InputError(f"checkpoint {where} has {positions} positions of width {width}, which no DeiT has")
-    name = _NEAREST.get(width, "deit_small_patch16_224")
-    model = timm.create_model(
-        name,
-        img_size=edge * patch,
-        patch_size=patch,
-        in_chans=channels,
-        embed_dim=width,
-        depth=depth,
-        num_heads=heads,
-        mlp_ratio=hidden / width,
-        qkv_bias="blocks.0.attn.qkv.bias" in state,
-        num_classes=classes,
-    )
-    size = (channels, edge * patch, edge * patch)
-    config = dict(model.pretrained_cfg) | {"input_size": size, "num_classes": classes, "crop_pct": _CROP_PCT}
-    vars(model).update(pretrained_cfg=config, default_cfg=config)
-    return model

@@ -1,0 +1,1 @@
+"""What an author begins with: the files that ``dynvit new`` writes."""
