@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from dynvit.cost import Count, macs
 from dynvit.errors import InputError
 from dynvit.interface import Batch, DynamicModel, OperatingPoint, Part, Prediction, Usage
+from dynvit.ops.threshold_path import ThresholdPath, strengths_for
+from dynvit.ops.thresholds import open_above
 from dynvit.units import GIGA
 
 from .adapter import MIAAdapter
-from .budget import ThresholdPath, strengths_for
 from .controller import Controller, mean_value
-from .gates import Decide, GateLogits, Masks, Thresholds, Values, fixed, noise_free, open_above, sampled
+from .gates import Decide, GateLogits, Masks, Thresholds, Values, fixed, noise_free, sampled
 from .options import DIMENSIONS, THRESHOLDS, MIAOptions
 
 
@@ -169,9 +170,13 @@ class MIAModel(DynamicModel):
                 )
         self.eval()
         with torch.no_grad():
-            path = ThresholdPath.of(self(batch.images, self.trained_point).gates for batch in calibration)
-        chosen = strengths_for(lambda strength: self._spent(path.thresholds(strength), calibration), budgets)
-        return [self.point(path.thresholds(strength)) for strength in chosen]
+            asked = (self(batch.images, self.trained_point).gates for batch in calibration)
+            path = ThresholdPath.of((map(GateLogits.by_dimension, gates) for gates in asked), asdict(Thresholds()))
+
+        def at(strength: float) -> Thresholds:
+            return Thresholds(**path.thresholds(strength))
+
+        return [self.point(at(s)) for s in strengths_for(lambda s: self._spent(at(s), calibration), budgets)]
 
     def least_macs(self) -> tuple[int, int]:
         """The cost of one image where all that can be dropped is, and the controllers' share of it. Units: MACs."""
