@@ -11,9 +11,10 @@ from golden import Golden, family, images
 from torch import Tensor
 
 from dynvit import cost
+from dynvit.backbones.deit_files import deit_of
 from dynvit.interface import OperatingPoint
 from dynvit_methods.dynamicvit import DynamicViTModel, DynamicViTOptions
-from dynvit_methods.dynamicvit.checkpoints import backbone_of, renamed
+from dynvit_methods.dynamicvit.checkpoints import renamed
 from dynvit_methods.dynamicvit.losses import kl_loss, ratio_loss, token_loss
 
 
@@ -34,7 +35,7 @@ def case(request: pytest.FixtureRequest) -> Case:
     """The reference's model, with its form of the masked softmax."""
     golden = Golden(request.param)
     meta, state = golden.meta, golden.weights
-    backbone = backbone_of(state, "golden", heads=meta["heads"])
+    backbone = deit_of(state, "golden", heads=meta["heads"])
     # The images stand for what is left after normalisation.
     backbone.pretrained_cfg = dict(backbone.pretrained_cfg, mean=(0.0,) * 3, std=(1.0,) * 3)
     options = DynamicViTOptions(meta["base"], stages=tuple(meta["pruning_loc"]), softmax="published")

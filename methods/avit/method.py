@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from dynvit import cost
 from dynvit.backbones.explaining import explained_by_blocks
-from dynvit.errors import InputError
 from dynvit.interface import BlockWork, DynamicModel, Explanation, Method, OperatingPoint, Recipe, Stage
 
 from .checkpoints import load

@@ -26,7 +26,7 @@ README = AViTRecipe(
     ema_decay=0.99996,
     augment=replace(DEIT_AUGMENT, repeats=3),
     scope=IMAGENET_VIT,
-    source="README of NVlabs/A-ViT at 120c9cb, the command for DeiT-S, four processes; the rest are its defaults, DeiT's. "
+    source="README of NVlabs/A-ViT at 120c9cb, the command for DeiT-S on four devices, and its code's defaults. "
     "Its stochastic depth of 0.1 is left out: tokens of all images are rows of one matrix",
 )
 

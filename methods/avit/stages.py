@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import nn
 
-from dynvit.backbones.vit import set_drop_path
 from dynvit.interface import Batch, Losses, Recipe, Stage
 from dynvit.ops.precision import at_least_float32
 from dynvit.recipes import decayed_groups

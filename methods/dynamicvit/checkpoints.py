@@ -6,16 +6,12 @@ backbone's tensors have timm's names; those of stage s lie under ``score_predict
 
 from __future__ import annotations
 
-import argparse
-import math
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import timm
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from dynvit.backbones.deit_files import deit_of, read_published, weights_under
 from dynvit.backbones.weights import compare
 from dynvit.errors import InputError
 from dynvit.interface import PublishedCheckpoint
@@ -24,9 +20,6 @@ from .model import DynamicViTModel
 from .options import DynamicViTOptions
 
 THEIRS, OURS = "score_predictor.", "predictors."
-_HEAD_DIM = 64  # of every DeiT; the tensors do not show it
-_CROP_PCT = 224 / 256  # the authors resize to 256 pixels for an input of 224; timm's DeiT has 0.9
-_NEAREST = {192: "deit_tiny_patch16_224", 768: "deit_base_patch16_224"}
 _TSINGHUA = "https://cloud.tsinghua.edu.cn/f"
 
 PUBLISHED = (
@@ -67,19 +60,8 @@ def read(path: str) -> PublishedFile:
 
     Raises: ``InputError`` for a file that is missing, damaged, contains code, or has another layout.
     """
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"no checkpoint at {path}: dynvit ls checkpoints shows those that can be fetched") from error
-    except Exception as error:  # a damaged pickle may raise anything
-        code = isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error)
-        reason = "its pickle contains code, which is never run" if code else "it is not a torch file"
-        raise InputError(f"checkpoint {path} cannot be read: {reason}; download it again from its authors") from error
-    outer = found if isinstance(found, Mapping) else {}
-    state = outer.get("model", outer)
-    if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"checkpoint {path} holds no weights under 'model': it is not one of DynamicViT's")
+    outer = read_published(path)
+    state = weights_under(outer, ("model",), path, "DynamicViT's")
     if any(name.startswith("aux_head.") for name in state):
         raise InputError(f"checkpoint {path} is of an LV-ViT, which is not read: take one of a DeiT")
     if not any(name.startswith(THEIRS) for name in state):
@@ -94,7 +76,7 @@ def load(path: str) -> DynamicViTModel:
     Raises: ``InputError`` as ``read`` does, and for tensors that no plain DeiT has.
     """
     file = read(path)
-    backbone = backbone_of(file.state, path)
+    backbone = deit_of(file.state, path)
     options = DynamicViTOptions() if file.keep_ratio is None else DynamicViTOptions(keep_ratio=file.keep_ratio)
     model = DynamicViTModel(backbone, options)
     state = renamed(file.state)
@@ -109,41 +91,3 @@ def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         OURS + name.removeprefix(THEIRS) if name.startswith(THEIRS) else f"backbone.{name}": tensor
         for name, tensor in state.items()
     }
-
-
-def backbone_of(state: Mapping[str, Tensor], where: str, heads: int | None = None) -> nn.Module:
-    """A DeiT of the tensors' width, depth, MLP, patches, resolution and classes; its weights are not loaded.
-
-    ``heads``: where they are not the width over 64, as in every published DeiT.
-
-    Raises: ``InputError`` where a tensor that shows a size is missing or has another rank.
-    """
-    try:
-        classes, width = state["head.weight"].shape
-        _, channels, patch, _ = state["patch_embed.proj.weight"].shape
-        hidden, _ = state["blocks.0.mlp.fc1.weight"].shape
-        positions = state["pos_embed"].shape[1]
-    except (KeyError, ValueError) as error:
-        raise InputError(f"checkpoint {where} does not have a DeiT's tensors ({error}): it is not read") from error
-    depth = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("blocks."))
-    edge = math.isqrt(positions - 1)
-    heads = width // _HEAD_DIM if heads is None else heads
-    if edge * edge != positions - 1 or heads == 0 or width % heads:
-        raise InputError(f"checkpoint {where} has {positions} positions of width {width}, which no DeiT has")
-    name = _NEAREST.get(width, "deit_small_patch16_224")
-    model = timm.create_model(
-        name,
-        img_size=edge * patch,
-        patch_size=patch,
-        in_chans=channels,
-        embed_dim=width,
-        depth=depth,
-        num_heads=heads,
-        mlp_ratio=hidden / width,
-        qkv_bias="blocks.0.attn.qkv.bias" in state,
-        num_classes=classes,
-    )
-    size = (channels, edge * patch, edge * patch)
-    config = dict(model.pretrained_cfg) | {"input_size": size, "num_classes": classes, "crop_pct": _CROP_PCT}
-    vars(model).update(pretrained_cfg=config, default_cfg=config)
-    return model
