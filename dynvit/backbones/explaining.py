@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dynvit.interface import BlockWork, Explanation
+from torch import Tensor
+
+from dynvit import cost
+from dynvit.backbones.vit import PlainViT
+from dynvit.interface import BlockWork, Explanation, Prediction, Usage
 from dynvit.units import GIGA
 
 
@@ -38,6 +42,24 @@ def explained_by_blocks(answer: int, macs: int, dense: int, blocks: Sequence[Blo
         },
         blocks=blocks,
     )
+
+
+def explained_by_steps(vit: PlainViT, prediction: Prediction, steps: Tensor) -> list[Explanation]:
+    """One explanation for each image whose tokens run in the first blocks, each in as many as it has steps.
+
+    Shape: steps (B, 1 + patches), the class token's first.
+    """
+    shape, found = vit.shape, []
+    dense = int(cost.macs(Usage(1, tuple(vit.parts()))))
+    told = zip(prediction.logits.argmax(1).tolist(), cost.macs(prediction.usage).tolist(), strict=True)
+    for own, (answer, macs) in zip(steps.cpu(), told, strict=True):
+        kept = [own > block for block in range(shape.depth)]
+        heads = [shape.heads * bool(mask.any()) for mask in kept]
+        blocks = [
+            BlockWork(of > 0, of, shape.heads, mask[1:].view(shape.grid)) for of, mask in zip(heads, kept, strict=True)
+        ]
+        found.append(explained_by_blocks(answer, macs, dense, blocks))
+    return found
 
 
 def _percent(part: int, whole: int) -> str:

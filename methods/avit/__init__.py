@@ -5,8 +5,7 @@ A channel of each token says when it halts; what has halted is not computed. arX
 
 from __future__ import annotations
 
-from .method import AViT
-from .model import AViTModel, AViTPrediction
+from .method import AViT, AViTModel, AViTPrediction
 from .options import AViTOptions
 
 __all__ = ["AViT", "AViTModel", "AViTOptions", "AViTPrediction"]

@@ -13,7 +13,7 @@ from dynvit.backbones.deit_files import deit_of, read_published, weights_under
 from dynvit.backbones.weights import compare
 from dynvit.errors import InputError
 
-from .model import AViTModel
+from .method import AViTModel
 from .options import AViTOptions
 
 _GATE = re.compile(r"-(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)\.pth$")

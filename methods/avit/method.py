@@ -1,22 +1,77 @@
-"""A-ViT as a method."""
+"""A-ViT on a plain ViT: tokens halt one by one, and what has halted is not computed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from optuna.distributions import BaseDistribution, FloatDistribution
 from torch import Tensor, nn
 
-from dynvit import cost
-from dynvit.backbones.explaining import explained_by_blocks
-from dynvit.interface import BlockWork, DynamicModel, Explanation, Method, OperatingPoint, Recipe, Stage
+from dynvit.backbones.block import ragged_block
+from dynvit.backbones.explaining import explained_by_steps
+from dynvit.backbones.strength import StrengthModel
+from dynvit.backbones.vit import PlainViT
+from dynvit.errors import InputError
+from dynvit.interface import Batch, DynamicModel, Explanation, Method, OperatingPoint, Prediction, Recipe, Stage
+from dynvit.ops.halting import Halted, Halting
+from dynvit.ops.precision import at_least_float32
+from dynvit.ops.thresholds import log_odds
 
-from .checkpoints import load
-from .model import AViTModel
 from .options import AViTOptions
-from .recipes import RECIPES
-from .stages import finetune
+from .training import RECIPES, finetune
+
+
+@dataclass(frozen=True)
+class AViTPrediction(Prediction):
+    """When tokens halted, which A-ViT is trained on beside its logits."""
+
+    halted: Halted
+
+
+class AViTModel(StrengthModel):
+    """A plain ViT whose tokens halt. It adds no parameters, and trains in the form that it runs in."""
+
+    name = "avit"
+    neutral, cheapest = OperatingPoint(halting=0.0), OperatingPoint(halting=1.0)
+    trained_point = OperatingPoint(halting=0.5)
+
+    def __init__(self, backbone: nn.Module, options: AViTOptions) -> None:
+        super().__init__()
+        self.backbone, self.vit, self.options = backbone, PlainViT(backbone, needed_by="method avit"), options
+        self.center = options.center_for(self.vit.shape.width)
+
+    def forward(self, images: Tensor, point: OperatingPoint) -> AViTPrediction:
+        """Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1]."""
+        return self._run(images, point)
+
+    predict = forward
+
+    def forward_frozen(self, images: Tensor, point: OperatingPoint, decided: Prediction) -> AViTPrediction:
+        """``forward`` on the tokens that an earlier one ran on, with its weights of the class token's steps.
+
+        Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
+        """
+        assert isinstance(decided, AViTPrediction)
+        return self._run(images, point, decided.halted)
+
+    def _run(self, images: Tensor, point: OperatingPoint, given: Halted | None = None) -> AViTPrediction:
+        value, blocks, options = float(point.number("halting")), self.vit.blocks, self.options
+        if not 0 <= value <= 1:
+            raise InputError(f"knob halting must be from 0 (never) to 1 (after the first block), got {value:g}")
+        halting = Halting(self.vit.embed(images), len(blocks), options.epsilon, options.ends == "class", given)
+        for block in blocks:
+            rows = ragged_block(block, halting.rows, halting.ragged) if len(halting.rows) else halting.rows
+            read = at_least_float32(rows[:, 0]) + log_odds(value)
+            halting.step(rows, torch.sigmoid(options.scale * read - self.center))
+        usage = self.vit.usage(images, halting.counts[:-1])
+        return AViTPrediction(self.vit.classify(halting.mixed.unsqueeze(1)), usage, halting.halted)
+
+    def path(self, calibration: Sequence[Batch]) -> Callable[[float], OperatingPoint]:
+        """The log-odds of the knob are the logarithm of the strength: 0 never halts, 0.5 is trained."""
+        return lambda strength: OperatingPoint(halting=1 - 1 / (1 + strength))
 
 
 class AViT(Method[AViTOptions]):
@@ -31,7 +86,7 @@ class AViT(Method[AViTOptions]):
     recipes: ClassVar[Mapping[str, Recipe]] = RECIPES
 
     def knobs(self, options: AViTOptions) -> Mapping[str, BaseDistribution]:
-        """``halting``: the odds of halting are those of this number times the trained ones, γ apart; 0.5 is trained."""
+        """``halting``: its log-odds are added to the channel that says when a token halts; 0.5 is what was trained."""
         return {"halting": FloatDistribution(0.0, 1.0)}
 
     def attach(self, backbone: nn.Module, options: AViTOptions) -> AViTModel:
@@ -41,27 +96,19 @@ class AViT(Method[AViTOptions]):
     def stages(self, model: DynamicModel, recipe: Recipe) -> Sequence[Stage]:
         """One stage: the task, the ponder and the depth prior."""
         assert isinstance(model, AViTModel)
-        return [finetune(model, recipe)]
+        return [finetune(model.options, recipe, model.vit.shape.depth, model.trained_point)]
 
     def explain(self, model: DynamicModel, images: Tensor, point: OperatingPoint) -> Sequence[Explanation]:
         """The patches that had not halted in each block."""
         assert isinstance(model, AViTModel)
-        prediction, shape = model.predict(images, point), model.vit.shape
-        dense = int(cost.macs(model.vit.usage(images[:1], model.vit.block_tokens)))
-        told = zip(prediction.logits.argmax(1).tolist(), cost.macs(prediction.usage).tolist(), strict=True)
-        found = []
-        for steps, (answer, macs) in zip(prediction.steps.cpu(), told, strict=True):
-            ran = [(steps > block) for block in range(shape.depth)]
-            blocks = [
-                BlockWork(bool(m.any()), shape.heads * bool(m.any()), shape.heads, m[1:].view(shape.grid)) for m in ran
-            ]
-            found.append(explained_by_blocks(answer, macs, dense, blocks))
-        return found
+        prediction = model.predict(images, point)
+        return explained_by_steps(model.vit, prediction, prediction.halted.steps)
 
     def load_published(self, path: str) -> tuple[DynamicModel, OperatingPoint]:
         """A file of the authors' archive.
 
         Raises: ``InputError`` for a file of another layout, or one that contains code.
         """
-        model = load(path)
-        return model, model.trained_point
+        from .checkpoints import load
+
+        return load(path), AViTModel.trained_point
