@@ -1,8 +1,8 @@
 """The checkpoint that AdaViT's authors published of a DeiT, and its layout.
 
 A torch pickle with the weights under ``state_dict_ema``, ``state_dict`` or ``model``. The backbone's tensors have
-timm's names, but for queries, keys and values, which are apart. The gates of block i lie under ``blocks.i.layer_select``,
-``.head_select`` and ``.attn.token_select``, ours under ``policies.i.gates``.
+timm's names, but for queries, keys and values, which are apart. The gates of block i lie under
+``blocks.i.layer_select``, ``.head_select`` and ``.attn.token_select``, ours under ``policies.i.gates``.
 """
 
 from __future__ import annotations

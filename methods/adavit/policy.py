@@ -25,7 +25,13 @@ class Policy(nn.Module):
         for gate in self.gates.values():
             assert isinstance(gate, nn.Linear)
             nn.init.trunc_normal_(gate.weight, std=0.02)
-            nn.init.constant_(gate.bias, init_logit)
+        self.start_at(init_logit)
+
+    def start_at(self, logit: float) -> None:
+        """The bias of each gate."""
+        for gate in self.gates.values():
+            assert isinstance(gate, nn.Linear)
+            nn.init.constant_(gate.bias, logit)
 
     def asks(self, name: str, asked: Sequence[str]) -> bool:
         """Whether a dimension is decided here, and asked for."""

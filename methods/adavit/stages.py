@@ -15,6 +15,7 @@ from dynvit.recipes import decayed_groups
 from .losses import distance, entropy, ran, squared, stacked
 from .model import AdaViTModel, AdaViTPrediction
 from .options import AdaViTOptions
+from .policy import Policy
 from .recipes import AdaViTRecipe
 
 TARGETS = {"layers": "layer_target", "heads": "head_target", "tokens": "token_target"}
@@ -23,12 +24,21 @@ WEIGHTS = {"layers": "layer_weight", "heads": "head_weight", "tokens": "token_we
 
 def adapt(model: AdaViTModel, recipe: AdaViTRecipe) -> Stage:
     """The stage that trains policies and backbone."""
+
+    def begin(model: DynamicModel) -> None:
+        assert isinstance(model, AdaViTModel)
+        set_drop_path(model.backbone, recipe.drop_path)
+        if recipe.init_logit is not None:
+            for policy in model.policies:
+                assert isinstance(policy, Policy)
+                policy.start_at(recipe.init_logit)
+
     return Stage(
         name="adapt",
         epochs=recipe.epochs,
         groups=lambda model: parameter_groups(model, recipe),
         loss=usage_loss(model.options),
-        begin=lambda model: set_drop_path(model.backbone, recipe.drop_path),
+        begin=begin,
     )
 
 
