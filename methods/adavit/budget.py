@@ -9,6 +9,8 @@ from dynvit.errors import InputError
 
 from .masks import Masks
 from .model import AdaViTModel
+from .options import DIMENSIONS
+from .policy import Policy
 
 LEAST = 0.05
 """The least share of layers, heads and tokens that a target may ask for."""
@@ -19,8 +21,9 @@ def macs_at(model: AdaViTModel, ratio: float) -> float:
     shape, like, masks = model.vit.shape, torch.ones(1, dtype=torch.float64), []
     for policy in model.policies:
         keep = Masks.keep_all(1, shape.heads, shape.patches, like)
-        open_at = {name: getattr(keep, name) * ratio for name in policy.gates}  # type: ignore[union-attr, operator]
-        masks.append(Masks(**({"layers": keep.layers, "heads": keep.heads, "tokens": keep.tokens} | open_at)))
+        assert isinstance(policy, Policy)
+        open_at = {name: getattr(keep, name) * (ratio if name in policy.gates else 1) for name in DIMENSIONS}
+        masks.append(Masks(**open_at))
     return float(cost.macs(model.usage(masks)))
 
 

@@ -72,13 +72,13 @@ class AdaViTModel(StrengthModel):
 
         Raises: ``InputError`` for a knob that is missing or out of its range.
         """
-        found = dict.fromkeys(DIMENSIONS, 0.0)
+        found: dict[str, float] = dict.fromkeys(DIMENSIONS, 0.0)
         for name in self.options.dimensions:
             value = point.number(THRESHOLDS[name])
             if not 0 <= value <= 1:
                 raise InputError(f"knob {THRESHOLDS[name]} must be from 0 (keep all) to 1 (drop all), got {value:g}")
             found[name] = float(value)
-        return dict(found)
+        return found
 
     def forward(self, images: Tensor, point: OperatingPoint) -> AdaViTPrediction:
         """Everything is computed, what is dropped is masked.
@@ -114,7 +114,7 @@ class AdaViTModel(StrengthModel):
             found = Gates(
                 policy.layers(tokens) if policy.asks("layers", asked) else None,
                 policy.heads(tokens) if policy.asks("heads", asked) else None,
-                policy.tokens(block.norm1(tokens)) if policy.asks("tokens", asked) else None,
+                policy.tokens(block, tokens) if policy.asks("tokens", asked) else None,
             )
             kept = decide(index, found, keep)
             tokens = masked_block(block, tokens, kept, self.options.attention_gradient)
@@ -186,7 +186,7 @@ class AdaViTModel(StrengthModel):
             heads = _placed(policy.heads(seen), live, len(tokens))
             head_mask = open_above(heads, thresholds["heads"])
         if policy.asks("tokens", asked):
-            patches = _placed(policy.tokens(self.vit.blocks[index].norm1(seen)), live, len(tokens))
+            patches = _placed(policy.tokens(self.vit.blocks[index], seen), live, len(tokens))
             token_mask = open_above(patches, thresholds["tokens"])
         return Gates(layers, heads, patches), Masks(runs, head_mask, token_mask)
 

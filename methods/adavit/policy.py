@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from dynvit import cost
@@ -45,9 +46,9 @@ class Policy(nn.Module):
         """Shape: block input (B, 1 + N, C) → (B, H)."""
         return at_least_float32(self.gates["heads"](tokens[:, 0]))
 
-    def tokens(self, normed: Tensor) -> Tensor:
-        """Shape: what the attention reads, (B, 1 + N, C) → (B, N)."""
-        return at_least_float32(self.gates["tokens"](normed[:, 1:])).squeeze(-1)
+    def tokens(self, block: Block, tokens: Tensor) -> Tensor:
+        """From what the block's attention reads. Shape: block input (B, 1 + N, C) → (B, N)."""
+        return at_least_float32(self.gates["tokens"](block.norm1(tokens)[:, 1:])).squeeze(-1)
 
 
 def policy_parts(name: str, shape: ViTShape, runs: cost.Count, policy: Policy, asked: Sequence[str]) -> list[Part]:
