@@ -84,6 +84,8 @@ README = AViTRecipe(
     "Its stochastic depth of 0.1 is left out: tokens of all images are rows of one matrix",
 )
 
+# The published weights change nothing within a few epochs. On digits, at a ponder of 0.1 or a prior of 0.02, all images
+# leave after two blocks, at 75 %; clipped gradients and a prior as heavy as the ponder keep training away from that.
 RECIPES = {
     "imagenet": README,
     "imagenet-tiny": replace(
@@ -94,13 +96,14 @@ RECIPES = {
         source=README.source.replace("DeiT-S", "DeiT-T"),
     ),
     "digits": AViTRecipe(
-        epochs=20,
+        epochs=24,
         batch_size=64,
         lr=4e-3,
         warmup_epochs=1,
+        clip_grad=1.0,
         augment=Augment(flip=0.0, padding=1),
         scope=Scope(datasets=("digits",)),
-        ponder_weight=0.1,
+        ponder_weight=0.07,
         prior_weight=0.1,
         source="ours: seconds on two cores, from a backbone trained on 8×8 digits",
     ),
@@ -110,7 +113,10 @@ RECIPES = {
         lr=1e-4,
         warmup_epochs=0.2,
         augment=Augment(flip=0.5, padding=4),
+        clip_grad=1.0,
         scope=Scope(datasets=CIFAR),
-        source="ours: a few epochs on two cores, from a DeiT fine-tuned on CIFAR-10 at a small resolution",
+        ponder_weight=0.05,
+        prior_weight=0.1,
+        source="ours, after that for digits, not measured: a few epochs from a DeiT fine-tuned at a small size",
     ),
 }
