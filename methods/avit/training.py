@@ -105,7 +105,7 @@ RECIPES = {
         scope=Scope(datasets=("digits",)),
         ponder_weight=0.07,
         prior_weight=0.1,
-        source="ours: seconds on two cores, from a backbone trained on 8×8 digits",
+        source="ours: seconds on two cores, from a backbone of 8×8 digits; chosen on validation images of data seed 0",
     ),
     "cifar10": AViTRecipe(
         epochs=3,
