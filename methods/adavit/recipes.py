@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dynvit.interface import Augment, Recipe, Scope
 from dynvit.recipes import CIFAR, DEIT_AUGMENT, IMAGENET_VIT
@@ -19,6 +19,10 @@ class AdaViTRecipe(Recipe):
     policy_lr: float = 1.0
     drop_path: float = 0.0
     init_logit: float | None = None
+
+    def with_backbone_lr(self, rate: float) -> AdaViTRecipe:
+        """The policy's own rate stays."""
+        return replace(self, lr=rate, policy_lr=self.policy_lr * self.lr / rate)
 
 
 # A new policy drops half of everything, and a short training does not win back what that costs: ours begin near the
