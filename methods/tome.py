@@ -17,7 +17,7 @@ from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint, register_method
 from dynvit.ops.attention import size_weighted_attention
-from dynvit.ops.merging import bipartite_groups, most_merged
+from dynvit.ops.merging import bipartite_groups, most_merged, summed_over_heads
 from dynvit.ops.schedule import decreasing
 
 
@@ -67,7 +67,7 @@ class ToMeModel(ReducingModel[int]):
         tokens = attention_output(block, step.tokens, mixed)
         if wanted is None:
             return Step(tokens, step.sizes)
-        groups = given or bipartite_groups(keys.mean(1), wanted)
+        groups = given or bipartite_groups(summed_over_heads(keys), wanted)
         before = tokens.shape[1]
         matching = cost.Matching("matching", before - before // 2, before // 2, keys.shape[-1])
         merged, sizes = groups.mean(tokens, step.sizes)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from dynvit.ops.tokens import gather_tokens, row_numbers
@@ -81,12 +80,15 @@ class Groups:
             joining = values.gather(1, self.sources)
             joining = joining if weights is None else joining * weights
             return values.gather(1, self.kept).scatter_add(1, self.targets, joining)
-        joining = gather_tokens(values, self.sources)
-        if weights is not None:
-            joining = joining * weights.unsqueeze(-1)
-        whole = gather_tokens(values, self.kept)
+        return self._summed(values, weights)
+
+    def _summed(self, tokens: Tensor, joining: Tensor | None, own: Tensor | None = None) -> Tensor:
+        """``total`` of tokens, where kept ones have weights too."""
+        added, whole = gather_tokens(tokens, self.sources), gather_tokens(tokens, self.kept)
+        added = added if joining is None else added * joining.unsqueeze(-1)
+        whole = whole if own is None else whole * own.unsqueeze(-1)
         rows = whole.flatten(0, 1)
-        rows.index_add_(0, row_numbers(self.targets, whole.shape[1]), joining.flatten(0, 1))
+        rows.index_add_(0, row_numbers(self.targets, whole.shape[1]), added.flatten(0, 1))
         return whole
 
     def mean(self, tokens: Tensor, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -95,10 +97,13 @@ class Groups:
         Shape: tokens (B, n, C), sizes (B, n) → (B, m, C), (B, m).
         """
         if sizes is None:
-            merged = self.total(tokens.new_ones(tokens.shape[:2]))
-            return self.total(tokens) / merged.unsqueeze(-1), merged
-        merged = self.total(sizes)
-        return self.total(tokens * sizes.unsqueeze(-1)) / merged.unsqueeze(-1), merged
+            own, joining = (tokens.new_ones(each.shape) for each in (self.kept, self.sources))
+        else:
+            own, joining = sizes.gather(1, self.kept), sizes.gather(1, self.sources)
+        merged = own.scatter_add(1, self.targets, joining)
+        # Numbers a token are divided, not its channels: no pass over all tokens more than there must be.
+        joining = joining / merged.gather(1, self.targets)
+        return self._summed(tokens, joining, own / merged), merged
 
     def places(self, tokens: int) -> Tensor:
         """Where each of the n tokens lies afterwards, −1 where it was dropped. Shape: (B, n), int64.
@@ -120,19 +125,43 @@ def bipartite_groups(metric: Tensor, count: int, class_token: bool = True) -> Gr
     Shape: metric (B, n, d).
     """
     with torch.no_grad():
-        unit = F.normalize(metric.detach(), dim=-1)
-        similar = unit[:, ::2] @ unit[:, 1::2].transpose(1, 2)
+        similar = cosines(metric, slice(0, None, 2), slice(1, None, 2))
         if class_token:
             similar[:, 0] = -torch.inf
         best, partner = similar.max(-1)
         evens, odds = similar.shape[1:]
-        joining = best.topk(count, dim=1, sorted=False).indices
+        order = best.argsort(dim=1)
+        joining = order[:, evens - count :]
         # The next matching splits by position: the order of what stays has a meaning.
-        staying = torch.ones_like(best).scatter_(1, joining, 0.0).topk(evens - count, dim=1, sorted=False).indices
-        staying = staying.sort(dim=1).values
+        staying = order[:, : evens - count].sort(dim=1).values
         odd = torch.arange(1, evens + odds, 2, device=metric.device).expand(len(metric), -1)
         kept = torch.cat([2 * staying, odd], dim=1)
         return Groups(kept, 2 * joining, partner.gather(1, joining) + (evens - count))
+
+
+@torch.no_grad()
+def cosines(tokens: Tensor, left: slice, right: slice) -> Tensor:
+    """The cosines of some of an image's tokens with others of them; 0 with a token of length 0.
+
+    Shape: tokens (B, n, d) → (B, tokens of ``left``, tokens of ``right``).
+
+    >>> cosines(torch.tensor([[[3.0, 0.0], [0.0, 0.0], [2.0, 2.0]]]), slice(0, 1), slice(1, None))
+    tensor([[[0.0000, 0.7071]]])
+    """
+    lengths = torch.linalg.vector_norm(tokens, dim=-1).clamp_(min=torch.finfo(tokens.dtype).tiny)
+    # One side is normed, and the products of the other: its tokens are not written once more.
+    unit = tokens[:, left] / lengths[:, left].unsqueeze(-1)
+    return torch.bmm(unit, tokens[:, right].transpose(1, 2)) / lengths[:, right].unsqueeze(1)
+
+
+@torch.no_grad()
+def summed_over_heads(keys: Tensor) -> Tensor:
+    """The sum of the heads' keys, as a metric: it points where their mean does. Shape: (B, heads, n, d) → (B, n, d)."""
+    first, *others = keys.unbind(1)
+    total = first.clone()
+    for head in others:
+        total += head
+    return total
 
 
 def most_merged(tokens: int, class_token: bool = True) -> int:

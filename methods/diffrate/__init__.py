@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from optuna.distributions import BaseDistribution, IntDistribution
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ from dynvit.backbones.reducing import ReducingMethod, ReducingModel, Step
 from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint, register_method
-from dynvit.ops.merging import Groups
+from dynvit.ops.merging import Groups, cosines
 from dynvit.ops.tokens import gather_tokens, with_class
 
 from .schedules import BETWEEN, PUBLISHED_TOKENS, Counts, counts_at, nearest, own, published
@@ -69,11 +68,10 @@ class DiffRateModel(ReducingModel[tuple[int, int]]):
             return Step(tokens, step.sizes)
         pruned, merged = wanted
         groups = given or ranked_groups(tokens, scores, pruned, merged)
-        ones = torch.ones_like(tokens[:, :, 0])
-        sizes = ones if step.sizes is None else step.sizes
-        members = groups.total(ones).unsqueeze(-1)
+        sizes = torch.ones_like(tokens[:, :, 0]) if step.sizes is None else step.sizes
         matching = cost.Matching("matching", pruned - merged, merged, tokens.shape[-1])
-        return Step(groups.total(tokens) / members, groups.total(sizes, groups.similarity), groups, (matching,))
+        members, _ = groups.mean(tokens, None)
+        return Step(members, groups.total(sizes, groups.similarity), groups, (matching,))
 
 
 @dataclass(frozen=True)
@@ -90,8 +88,7 @@ def ranked_groups(tokens: Tensor, scores: Tensor, pruned: int, merged: int) -> R
     Shape: tokens (B, 1 + n, C), scores (B, n).
     """
     ranks = with_class(scores.argsort(dim=1, descending=True)[:, : pruned - 1])
-    unit = gather_tokens(F.normalize(tokens, dim=-1), ranks)
-    similar = unit[:, merged:] @ unit[:, :merged].transpose(1, 2)
+    similar = cosines(gather_tokens(tokens, ranks), slice(merged, None), slice(merged))
     similar[:, :, 0] = -torch.inf
     best, target = similar.max(-1)
     return RankedGroups(ranks[:, :merged], ranks[:, merged:], target, best.clamp(min=0))
