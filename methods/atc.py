@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from optuna.distributions import BaseDistribution, FloatDistribution
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
@@ -20,7 +19,7 @@ from dynvit.backbones.block import attention_inputs, attention_output
 from dynvit.backbones.reducing import ReducingMethod, ReducingModel, Step
 from dynvit.interface import OperatingPoint, register_method
 from dynvit.ops.attention import size_weighted_attention
-from dynvit.ops.merging import Groups
+from dynvit.ops.merging import Groups, cosines, summed_over_heads
 from dynvit.ops.schedule import blocks_of, kept_from_block
 from dynvit.ops.tokens import with_class
 
@@ -60,7 +59,7 @@ class ATCModel(ReducingModel[int]):
         tokens, patches = attention_output(block, step.tokens, mixed), step.tokens.shape[1] - 1
         if wanted is None or wanted == patches:
             return Step(tokens, step.sizes)
-        groups = given or clusters(keys.mean(1)[:, 1:], wanted, self.options.linkage)
+        groups = given or clusters(summed_over_heads(keys)[:, 1:], wanted, self.options.linkage)
         merged, sizes = groups.mean(tokens, step.sizes)
         matching = cost.Matching("matching", patches, patches, keys.shape[-1])
         return Step(merged, sizes if self.options.proportional else None, groups, (matching,))
@@ -73,15 +72,14 @@ def clusters(metric: Tensor, count: int, method: Linkage) -> Groups:
 
     Shape: metric (B, n, d).
     """
-    with torch.no_grad():
-        unit = F.normalize(metric, dim=-1)
-        distances = (1 - unit @ unit.transpose(1, 2)).clamp(min=0).double().cpu().numpy()
+    every = slice(None)
+    distances = (1 - cosines(metric, every, every)).clamp(min=0).double().cpu().numpy()
     labels = np.stack([_labels(linkage(squareform(each, checks=False), method), count) for each in distances])
     first = np.stack([np.unique(row, return_index=True)[1] for row in labels])
     others = np.stack([np.setdiff1d(np.arange(labels.shape[1]), row) for row in first])
     targets = np.take_along_axis(labels, others, axis=1)
-    kept, sources, goal = (torch.from_numpy(each).to(metric.device) for each in (first, others, targets))
-    return Groups(with_class(kept), sources + 1, goal + 1)
+    order, goal = (torch.from_numpy(each).to(metric.device) for each in (np.hstack([first, others]), targets))
+    return Groups(with_class(order), goal + 1)
 
 
 def _labels(merges: np.ndarray, count: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint, Part, register_method
 from dynvit.ops.attention import size_weighted_attention
-from dynvit.ops.merging import Groups
+from dynvit.ops.merging import Groups, cosines
 from dynvit.ops.schedule import blocks_of
 
 LEAST = 10
@@ -75,15 +75,13 @@ class MCTFModel(ReducingModel[int]):
             mixed = size_weighted_attention(*attention_inputs(block, tokens), block.attn.scale, step.sizes)
             return Step(attention_output(block, tokens, mixed), step.sizes)
         sizes = torch.ones_like(tokens[:, :, 0]) if step.sizes is None else step.sizes
+        before = tokens.shape[1]
         weights = _attention(block, tokens, sizes)
         information = weights.mean((1, 2))
         groups = given or fusion(tokens, information, sizes, wanted, self.options)
         importance = information * sizes / sizes.amax(1, keepdim=True)
-        fused, total = groups.mean(tokens, importance)
-        heads, before = weights.shape[1:3]
-        by_row = groups.total(weights.permute(0, 2, 1, 3).flatten(2) * importance.unsqueeze(-1)) / total.unsqueeze(-1)
-        rows = by_row.unflatten(2, (heads, before)).permute(0, 3, 2, 1)  # keys first: those are summed next
-        merged = groups.total(rows.flatten(2)).unflatten(2, (heads, -1)).permute(0, 2, 3, 1)
+        fused, _ = groups.mean(tokens, importance)
+        merged = merged_attention(weights, groups, importance)
         tokens = attention_output(block, fused, merged @ _values(block, fused))
         matching = cost.Matching("matching", before - before // 2, before // 2, tokens.shape[-1])
         work = self._work(before, tokens.shape[1])
@@ -110,8 +108,21 @@ def _attention(block: Block, tokens: Tensor, sizes: Tensor) -> Tensor:
     bias = None if attention.qkv.bias is None else attention.qkv.bias[: 2 * inner]
     both = F.linear(block.norm1(tokens), attention.qkv.weight[: 2 * inner], bias)
     queries, keys = both.unflatten(-1, (2, attention.num_heads, attention.head_dim)).permute(2, 0, 3, 1, 4)
-    logits = attention.q_norm(queries) * attention.scale @ attention.k_norm(keys).transpose(-2, -1)
-    return (logits + sizes.log()[:, None, None]).softmax(-1)
+    # A product of what lies together: of what lies apart, torch would copy one side turned.
+    queries, keys = (attention.q_norm(queries) * attention.scale).contiguous(), attention.k_norm(keys).contiguous()
+    return (queries @ keys.transpose(-2, -1) + sizes.log()[:, None, None]).softmax(-1)
+
+
+def merged_attention(weights: Tensor, groups: Groups, importance: Tensor) -> Tensor:
+    """Attention among groups: a group attends as the mean of its members by importance, and its keys' weights add up.
+
+    Shape: weights (B, heads, n, n), importance (B, n) → (B, heads, m, m), rows that sum to 1.
+    """
+    heads = weights.shape[1]
+    each = Groups(groups.order.repeat_interleave(heads, 0), groups.targets.repeat_interleave(heads, 0))
+    by_row, _ = each.mean(weights.flatten(0, 1), importance.repeat_interleave(heads, 0))
+    by_key = each.total(by_row.transpose(1, 2))
+    return by_key.transpose(1, 2).unflatten(0, (-1, heads))
 
 
 def _values(block: Block, tokens: Tensor) -> Tensor:
@@ -149,15 +160,13 @@ def fusion(tokens: Tensor, information: Tensor, sizes: Tensor, count: int, optio
     # Where each odd token comes to lie: in an even one, or behind those by rank.
     behind = staying.shape[1] + torch.arange(kept_odd.shape[1], device=order.device).expand_as(kept_odd)
     places = target_odd.scatter(1, kept_odd, behind)
-    kept = torch.cat([2 * staying, 2 * kept_odd + 1], dim=1)
-    sources = torch.cat([2 * joining, 2 * back + 1], dim=1)
-    return Groups(kept, sources, torch.cat([places.gather(1, partner.gather(1, joining)), places.gather(1, back)], 1))
+    order = torch.cat([2 * staying, 2 * kept_odd + 1, 2 * joining, 2 * back + 1], dim=1)
+    return Groups(order, torch.cat([places.gather(1, partner.gather(1, joining)), places.gather(1, back)], dim=1))
 
 
 def _scores(tokens: Tensor, information: Tensor, sizes: Tensor, options: MCTFOptions) -> Tensor:
     """The product of the criteria for even with odd positions. Shape: → (B, ⌈n/2⌉, ⌊n/2⌋)."""
-    unit = F.normalize(tokens, dim=-1)
-    similar = (unit[:, ::2] @ unit[:, 1::2].transpose(1, 2) + 1) / 2
+    similar = (cosines(tokens, slice(0, None, 2), slice(1, None, 2)) + 1) / 2
     scores = similar.clamp(min=0) ** (1 / options.tau_sim)
     for criterion, tau in ((information, options.tau_info), (sizes, options.tau_size)):
         little = 1 / criterion

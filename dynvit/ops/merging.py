@@ -8,6 +8,7 @@ scatter, no loop over images, no wait for the device.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -60,55 +61,75 @@ class Fused:
 
 @dataclass(frozen=True)
 class Groups:
-    """n tokens of each image become m: ``kept`` ones live on in this order, ``sources`` join some of them.
+    """n tokens of each image become m: the first m of ``order`` live on in this order, the other r join some of them.
 
-    What is neither kept nor a source is dropped.
+    What is not in ``order`` is dropped.
 
-    Shape: ``kept`` (B, m) and ``sources`` (B, r), positions among the n; ``targets`` (B, r), places among the m. int64.
+    Shape: ``order`` (B, m + r), positions among the n; ``targets`` (B, r), places among the m. int64.
     """
 
-    kept: Tensor
-    sources: Tensor
+    order: Tensor
     targets: Tensor
+
+    @property
+    def count(self) -> int:
+        """How many tokens are left, m."""
+        return self.order.shape[1] - self.targets.shape[1]
+
+    @property
+    def kept(self) -> Tensor:
+        """The positions of those that live on. Shape: (B, m)."""
+        return self.order[:, : self.count]
+
+    @property
+    def sources(self) -> Tensor:
+        """The positions of those that join one. Shape: (B, r)."""
+        return self.order[:, self.count :]
+
+    def moved(self, values: Tensor) -> Tensor:
+        """Values in the order of ``order``. Shape: (B, n, C), or (B, n) → (B, m + r, C), or (B, m + r)."""
+        rows = row_numbers(self.order, values.shape[1])
+        return values.flatten(0, 1).index_select(0, rows).unflatten(0, self.order.shape)
 
     def total(self, values: Tensor, weights: Tensor | None = None) -> Tensor:
         """The sum over each group; ``weights`` are the sources'. Differentiable in both.
 
         Shape: values (B, n, C), or (B, n), weights (B, r) → (B, m, C), or (B, m).
         """
-        if values.ndim == 2:
-            joining = values.gather(1, self.sources)
-            joining = joining if weights is None else joining * weights
-            return values.gather(1, self.kept).scatter_add(1, self.targets, joining)
-        return self._summed(values, weights)
+        return self.total_of_moved(self.moved(values), weights)
 
-    def _summed(self, tokens: Tensor, joining: Tensor | None, own: Tensor | None = None) -> Tensor:
-        """``total`` of tokens, where kept ones have weights too."""
-        added, whole = gather_tokens(tokens, self.sources), gather_tokens(tokens, self.kept)
-        added = added if joining is None else added * joining.unsqueeze(-1)
-        whole = whole if own is None else whole * own.unsqueeze(-1)
-        rows = whole.flatten(0, 1)
-        rows.index_add_(0, row_numbers(self.targets, whole.shape[1]), added.flatten(0, 1))
-        return whole
+    def total_of_moved(self, moved: Tensor, weights: Tensor | None = None) -> Tensor:
+        """``total`` of what is in the order of ``order`` already, and is used up. Shape: (B, m + r, C), or (B, m + r)."""
+        left, joining = moved[:, : self.count], moved[:, self.count :]
+        if weights is not None:
+            joining = joining * (weights if moved.ndim == 2 else weights.unsqueeze(-1))
+        if moved.ndim == 2:
+            return left.scatter_add(1, self.targets, joining)
+        # Added in place: among all rows, for those of several images' first tokens would have to be copied together.
+        whole = left if len(moved) == 1 else moved
+        whole.flatten(0, 1).index_add_(0, row_numbers(self.targets, whole.shape[1]), joining.flatten(0, 1))
+        return left
 
     def mean(self, tokens: Tensor, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
         """The mean of each group weighted by sizes, and the groups' sizes; None is a size of 1 for each token.
 
         Shape: tokens (B, n, C), sizes (B, n) → (B, m, C), (B, m).
         """
-        if sizes is None:
-            own, joining = (tokens.new_ones(each.shape) for each in (self.kept, self.sources))
-        else:
-            own, joining = sizes.gather(1, self.kept), sizes.gather(1, self.sources)
-        merged = own.scatter_add(1, self.targets, joining)
-        # Numbers a token are divided, not its channels: no pass over all tokens more than there must be.
-        joining = joining / merged.gather(1, self.targets)
-        return self._summed(tokens, joining, own / merged), merged
+        return self.mean_of_moved(self.moved(tokens), None if sizes is None else self.moved(sizes))
+
+    def mean_of_moved(self, moved: Tensor, sizes: Tensor | None) -> tuple[Tensor, Tensor]:
+        """``mean`` of what is in the order of ``order`` already; tokens are used up.
+
+        Shape: moved (B, m + r, C), sizes (B, m + r) → (B, m, C), (B, m).
+        """
+        merged = self.total_of_moved(moved.new_ones(self.order.shape) if sizes is None else sizes)
+        weighted = moved if sizes is None else moved * sizes.unsqueeze(-1)
+        return self.total_of_moved(weighted) / merged.unsqueeze(-1), merged
 
     def places(self, tokens: int) -> Tensor:
         """Where each of the n tokens lies afterwards, −1 where it was dropped. Shape: (B, n), int64.
 
-        >>> groups = Groups(torch.tensor([[0, 2]]), torch.tensor([[3]]), torch.tensor([[1]]))
+        >>> groups = Groups(torch.tensor([[0, 2, 3]]), torch.tensor([[1]]))
         >>> groups.places(4).tolist()
         [[0, -1, 1, 1]]
         """
@@ -125,18 +146,25 @@ def bipartite_groups(metric: Tensor, count: int, class_token: bool = True) -> Gr
     Shape: metric (B, n, d).
     """
     with torch.no_grad():
-        similar = cosines(metric, slice(0, None, 2), slice(1, None, 2))
+        unit = metric / _lengths(metric)
+        similar = torch.bmm(unit[:, ::2], unit[:, 1::2].transpose(1, 2))
         if class_token:
             similar[:, 0] = -torch.inf
         best, partner = similar.max(-1)
         evens, odds = similar.shape[1:]
-        order = best.argsort(dim=1)
-        joining = order[:, evens - count :]
+        rising = best.argsort(dim=1)
+        joining, positions = rising[:, evens - count :], 2 * rising
         # The next matching splits by position: the order of what stays has a meaning.
-        staying = order[:, : evens - count].sort(dim=1).values
-        odd = torch.arange(1, evens + odds, 2, device=metric.device).expand(len(metric), -1)
-        kept = torch.cat([2 * staying, odd], dim=1)
-        return Groups(kept, 2 * joining, partner.gather(1, joining) + (evens - count))
+        staying = positions[:, : evens - count].sort(dim=1).values
+        odd = _odd(evens + odds, metric.device).expand(len(metric), -1)
+        order = torch.cat([staying, odd, positions[:, evens - count :]], dim=1)
+        return Groups(order, partner.gather(1, joining) + (evens - count))
+
+
+@lru_cache(maxsize=1024)
+@torch.inference_mode(False)  # what is cached must serve training too
+def _odd(tokens: int, device: torch.device) -> Tensor:
+    return torch.arange(1, tokens, 2, device=device)
 
 
 @torch.no_grad()
@@ -148,15 +176,22 @@ def cosines(tokens: Tensor, left: slice, right: slice) -> Tensor:
     >>> cosines(torch.tensor([[[3.0, 0.0], [0.0, 0.0], [2.0, 2.0]]]), slice(0, 1), slice(1, None))
     tensor([[[0.0000, 0.7071]]])
     """
-    lengths = torch.linalg.vector_norm(tokens, dim=-1).clamp_(min=torch.finfo(tokens.dtype).tiny)
+    lengths = _lengths(tokens)
     # One side is normed, and the products of the other: its tokens are not written once more.
-    unit = tokens[:, left] / lengths[:, left].unsqueeze(-1)
-    return torch.bmm(unit, tokens[:, right].transpose(1, 2)) / lengths[:, right].unsqueeze(1)
+    unit = tokens[:, left] / lengths[:, left]
+    return torch.bmm(unit, tokens[:, right].transpose(1, 2)) / lengths[:, right].transpose(1, 2)
+
+
+def _lengths(tokens: Tensor) -> Tensor:
+    """Euclidean, never 0: what is added is less than the last digit of any other. Shape: (B, n, d) → (B, n, 1)."""
+    return torch.linalg.vector_norm(tokens, dim=-1, keepdim=True) + torch.finfo(tokens.dtype).tiny
 
 
 @torch.no_grad()
 def summed_over_heads(keys: Tensor) -> Tensor:
     """The sum of the heads' keys, as a metric: it points where their mean does. Shape: (B, heads, n, d) → (B, n, d)."""
+    if len(keys) == 1:  # a batch of one pays for each small kernel, a larger one for reading heads that lie apart
+        return keys.sum(1)
     first, *others = keys.unbind(1)
     total = first.clone()
     for head in others:

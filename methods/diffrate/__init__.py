@@ -67,11 +67,13 @@ class DiffRateModel(ReducingModel[tuple[int, int]]):
         if wanted is None:
             return Step(tokens, step.sizes)
         pruned, merged = wanted
-        groups = given or ranked_groups(tokens, scores, pruned, merged)
-        sizes = torch.ones_like(tokens[:, :, 0]) if step.sizes is None else step.sizes
+        ranks = ranked(scores, pruned) if given is None else given.order
+        moved = gather_tokens(tokens, ranks)
+        groups = ranked_groups(ranks, moved, merged) if given is None else given
+        sizes = torch.ones_like(ranks, dtype=tokens.dtype) if step.sizes is None else step.sizes.gather(1, ranks)
         matching = cost.Matching("matching", pruned - merged, merged, tokens.shape[-1])
-        members, _ = groups.mean(tokens, None)
-        return Step(members, groups.total(sizes, groups.similarity), groups, (matching,))
+        mean, _ = groups.mean_of_moved(moved, None)
+        return Step(mean, groups.total_of_moved(sizes, groups.similarity), groups, (matching,))
 
 
 @dataclass(frozen=True)
@@ -81,17 +83,21 @@ class RankedGroups(Groups):
     similarity: Tensor
 
 
-@torch.no_grad()
-def ranked_groups(tokens: Tensor, scores: Tensor, pruned: int, merged: int) -> RankedGroups:
-    """The first ``merged`` tokens by score are kept, those up to ``pruned`` join one of them, the class token excepted.
+def ranked(scores: Tensor, count: int) -> Tensor:
+    """The positions of the ``count`` tokens of the highest scores, the class token first. Shape: (B, n) → (B, count)."""
+    return with_class(scores.argsort(dim=1, descending=True)[:, : count - 1])
 
-    Shape: tokens (B, 1 + n, C), scores (B, n).
+
+@torch.no_grad()
+def ranked_groups(ranks: Tensor, moved: Tensor, merged: int) -> RankedGroups:
+    """The first ``merged`` of the ranked tokens are kept, the others join one of them, the class token excepted.
+
+    Shape: ranks (B, n'), moved, the tokens at these positions, (B, n', C).
     """
-    ranks = with_class(scores.argsort(dim=1, descending=True)[:, : pruned - 1])
-    similar = cosines(gather_tokens(tokens, ranks), slice(merged, None), slice(merged))
+    similar = cosines(moved, slice(merged, None), slice(merged))
     similar[:, :, 0] = -torch.inf
     best, target = similar.max(-1)
-    return RankedGroups(ranks[:, :merged], ranks[:, merged:], target, best.clamp(min=0))
+    return RankedGroups(ranks, target, best.clamp(min=0))
 
 
 def schedules_of(vit: PlainViT, options: DiffRateOptions) -> tuple[list[Counts], int]:
