@@ -17,9 +17,9 @@ from dynvit.backbones.block import attention_inputs, attention_output
 from dynvit.backbones.reducing import ReducingMethod, ReducingModel, Step
 from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
-from dynvit.interface import OperatingPoint, Part, register_method
+from dynvit.interface import EVERY_TRAIT, OperatingPoint, Part, register_method
 from dynvit.ops.attention import size_weighted_attention
-from dynvit.ops.merging import Groups, cosines
+from dynvit.ops.merging import Groups, cosines, halves, most_merged
 from dynvit.ops.schedule import blocks_of
 
 LEAST = 10
@@ -53,17 +53,18 @@ class MCTFModel(ReducingModel[int]):
     neutral = OperatingPoint(r=0)
 
     def __init__(self, backbone: nn.Module, options: MCTFOptions) -> None:
-        super().__init__(backbone, "method mctf")
+        super().__init__(backbone, "method mctf", MCTF.serves)
         self.options, self.stages, self.highest = options, *_limits(self.vit, options)
 
     def plan(self, point: OperatingPoint) -> Sequence[int | None]:
         """The tokens that each block fuses away."""
-        r, tokens, plan = point.number("r"), 1 + self.vit.shape.patches, list[int | None]()
+        r, tokens, plan = point.number("r"), self.vit.shape.tokens, list[int | None]()
         if not 0 <= r <= self.highest:
             raise InputError(f"knob r must be 0 to {self.highest} on this backbone, got {r:g}")
         for index in range(self.vit.shape.depth):
-            wanted = r if self.options.form == "count" else int((tokens - 1) * r)
-            most = min(tokens - _least(self.vit), (tokens - 1) // 2)
+            prefix = self.vit.shape.prefix
+            wanted = r if self.options.form == "count" else int((tokens - prefix) * r)
+            most = min(tokens - _least(self.vit), most_merged(tokens, prefix))
             plan.append(max(0, min(int(wanted), most)) or None if index in self.stages else None)
             tokens -= plan[-1] or 0
         return plan
@@ -78,12 +79,12 @@ class MCTFModel(ReducingModel[int]):
         before = tokens.shape[1]
         weights = _attention(block, tokens, sizes)
         information = weights.mean((1, 2))
-        groups = given or fusion(tokens, information, sizes, wanted, self.options)
+        groups = given or fusion(tokens, information, sizes, wanted, self.options, self.vit.shape.prefix)
         importance = information * sizes / sizes.amax(1, keepdim=True)
         fused, _ = groups.mean(tokens, importance)
         merged = merged_attention(weights, groups, importance)
         tokens = attention_output(block, fused, merged @ _values(block, fused))
-        matching = cost.Matching("matching", before - before // 2, before // 2, tokens.shape[-1])
+        matching = cost.Matching("matching", *halves(before, self.vit.shape.prefix), tokens.shape[-1])
         work = self._work(before, tokens.shape[1])
         return Step(tokens, groups.total(sizes), groups, (matching,), work)
 
@@ -135,19 +136,27 @@ def _values(block: Block, tokens: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def fusion(tokens: Tensor, information: Tensor, sizes: Tensor, count: int, options: MCTFOptions) -> Groups:
+def fusion(
+    tokens: Tensor, information: Tensor, sizes: Tensor, count: int, options: MCTFOptions, prefix: int = 1
+) -> Groups:
     """Which tokens are fused: half of them from even positions into odd ones, the others back.
 
     Args:
-        tokens: the block's input, (B, n, C), the class token first.
+        tokens: the block's input, (B, n, C), prefix tokens first.
         information: mean attention that each token gets, (B, n).
         sizes: (B, n).
         count: how many tokens are fused away.
         options: the three τ.
+        prefix: how many tokens are not fused; where they are several, the others' positions count from behind them.
 
     Returns: what joins what. The order of the tokens matters, for the next block splits them by position.
     """
+    if prefix > 1:
+        patches = (each[:, prefix:] for each in (tokens, information, sizes))
+        return fusion(*patches, count, options, 0).behind(prefix)
     scores = _scores(tokens, information, sizes, options)
+    if prefix:
+        scores[:, 0] = -torch.inf
     forth = count // 2
     evens, odds = scores.shape[1:]
     best, partner = scores.max(2)
@@ -172,12 +181,11 @@ def _scores(tokens: Tensor, information: Tensor, sizes: Tensor, options: MCTFOpt
         little = 1 / criterion
         little = (little / little.amax(1, keepdim=True)) ** (1 / tau)
         scores = scores * (little[:, ::2, None] * little[:, None, 1::2])
-    scores[:, 0] = -torch.inf
     return scores
 
 
 def _least(vit: PlainViT) -> int:
-    return min(LEAST, 1 + vit.shape.patches // 16)
+    return min(LEAST - 1, vit.shape.patches // 16) + vit.shape.prefix
 
 
 def _limits(vit: PlainViT, options: MCTFOptions) -> tuple[tuple[int, ...], float]:
@@ -185,7 +193,7 @@ def _limits(vit: PlainViT, options: MCTFOptions) -> tuple[tuple[int, ...], float
     counted = options.form == "count"
     everywhere = tuple(range(1, vit.shape.depth)) if counted else ()
     stages = blocks_of(options.stages or everywhere, vit.shape.depth)
-    return stages, max(1, (1 + vit.shape.patches - _least(vit)) // len(stages)) if counted else 0.5
+    return stages, max(1, (vit.shape.tokens - _least(vit)) // len(stages)) if counted else 0.5
 
 
 @register_method("mctf")
@@ -196,10 +204,11 @@ class MCTF(ReducingMethod[MCTFOptions]):
     venue, year = "CVPR", 2024
     Options = MCTFOptions
     budget_knob = "r"
+    serves = EVERY_TRAIT
 
     def knobs(self, options: MCTFOptions, backbone: nn.Module) -> Mapping[str, BaseDistribution]:
         """``r``: tokens fused in each block, or their share."""
-        _, highest = _limits(PlainViT(backbone, "method mctf"), options)
+        _, highest = _limits(PlainViT(backbone, "method mctf", serves=self.serves), options)
         return {"r": IntDistribution(0, int(highest)) if options.form == "count" else FloatDistribution(0.0, highest)}
 
     def attach(self, backbone: nn.Module, options: MCTFOptions) -> MCTFModel:

@@ -13,7 +13,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from dynvit.ops.tokens import gather_tokens, row_numbers
+from dynvit.ops.tokens import gather_tokens, row_numbers, with_prefix
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,10 @@ class Groups:
         """The positions of those that join one. Shape: (B, r)."""
         return self.order[:, self.count :]
 
+    def behind(self, prefix: int) -> Groups:
+        """The same groups of tokens that have ``prefix`` others before them, which stay where they are."""
+        return Groups(with_prefix(self.order, prefix), self.targets + prefix)
+
     def moved(self, values: Tensor) -> Tensor:
         """Values in the order of ``order``. Shape: (B, n, C), or (B, n) → (B, m + r, C), or (B, m + r)."""
         rows = row_numbers(self.order, values.shape[1])
@@ -99,7 +103,10 @@ class Groups:
         return self.total_of_moved(self.moved(values), weights)
 
     def total_of_moved(self, moved: Tensor, weights: Tensor | None = None) -> Tensor:
-        """``total`` of what is in the order of ``order`` already, and is used up. Shape: (B, m + r, C), or (B, m + r)."""
+        """``total`` of what is in the order of ``order`` already, and is used up.
+
+        Shape: moved (B, m + r, C), or (B, m + r), weights (B, r) → (B, m, C), or (B, m).
+        """
         left, joining = moved[:, : self.count], moved[:, self.count :]
         if weights is not None:
             joining = joining * (weights if moved.ndim == 2 else weights.unsqueeze(-1))
@@ -137,18 +144,21 @@ class Groups:
         return places.scatter(1, self.sources, self.targets)
 
 
-def bipartite_groups(metric: Tensor, count: int, class_token: bool = True) -> Groups:
+def bipartite_groups(metric: Tensor, count: int, prefix: int = 1) -> Groups:
     """Bipartite soft matching: of the tokens at even positions, the ``count`` most similar join one at an odd position.
 
-    The similarity is the cosine. A class token, the first, joins none and is joined by none. At most half of the tokens
-    can join: ask ``most_merged``.
+    The similarity is the cosine. The ``prefix`` first tokens join none and are joined by none; of one, the class token,
+    the others' positions are counted from it, as published, of several from behind them. At most half of the tokens can
+    join: ask ``most_merged``.
 
     Shape: metric (B, n, d).
     """
+    if prefix > 1:
+        return bipartite_groups(metric[:, prefix:], count, 0).behind(prefix)
     with torch.no_grad():
         unit = metric / _lengths(metric)
         similar = torch.bmm(unit[:, ::2], unit[:, 1::2].transpose(1, 2))
-        if class_token:
+        if prefix:
             similar[:, 0] = -torch.inf
         best, partner = similar.max(-1)
         evens, odds = similar.shape[1:]
@@ -159,6 +169,16 @@ def bipartite_groups(metric: Tensor, count: int, class_token: bool = True) -> Gr
         odd = _odd(evens + odds, metric.device).expand(len(metric), -1)
         order = torch.cat([staying, odd, positions[:, evens - count :]], dim=1)
         return Groups(order, partner.gather(1, joining) + (evens - count))
+
+
+def halves(tokens: int, prefix: int = 1) -> tuple[int, int]:
+    """How many tokens ``bipartite_groups`` compares with how many.
+
+    >>> halves(197), halves(201, prefix=5), halves(196, prefix=0)
+    ((99, 98), (98, 98), (98, 98))
+    """
+    compared = tokens - prefix if prefix > 1 else tokens
+    return compared - compared // 2, compared // 2
 
 
 @lru_cache(maxsize=1024)
@@ -199,13 +219,13 @@ def summed_over_heads(keys: Tensor) -> Tensor:
     return total
 
 
-def most_merged(tokens: int, class_token: bool = True) -> int:
+def most_merged(tokens: int, prefix: int = 1) -> int:
     """How many of ``tokens`` tokens one bipartite matching can merge away.
 
-    >>> most_merged(197), most_merged(13, class_token=False), most_merged(1)
+    >>> most_merged(197), most_merged(13, prefix=0), most_merged(1)
     (98, 6, 0)
     """
-    return max(0, tokens - class_token) // 2
+    return max(0, tokens - prefix) // 2
 
 
 def joined(places: Tensor, later: Tensor) -> Tensor:
