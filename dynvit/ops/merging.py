@@ -112,6 +112,8 @@ class Groups:
             joining = joining * (weights if moved.ndim == 2 else weights.unsqueeze(-1))
         if moved.ndim == 2:
             return left.scatter_add(1, self.targets, joining)
+        if moved.requires_grad:
+            joining = joining.clone()  # autograd keeps it, and must not find that its memory was added to
         # Added in place: among all rows, for those of several images' first tokens would have to be copied together.
         whole = left if len(moved) == 1 else moved
         whole.flatten(0, 1).index_add_(0, row_numbers(self.targets, whole.shape[1]), joining.flatten(0, 1))
