@@ -54,7 +54,8 @@ class MCTFModel(ReducingModel[int]):
 
     def __init__(self, backbone: nn.Module, options: MCTFOptions) -> None:
         super().__init__(backbone, "method mctf", MCTF.serves)
-        self.options, self.stages, self.highest = options, *_limits(self.vit, options)
+        self.options = options
+        self.stages, self.highest = _limits(self.vit, options)
 
     def plan(self, point: OperatingPoint) -> Sequence[int | None]:
         """The tokens that each block fuses away."""
@@ -152,8 +153,8 @@ def fusion(
     Returns: what joins what. The order of the tokens matters, for the next block splits them by position.
     """
     if prefix > 1:
-        patches = (each[:, prefix:] for each in (tokens, information, sizes))
-        return fusion(*patches, count, options, 0).behind(prefix)
+        patches, received, counts = (each[:, prefix:] for each in (tokens, information, sizes))
+        return fusion(patches, received, counts, count, options, 0).behind(prefix)
     scores = _scores(tokens, information, sizes, options)
     if prefix:
         scores[:, 0] = -torch.inf
