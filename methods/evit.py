@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch.nn.functional as F
 from optuna.distributions import BaseDistribution, FloatDistribution
@@ -13,10 +13,10 @@ from torch import nn
 
 from dynvit.backbones.block import class_attention
 from dynvit.backbones.reducing import ReducingMethod, ReducingModel, Step
-from dynvit.interface import OperatingPoint, register_method
+from dynvit.interface import OperatingPoint, Trait, register_method
 from dynvit.ops.merging import Fused, Kept
 from dynvit.ops.schedule import blocks_of, kept_from_block, kept_of_current
-from dynvit.ops.tokens import top_k, with_class
+from dynvit.ops.tokens import top_k, with_prefix
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class EViTModel(ReducingModel[int]):
     neutral = OperatingPoint(keep_ratio=1.0)
 
     def __init__(self, backbone: nn.Module, options: EViTOptions) -> None:
-        super().__init__(backbone, "method evit")
+        super().__init__(backbone, "method evit", EViT.serves)
         self.options, self.stages = options, blocks_of(options.stages, self.vit.shape.depth)
 
     def plan(self, point: OperatingPoint) -> Sequence[int | None]:
@@ -54,9 +54,10 @@ class EViTModel(ReducingModel[int]):
     def attend(self, block: Block, step: Step, wanted: int | None, given: Any) -> Step:
         """Attention, then the ``wanted`` tokens of the highest class attention stay, in their order."""
         assert wanted is not None
-        tokens, scores = class_attention(block, step.tokens)
-        kept = with_class(top_k(scores, wanted)) if given is None else given.kept
-        reduction = Fused(kept, F.pad(scores, (1, 0))) if self.options.fuse else Kept(kept)
+        prefix = self.vit.shape.prefix
+        tokens, scores = class_attention(block, step.tokens, prefix=prefix)
+        kept = with_prefix(top_k(scores, wanted), prefix) if given is None else given.kept
+        reduction = Fused(kept, F.pad(scores, (prefix, 0))) if self.options.fuse else Kept(kept)
         return Step(reduction.total(tokens), None, reduction)
 
 
@@ -68,6 +69,7 @@ class EViT(ReducingMethod[EViTOptions]):
     venue, year = "ICLR", 2022
     Options = EViTOptions
     budget_knob = "keep_ratio"
+    serves: ClassVar[frozenset[Trait]] = frozenset({"registers", "distillation token", "gated MLPs"})
 
     def knobs(self, options: EViTOptions) -> Mapping[str, BaseDistribution]:
         """``keep_ratio``: k, the share of its tokens that each stage keeps."""
