@@ -83,6 +83,7 @@ def small(name: str, options: str = "", backbone: str = "deit_small_patch16_224"
     return kind().attach(build(BackboneSpec(backbone)), parse_options(kind.Options, options.split())).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", TRIED, ids=lambda law: law.__name__)
 @pytest.mark.parametrize(("name", "options"), OPTIONS)
 def test_the_laws_hold_under_every_option(name: str, options: str, law: Law) -> None:
