@@ -91,6 +91,22 @@ def worth_table(board: Leaderboard) -> Table | None:
     return shown
 
 
+def papers_table(board: Leaderboard) -> Table | None:
+    """One row a row of a paper; ``None`` where there is none."""
+    if not board.paper:
+        return None
+    shown = plain_table("what papers print", "not measured here, and on no front · GFLOPs as GMACs")
+    for heading in ("method", "row", "source"):
+        shown.add_column(heading)
+    for heading in ("GMACs", "top-1 %"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for row in board.paper:
+        source = f"{row.source}{'' if row.page is None else f', p. {row.page}'}"
+        read = "≈" if row.as_read else ""
+        shown.add_row(row.method, row.label, source, f"{read}{row.gmacs_mean:g}", f"{read}{row.top1_pct:g}")
+    return shown
+
+
 def plain_table(title: str, caption: str = "") -> Table:
     """A table as all of ours look."""
     return Table(title, caption)

@@ -11,6 +11,7 @@ from dynvit.leaderboard.bootstrap import MethodBootstrap
 from dynvit.leaderboard.front import hypervolume, non_dominated
 from dynvit.leaderboard.paired import Paired, paired
 from dynvit.leaderboard.paper import PaperRow
+from dynvit.leaderboard.papers import of_setting
 from dynvit.leaderboard.per_sample import PerSampleResults
 from dynvit.leaderboard.record import Frozen, JsonObject, Record, is_static
 from dynvit.leaderboard.spread import seed_spreads
@@ -29,7 +30,7 @@ def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -
     """The board of the records that report; a sampler's trials (``role: search``) are left out.
 
     Where per-sample results are kept, every record is paired with the static backbone's image by image. Of ``papers``
-    those rows stay whose dataset, split and backbone are the records'.
+    those rows stay that are of the records' setting.
 
     The hypervolume's reference point is the static backbone's GMACs with chance accuracy: a method is
     worth what it saves against doing nothing, so dense alone is worth 0.
@@ -58,11 +59,7 @@ def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -
         hypervolume=worth,
         hypervolume_share=share_of(worth, objectives),
         seeds=seed_spreads(ordered),
-        paper=tuple(
-            row
-            for row in papers
-            if (row.dataset, row.split, row.backbone) == (setting.dataset, setting.split, setting.backbone)
-        ),
+        paper=of_setting(papers, setting),
         generated=Generated(command=command, date_utc=max(record.date_utc for record in kept), dynvit=__version__),
     )
     return with_overviews(board)
