@@ -1,0 +1,77 @@
+"""What claims are held against: boards, per-sample results beside them, and result files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dynvit.errors import InputError
+from dynvit.leaderboard.per_sample import PER_SAMPLE, PerSampleResults, PerSampleStore
+from dynvit.reading import read_json, read_text
+from dynvit.report.boards import Board, read_board
+
+
+class Absent(Exception):
+    """What a claim is tested on is not there: not measured yet."""
+
+
+class Untold(Exception):
+    """What is there cannot tell: not testable here, and why."""
+
+
+@dataclass
+class Evidence:
+    """A project's ``leaderboards`` and ``docs/results``. Each file is read once."""
+
+    root: Path
+    _boards: dict[str, Board] = field(default_factory=dict)
+    _per_sample: dict[str, Mapping[str, PerSampleResults]] = field(default_factory=dict)
+
+    def board(self, name: str) -> Board:
+        """A published board. Raises: ``Absent``; ``InputError`` where it is none."""
+        file = self.root / "leaderboards" / f"{name}.json"
+        if name not in self._boards:
+            if not file.is_file():
+                raise Absent(f"there is no board {name} yet")
+            self._boards[name] = read_board(file)
+        return self._boards[name]
+
+    def has(self, name: str) -> bool:
+        """Whether a file of ``docs`` is there."""
+        return (self.root / "docs" / name).is_file()
+
+    def per_sample(self, name: str) -> Mapping[str, PerSampleResults]:
+        """Per-sample results beside a board, by record id: ``NAME.per_sample.jsonl``, or in the folder ``NAME``."""
+        if name not in self._per_sample:
+            folder = self.root / "leaderboards"
+            files = (folder / f"{name}.{PER_SAMPLE}", folder / name / PER_SAMPLE)
+            lines = [line for file in files if file.is_file() for line in PerSampleStore(file).read()]
+            self._per_sample[name] = {line.record_id: line for line in lines}
+        return self._per_sample[name]
+
+    def table(self, name: str) -> Mapping[str, Any]:
+        """A result file, as JSON. Raises: ``Absent``; ``InputError`` where it has no rows."""
+        file = self.root / "docs" / "results" / f"{name}.json"
+        if not file.is_file():
+            raise Absent(f"there is no {file.name} yet")
+        body = read_json(file, "result file")
+        if not isinstance(body, dict) or not isinstance(body.get("rows"), list):
+            raise InputError(f"result file {str(file)!r} has no list of rows: write it again by its command")
+        return body
+
+    def rows(self, name: str) -> list[dict[str, float | None]]:
+        """A result file, as CSV of numbers; an empty cell is None. Raises: ``Absent``; ``InputError``."""
+        file = self.root / "docs" / "results" / f"{name}.csv"
+        if not file.is_file():
+            raise Absent(f"there is no {file.name} yet")
+        try:
+            return [
+                {key: float(cell) if cell else None for key, cell in row.items()}
+                for row in csv.DictReader(io.StringIO(read_text(file, "result file")))
+            ]
+        except (ValueError, TypeError) as error:
+            raise InputError(f"result file {str(file)!r} must hold numbers ({error}): write it again") from error
