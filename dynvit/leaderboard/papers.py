@@ -16,7 +16,6 @@ from dynvit.leaderboard.paper import PaperRow
 from dynvit.leaderboard.record import Frozen, Name
 from dynvit.reading import read_yaml
 
-
 BoardT = TypeVar("BoardT", bound=Leaderboard)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dynvit.report.claims.claim import Claims, read_claims
 from dynvit.report.claims.evidence import Evidence
-from dynvit.report.claims.judging import Verdict, judge
+from dynvit.report.claims.judging import Verdict, judge, judge_all
 from dynvit.report.claims.page import page
 
-__all__ = ["Claims", "Evidence", "Verdict", "judge", "page", "read_claims"]
+__all__ = ["Claims", "Evidence", "Verdict", "judge", "judge_all", "page", "read_claims"]

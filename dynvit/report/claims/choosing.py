@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from dynvit.leaderboard.board import Entry, Leaderboard
+from dynvit.report.build import on_front
 from dynvit.report.claims.claim import DENSE, Choice
-from dynvit.report.claims.evidence import Absent
+from dynvit.report.claims.evidence import AbsentError
 
 NEAR, ALIKE = 0.10, 0.01
-"""Of dense: how far an entry may be from the wanted cost, and what counts as the same cost."""
+"""Of dense: how far an entry may be from the wanted cost, and what counts as one cost."""
 RULE = (
-    "The entry nearest in cost to the one that the claim names, of the first training seed and at most 10 % of dense away; "
-    "of several within 1 % of dense of each other the most accurate"
+    "Of the method's entries of the first training seed, those that no other of them dominates; of these the nearest "
+    "in cost to the share of dense that the claim names, at most 10 % of dense away; of those within 1 % of dense of "
+    "it the most accurate"
 )
 
 
@@ -28,44 +30,57 @@ def choose(
         measured: ids of the entries that have what is compared; None: all.
 
     Returns: the entry.
-    Raises: ``Absent`` where there is none.
+    Raises: ``AbsentError`` where there is none.
     """
-    found = [e for e in board.entries if e.method == choice.method and (measured is None or e.record_id in measured)]
-    what = choice.method if measured is None else f"{choice.method} with that measurement"
-    if choice.division is not None:
-        found = [e for e in found if e.training is not None and e.training.division == choice.division]
-        what = f"{choice.division} {what}"
-    if choice.method == DENSE and choice.share is None and choice.times is None:
-        found = [entry for entry in found if entry.baseline]
-    found = [entry for entry in found if choice.knobs.items() <= entry.knobs.items()]
-    if choice.knobs:
-        what += " at " + ", ".join(f"{name} {value:g}" for name, value in choice.knobs.items())
+    found = [
+        entry
+        for entry in board.entries
+        if entry.method == choice.method
+        and (measured is None or entry.record_id in measured)
+        and (choice.division is None or (entry.training is not None and entry.training.division == choice.division))
+        and choice.knobs.items() <= entry.knobs.items()
+        and all(entry.options.get(name) == value for name, value in choice.options.items())
+        and (entry.baseline or not _is_static(choice))
+    ]
+    what = _who(choice) + ("" if measured is None else " with that measurement")
     if not found:
-        raise Absent(f"the board has no entry of {what}")
-    found = _of_first_seed(found)
+        raise AbsentError(f"the board has no entry of {what}")
+    found = _front(_of_first_seed(found))
     wanted = _wanted(board, choice, other)
     if wanted is None:
-        return max(found, key=_best)
+        return max(found, key=lambda entry: entry.top1_pct)
     dense = board.setting.dense_gmacs
     nearest = min(found, key=lambda entry: (abs(entry.gmacs_mean - wanted), entry.gmacs_mean))
     if abs(nearest.gmacs_mean - wanted) > NEAR * dense:
-        raise Absent(f"the board has no entry of {what} near {wanted / dense:.0%} of dense")
-    alike = [entry for entry in found if abs(entry.gmacs_mean - nearest.gmacs_mean) <= ALIKE * dense]
-    return max(alike, key=_best)
+        raise AbsentError(f"the board has no entry of {what} near {100 * wanted / dense:.3g} % of dense")
+    alike = (entry for entry in found if abs(entry.gmacs_mean - nearest.gmacs_mean) <= ALIKE * dense)
+    return max(alike, key=lambda entry: (entry.top1_pct, -entry.gmacs_mean))
 
 
 def said(choice: Choice) -> str:
     """The rule in words."""
-    parts = [choice.method]
-    if choice.division is not None:
-        parts.insert(0, choice.division)
-    if choice.knobs:
-        parts.append("at " + ", ".join(f"{name} {value:g}" for name, value in choice.knobs.items()))
     if choice.share is not None:
-        parts.append(f"at {100 * choice.share:.3g} % of dense")
+        return f"{_who(choice)} at {100 * choice.share:.3g} % of dense"
     if choice.times is not None:
-        parts.append("at the same cost" if choice.times == 1 else f"at {100 * choice.times:.3g} % of its cost")
-    return " ".join(parts)
+        cost = "the same cost" if choice.times == 1 else f"{100 * choice.times:.3g} % of its cost"
+        return f"{_who(choice)} at {cost}"
+    return _who(choice)
+
+
+def _who(choice: Choice) -> str:
+    division = [] if choice.division is None else [choice.division]
+    fixed = [f"{name} {value}" for name, value in sorted({**choice.options, **choice.knobs}.items())]
+    return " ".join([*division, choice.method, *(["with", ", ".join(fixed)] if fixed else [])])
+
+
+def _is_static(choice: Choice) -> bool:
+    """Dense alone is the static backbone itself."""
+    return choice.method == DENSE and choice.share is None and choice.times is None
+
+
+def _front(entries: list[Entry]) -> list[Entry]:
+    flags = on_front([(entry.gmacs_mean, entry.top1_pct) for entry in entries])
+    return [entry for entry, flag in zip(entries, flags, strict=True) if flag]
 
 
 def _wanted(board: Leaderboard, choice: Choice, other: Entry | None) -> float | None:
@@ -81,7 +96,3 @@ def _of_first_seed(entries: list[Entry]) -> list[Entry]:
     seeds = [entry.training.seed for entry in entries if entry.training and entry.training.seed is not None]
     first = min(seeds, default=None)
     return [entry for entry in entries if entry.training is None or entry.training.seed in (None, first)]
-
-
-def _best(entry: Entry) -> tuple[float, float, str]:
-    return entry.top1_pct, -entry.gmacs_mean, entry.record_id

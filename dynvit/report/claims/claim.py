@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from dynvit.errors import InputError, first_fault
-from dynvit.leaderboard.record import Amount, Frozen, Knobs, Name
+from dynvit.leaderboard.record import Amount, Frozen, JsonObject, Knobs, Name
 from dynvit.leaderboard.training import Division
 from dynvit.reading import read_yaml
 
@@ -25,6 +25,7 @@ class Choice(Frozen):
     share: float | None = Field(default=None, gt=0, le=2, description="the nearest in cost to this share of dense")
     times: float | None = Field(default=None, gt=0, description="the nearest in cost to this multiple of the other's")
     knobs: Knobs = Field(default={}, description="only among those with these knob settings")
+    options: JsonObject = Field(default={}, description="only among those trained with these options")
     division: Division | None = Field(default=None, description="only among those of this division")
 
     @model_validator(mode="after")
@@ -42,38 +43,40 @@ class _OfBoards(Frozen):
     entry: Choice = Field(description="the entry that is claimed to be good")
 
 
-class _Bounded(Frozen):
+class Bounded(Frozen):
     """A difference that is claimed to be at least so large."""
 
     at_least: float = Field(default=0.0, description="the claimed lower bound")
     within: Amount = Field(default=0.0, description="how far below it still counts as it, as for 'equal accuracy'")
 
 
-class AccuracyTest(_OfBoards, _Bounded):
+class AccuracyTest(_OfBoards, Bounded):
     """Top-1 of an entry less that of another, points."""
 
     kind: Literal["accuracy"]
     against: Choice = Choice(method=DENSE)
 
 
-class RobustTest(_OfBoards, _Bounded):
+class RobustTest(_OfBoards, Bounded):
     """Accuracy under the worst attack within a ball, of an entry less that of another, points."""
 
     kind: Literal["robust"]
     against: Choice = Choice(method=DENSE)
     norm: Name = Field(description="norm of the ball")
     eps: Amount = Field(description="its radius, pixels in [0,1]; a radius within 5 % is taken for it")
-    attack: Name | None = Field(default=None, description="what the board's command must name; null: any attack")
+    attack: Name | None = Field(
+        default=None, description="an attack that the board must have met, by its command; null: any"
+    )
 
 
-class SpeedTest(_OfBoards, _Bounded):
+class SpeedTest(_OfBoards, Bounded):
     """Realised speed-up over dense at the largest batch, or its share of the theoretical one."""
 
     kind: Literal["speed"]
     of_theory: bool = Field(default=False, description="true: the bound is of the share of the theoretical speed-up")
 
 
-class TableTest(_Bounded):
+class TableTest(Bounded):
     """A row of a result file less each of others."""
 
     kind: Literal["table"]
@@ -83,6 +86,11 @@ class TableTest(_Bounded):
     value: Literal["top1_pct", "robust_pct"] = Field(default="top1_pct", description="what is compared")
     exit: int | None = Field(default=None, ge=1, description="of which exit; null: rows have one number")
     equal_cost: bool = Field(default=False, description="whether their costs must be within 1 % of each other")
+    share: float | None = Field(
+        default=None,
+        gt=0,
+        description="cost of the row that the claim is of, as a share of the first other; 5 % about it",
+    )
 
 
 class SharesTest(Frozen):

@@ -25,7 +25,7 @@ class Difference:
 
     def __str__(self) -> str:
         p = "" if self.p is None else f", p = {self.p:.2g}"
-        return f"{self.points:+.2f} [{self.low:+.2f}, {self.high:+.2f}]{p} ({self.how})"
+        return f"{self.points:+.2f} points [{self.low:+.2f}, {self.high:+.2f}]{p} ({self.how})"
 
 
 def of_entries(first: Entry, second: Entry, board: Leaderboard, evidence: Evidence, name: str) -> Difference:
@@ -56,7 +56,7 @@ def of_shares(first: int, n_first: int, second: int, n_second: int) -> Differenc
     Fisher's exact test.
 
     >>> print(of_shares(56, 70, 48, 80))
-    +20.00 [+5.24, +33.39], p = 0.0084 (unpaired, 70 images)
+    +20.00 points [+5.24, +33.39], p = 0.0084 (unpaired, 70 images)
     """
     from scipy.stats import fisher_exact
 

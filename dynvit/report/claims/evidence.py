@@ -15,11 +15,11 @@ from dynvit.reading import read_json, read_text
 from dynvit.report.boards import Board, read_board
 
 
-class Absent(Exception):
+class AbsentError(Exception):
     """What a claim is tested on is not there: not measured yet."""
 
 
-class Untold(Exception):
+class UntoldError(Exception):
     """What is there cannot tell: not testable here, and why."""
 
 
@@ -32,11 +32,11 @@ class Evidence:
     _per_sample: dict[str, Mapping[str, PerSampleResults]] = field(default_factory=dict)
 
     def board(self, name: str) -> Board:
-        """A published board. Raises: ``Absent``; ``InputError`` where it is none."""
+        """A published board. Raises: ``AbsentError``; ``InputError`` where it is none."""
         file = self.root / "leaderboards" / f"{name}.json"
         if name not in self._boards:
             if not file.is_file():
-                raise Absent(f"there is no board {name} yet")
+                raise AbsentError(f"there is no board {name} yet")
             self._boards[name] = read_board(file)
         return self._boards[name]
 
@@ -54,20 +54,20 @@ class Evidence:
         return self._per_sample[name]
 
     def table(self, name: str) -> Mapping[str, Any]:
-        """A result file, as JSON. Raises: ``Absent``; ``InputError`` where it has no rows."""
+        """A result file, as JSON. Raises: ``AbsentError``; ``InputError`` where it has no rows."""
         file = self.root / "docs" / "results" / f"{name}.json"
         if not file.is_file():
-            raise Absent(f"there is no {file.name} yet")
+            raise AbsentError(f"there is no {file.name} yet")
         body = read_json(file, "result file")
         if not isinstance(body, dict) or not isinstance(body.get("rows"), list):
             raise InputError(f"result file {str(file)!r} has no list of rows: write it again by its command")
         return body
 
     def rows(self, name: str) -> list[dict[str, float | None]]:
-        """A result file, as CSV of numbers; an empty cell is None. Raises: ``Absent``; ``InputError``."""
+        """A result file, as CSV of numbers; an empty cell is None. Raises: ``AbsentError``; ``InputError``."""
         file = self.root / "docs" / "results" / f"{name}.csv"
         if not file.is_file():
-            raise Absent(f"there is no {file.name} yet")
+            raise AbsentError(f"there is no {file.name} yet")
         try:
             return [
                 {key: float(cell) if cell else None for key, cell in row.items()}
