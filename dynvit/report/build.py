@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dynvit.errors import InputError
 from dynvit.leaderboard.board import Entry, Generated, MethodSummary, Objective, Setting
-from dynvit.leaderboard.bootstrap import MethodBootstrap
 from dynvit.leaderboard.front import hypervolume, non_dominated
 from dynvit.leaderboard.paired import Paired, paired
 from dynvit.leaderboard.paper import PaperRow
@@ -18,7 +17,7 @@ from dynvit.leaderboard.spread import seed_spreads
 from dynvit.leaderboard.training import TrainingRecord
 from dynvit.measurements.base import measurements
 from dynvit.report.boards import Board, with_overviews
-from dynvit.report.resampling import bootstraps
+from dynvit.report.resampling import with_bootstraps
 from dynvit.report.run_data import RunData
 from dynvit.version import __version__
 
@@ -50,12 +49,12 @@ def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -
     ordered = [record for name in sorted(by_method) for record in by_method[name]]
     own = [flag for name in sorted(by_method) for flag in on_front(_points(by_method[name]))]
     worth = worth_of(_points(ordered), objectives)
-    resampled = bootstraps(by_method, run.per_sample, objectives)
+    methods = [_summary(name, by_method[name], objectives) for name in sorted(by_method)]
     board = Board(
         setting=setting,
         objectives=objectives,
         entries=tuple(_entries(ordered, own, run)),
-        methods=tuple(_summary(name, by_method[name], objectives, resampled.get(name)) for name in sorted(by_method)),
+        methods=with_bootstraps(methods, by_method, run.per_sample, objectives),
         hypervolume=worth,
         hypervolume_share=share_of(worth, objectives),
         seeds=seed_spreads(ordered),
@@ -166,9 +165,7 @@ def share_of(worth: float, objectives: Sequence[Objective]) -> float:
     return min(worth / (cost.reference * (100 - accuracy.reference)), 1.0)  # 1 up to a rounding
 
 
-def _summary(
-    name: str, records: Sequence[Record], objectives: Sequence[Objective], resampled: MethodBootstrap | None
-) -> MethodSummary:
+def _summary(name: str, records: Sequence[Record], objectives: Sequence[Objective]) -> MethodSummary:
     points = _points(records)
     worth = worth_of(points, objectives)
     return MethodSummary(
@@ -179,7 +176,6 @@ def _summary(
         n_front=sum(on_front(points)),
         hypervolume=worth,
         hypervolume_share=share_of(worth, objectives),
-        bootstrap=resampled,
     )
 
 

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from dynvit.leaderboard.board import Objective
+from dynvit.leaderboard.board import MethodSummary, Objective
 from dynvit.leaderboard.bootstrap import Front, MethodBootstrap, bootstrap, worths
 from dynvit.leaderboard.per_sample import PerSampleResults
 from dynvit.leaderboard.record import Record, is_static
+
+
+def with_bootstraps(
+    methods: Iterable[MethodSummary],
+    by_method: Mapping[str, Sequence[Record]],
+    kept: Mapping[str, PerSampleResults],
+    objectives: tuple[Objective, Objective],
+) -> tuple[MethodSummary, ...]:
+    """The summaries of a board's methods with what images and seeds leave open of them, where that is known.
+
+    Args:
+        methods: without.
+        by_method: their records.
+        kept: per-sample results, by record id.
+        objectives: of the board.
+
+    Returns: the summaries, in the same order.
+    """
+    found = bootstraps(by_method, kept, objectives)
+    return tuple(method.model_copy(update={"bootstrap": found.get(method.name)}) for method in methods)
 
 
 def bootstraps(

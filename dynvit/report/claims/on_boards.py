@@ -51,7 +51,10 @@ def robust(test: RobustTest, name: str, evidence: Evidence) -> Finding:
 
 
 def speed(test: SpeedTest, name: str, evidence: Evidence) -> Finding:
-    """The realised speed-up over dense at the largest batch that most were timed at. Raises: ``AbsentError``, ``UntoldError``."""
+    """The realised speed-up over dense, at the largest batch that most were timed at.
+
+    Raises: ``AbsentError``, ``UntoldError``.
+    """
     board = evidence.board(name)
     summaries = Speed.of(board)
     where = shown(summaries)
