@@ -93,8 +93,9 @@ def project(tmp_path: Path, measure: Callable[..., Record]) -> Project:
 def bench(tmp_path_factory: pytest.TempPathFactory, measure: Callable[..., Any]) -> Path:
     """A project whose board was attacked and timed: 12 images attacked within L∞ 0.01 and 0.05."""
     root = tmp_path_factory.mktemp("project")
-    (root / "leaderboards" / "b").mkdir(parents=True)
-    shutil.copy(make_bench(root / "leaderboards" / "b", measure) / "leaderboard.json", root / "leaderboards" / "b.json")
+    (root / "run").mkdir()
+    (root / "leaderboards").mkdir()
+    shutil.copy(make_bench(root / "run", measure) / "leaderboard.json", root / "leaderboards" / "b.json")
     return root
 
 
@@ -255,6 +256,18 @@ class TestOfAttacksAndSpeed:
         assert finding.outcome in ("not testable here", "not reproduced")
         assert "within linf 2.55/255" in finding.what
         assert "unpaired, 12 images" in finding.measured
+
+    def test_lines_of_attacks_beside_a_board_pair_the_images(self, bench: Path, tmp_path: Path) -> None:
+        [apart] = judge(self.robust(), Evidence(bench)).findings
+        project = Path(shutil.copytree(bench, tmp_path / "again"))
+        lines = project / "leaderboards" / "b.robustness.jsonl"
+        shutil.copy(project / "run" / "robustness.jsonl", lines)
+        [together] = judge(self.robust(), Evidence(project)).findings
+        assert together.what == apart.what
+        assert together.measured.split(" [")[0] == apart.measured.split(" [")[0]
+        assert "(paired, 12 images)" in together.measured
+        lines.write_text("".join(lines.read_text().splitlines(keepends=True)[:1]))  # not all that the board counts
+        assert judge(self.robust(), Evidence(project)).findings == (apart,)
 
     @pytest.mark.parametrize(
         ("more", "says"),

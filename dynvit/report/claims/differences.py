@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.bootstrap import welch_half_width
 from dynvit.leaderboard.interval import wilson
 from dynvit.leaderboard.paired import Paired, paired
+from dynvit.measurements.robustness.summary import RobustEntry
 from dynvit.report.claims.evidence import Evidence
+
+if TYPE_CHECKING:
+    from dynvit.leaderboard.per_sample import Bools
 
 
 @dataclass(frozen=True)
@@ -44,9 +50,35 @@ def of_entries(first: Entry, second: Entry, board: Leaderboard, evidence: Eviden
         n = board.setting.n
         found = of_shares(round(first.top1_pct * n / 100), n, round(second.top1_pct * n / 100), n)
     else:
-        ends = pair.ci95_low_points, pair.ci95_high_points
-        found = Difference(pair.difference_points, *ends, pair.p_value, f"paired, {pair.n:,} images")
+        found = of_pair(pair)
     return _over_seeds(found, first, second, board)
+
+
+def of_pair(pair: Paired) -> Difference:
+    """A difference that was found image by image."""
+    ends = pair.ci95_low_points, pair.ci95_high_points
+    return Difference(pair.difference_points, *ends, pair.p_value, f"paired, {pair.n:,} images")
+
+
+def of_balls(first: RobustEntry, second: RobustEntry, kept: Sequence[tuple[str | None, Bools] | None]) -> Difference:
+    """Accuracy within a ball of the first less that of the second.
+
+    Args:
+        first, second: what the board says.
+        kept: which images are left of each, with a hash of the images; None where that was not kept.
+
+    Returns: image by image where both are of the same images and give the board's numbers.
+    """
+    right = [round(ball.accuracy_pct * ball.n / 100) for ball in (first, second)]
+    one, other = kept
+    if (
+        one is not None
+        and other is not None
+        and one[0] == other[0]
+        and [int(b.sum()) for _, b in (one, other)] == right
+    ):
+        return of_pair(paired(other[1], one[1]))
+    return of_shares(right[0], first.n, right[1], second.n)
 
 
 def of_shares(first: int, n_first: int, second: int, n_second: int) -> Difference:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dynvit.errors import InputError
 from dynvit.leaderboard.per_sample import PER_SAMPLE, PerSampleResults, PerSampleStore
+from dynvit.measurements.robustness.measurement import Robustness
+from dynvit.measurements.robustness.result import RobustnessResult
 from dynvit.reading import read_json, read_text
 from dynvit.report.boards import Board, read_board
 
@@ -30,6 +32,7 @@ class Evidence:
     root: Path
     _boards: dict[str, Board] = field(default_factory=dict)
     _per_sample: dict[str, Mapping[str, PerSampleResults]] = field(default_factory=dict)
+    _attacked: dict[str, Mapping[str, Sequence[RobustnessResult]]] = field(default_factory=dict)
 
     def board(self, name: str) -> Board:
         """A published board. Raises: ``AbsentError``; ``InputError`` where it is none."""
@@ -47,11 +50,20 @@ class Evidence:
     def per_sample(self, name: str) -> Mapping[str, PerSampleResults]:
         """Per-sample results beside a board, by record id: ``NAME.per_sample.jsonl``, or in the folder ``NAME``."""
         if name not in self._per_sample:
-            folder = self.root / "leaderboards"
-            files = (folder / f"{name}.{PER_SAMPLE}", folder / name / PER_SAMPLE)
-            lines = [line for file in files if file.is_file() for line in PerSampleStore(file).read()]
+            lines = [line for file in self._beside(name, PER_SAMPLE) for line in PerSampleStore(file).read()]
             self._per_sample[name] = {line.record_id: line for line in lines}
         return self._per_sample[name]
+
+    def attacked(self, name: str) -> Mapping[str, Sequence[RobustnessResult]]:
+        """Lines of attacks beside a board, by record id: ``NAME.robustness.jsonl``, or in the folder ``NAME``."""
+        if name not in self._attacked:
+            found: dict[str, list[RobustnessResult]] = {}
+            for file in self._beside(name, f"{Robustness.name}.jsonl"):
+                for line in Robustness.store(file).read():
+                    if line.result is not None:
+                        found.setdefault(line.record_id, []).append(line.result)
+            self._attacked[name] = found
+        return self._attacked[name]
 
     def table(self, name: str) -> Mapping[str, Any]:
         """A result file, as JSON. Raises: ``AbsentError``; ``InputError`` where it has no rows."""
@@ -75,3 +87,7 @@ class Evidence:
             ]
         except (ValueError, TypeError) as error:
             raise InputError(f"result file {str(file)!r} must hold numbers ({error}): write it again") from error
+
+    def _beside(self, name: str, what: str) -> list[Path]:
+        folder = self.root / "leaderboards"
+        return [file for file in (folder / f"{name}.{what}", folder / name / what) if file.is_file()]

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dynvit.leaderboard.board import Entry
 from dynvit.leaderboard.naming import point_names, short_ids
 from dynvit.measurements.robustness.measurement import Robustness
-from dynvit.measurements.robustness.summary import RobustEntry
+from dynvit.measurements.robustness.summary import RobustEntry, left_within
 from dynvit.measurements.speed.measurement import Speed
 from dynvit.measurements.speed.summary import shown, timing_at
 from dynvit.report.boards import Board
 from dynvit.report.claims.choosing import choose
 from dynvit.report.claims.claim import AccuracyTest, RobustTest, SpeedTest
-from dynvit.report.claims.differences import Difference, of_entries, of_shares
+from dynvit.report.claims.differences import Difference, of_balls, of_entries
 from dynvit.report.claims.evidence import AbsentError, Evidence, UntoldError
 from dynvit.report.claims.outcome import Finding, decided
 
@@ -43,8 +43,9 @@ def robust(test: RobustTest, name: str, evidence: Evidence) -> Finding:
     against = choose(board, test.against, measured=balls)
     entry = choose(board, test.entry, against, measured=balls)
     one, other = balls[entry.record_id], balls[against.record_id]
-    right = [round(ball.accuracy_pct * ball.n / 100) for ball in (one, other)]
-    found = of_shares(right[0], one.n, right[1], other.n)
+    lines = evidence.attacked(name)
+    kept = [left_within(lines.get(each.record_id, ()), one.norm, one.eps) for each in (entry, against)]
+    found = of_balls(one, other, kept)
     radius = f"{one.norm} {255 * one.eps:.3g}/255" if one.norm == "linf" else f"{one.norm} {one.eps:.3g}"
     under = f"; {one.accuracy_pct:.1f} % against {other.accuracy_pct:.1f} % within {radius}"
     return _of_pair(test, name, board, (entry, against), found, under)
