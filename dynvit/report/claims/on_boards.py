@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from dynvit.leaderboard.board import Entry
 from dynvit.leaderboard.naming import point_names, short_ids
 from dynvit.measurements.robustness.measurement import Robustness
@@ -32,9 +30,7 @@ def accuracy(test: AccuracyTest, name: str, evidence: Evidence) -> Finding:
 def robust(test: RobustTest, name: str, evidence: Evidence) -> Finding:
     """Accuracy under the worst attack of one entry less that of another. Raises: ``AbsentError``."""
     board = evidence.board(name)
-    balls = {
-        record: ball for record, summary in Robustness.of(board).items() for ball in _within(summary.accuracy, test)
-    }
+    balls = _balls(board, test)
     if not balls:
         raise AbsentError(f"the board was not attacked within {test.norm} {test.eps:.3g}")
     attacked = test.attack is None or test.attack in board.generated.command
@@ -106,5 +102,14 @@ def _trained_alike(first: Entry, second: Entry) -> bool:
     return divisions in ({"fine-tuned"}, {"off-the-shelf"})
 
 
-def _within(balls: tuple[RobustEntry, ...], test: RobustTest) -> Iterator[RobustEntry]:
-    return (ball for ball in balls if ball.norm == test.norm and abs(ball.eps - test.eps) <= _SAME_EPS * test.eps)
+def _balls(board: Board, test: RobustTest) -> dict[str, RobustEntry]:
+    """By record id: the ball of the radius nearest to the claim's, the same for all."""
+    found = [
+        (name, ball) for name, summary in Robustness.of(board).items() for ball in summary.accuracy if _near(ball, test)
+    ]
+    eps = min({ball.eps for _, ball in found}, key=lambda eps: (abs(eps - test.eps), eps), default=None)
+    return {name: ball for name, ball in found if ball.eps == eps}
+
+
+def _near(ball: RobustEntry, test: RobustTest) -> bool:
+    return ball.norm == test.norm and abs(ball.eps - test.eps) <= _SAME_EPS * test.eps
