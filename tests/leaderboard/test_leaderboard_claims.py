@@ -318,16 +318,20 @@ class TestOfFiles:
             ({"value": "robust_pct"}, {}, "not measured yet", "no robust_pct of row 'a'"),
             ({"share": 0.8}, {}, "not testable here", "costs 99.5 % of b here, and the claim is of 80 %"),
             ({}, {"validation_images": None}, "not measured yet", "of how many images"),
+            ({"row": "z"}, {}, "not measured yet", "no top1_pct of row 'z'"),
             ({"exit": 3, "row": "exits", "against": ["exits"]}, {}, "not testable here", "2 exits"),
             ({"equal_cost": True, "against": ["far"]}, {}, "not testable here", "not within 1 % of each other"),
             ({"against": ["text"]}, {}, "not testable here", "'many' where a number is needed"),
+            ({"against": ["high"]}, {}, "not testable here", "101 where a percentage is needed"),
+            ({"against": ["free"]}, {}, "not testable here", "None where a number is needed"),
         ],
     )
     def test_a_row_that_cannot_tell_says_why(
         self, project: Project, of: Any, more: Any, outcome: str, says: str
     ) -> None:
         odd = ({"name": "exits", "gmacs": [1, 2], "top1_pct": [3, 4]}, {"name": "far", "gmacs": 2.0, "top1_pct": 1.0})
-        project.table(*self.ROWS, *odd, {"name": "text", "gmacs": 1.0, "top1_pct": "many"}, **more)
+        odd += ({"name": "text", "gmacs": 1.0, "top1_pct": "many"}, {"name": "high", "gmacs": 1, "top1_pct": 101})
+        project.table(*self.ROWS, *odd, {"name": "free", "top1_pct": 1.0}, **more)
         [finding] = project.verdict(self.table(**of)).findings
         assert finding.outcome == outcome
         assert says in finding.because
@@ -360,7 +364,12 @@ class TestOfFiles:
         assert [project.verdict(one).outcome for one in asked] == [tokens_most, deep_most]
 
     @pytest.mark.parametrize(
-        ("name", "text"), [("t.json", "[]"), ("t.json", "{"), ("t.json", '{"rows": 3}'), ("t.csv", "depth\nmany\n")]
+        ("name", "text"),
+        [
+            *(("t.json", text) for text in ("[]", "{", '{"rows": 3}', '{"rows": [3]}', '{"rows": [], "training": 3}')),
+            *(("t.json", f'{{"rows": [], "validation_images": {n}}}') for n in ("0", "true", "1e999")),
+            *(("t.csv", f"depth\n{cell}\n") for cell in ("many", "nan", "1,2,3")),
+        ],
     )
     def test_a_result_file_that_is_none_is_one_line(self, project: Project, name: str, text: str) -> None:
         (project.root / "docs" / "results" / name).write_text(text)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from dynvit.errors import InputError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from dynvit.errors import InputError, first_fault
 from dynvit.leaderboard.per_sample import PER_SAMPLE, PerSampleResults, PerSampleStore
 from dynvit.measurements.robustness.measurement import Robustness
 from dynvit.measurements.robustness.result import RobustnessResult
-from dynvit.reading import read_json, read_text
+from dynvit.reading import read_bytes, read_text
 from dynvit.report.boards import Board, read_board
 
 
@@ -23,6 +25,17 @@ class AbsentError(Exception):
 
 class UntoldError(Exception):
     """What is there cannot tell: not testable here, and why."""
+
+
+class ResultTable(BaseModel):
+    """What a claim needs of a result file, whatever else stands there."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+    rows: tuple[dict[str, JsonValue], ...] = Field(description="by name, or by reuse")
+    validation_images: int | None = Field(default=None, ge=1, description="images that top1_pct is of")
+    attacked_images: int | None = Field(default=None, ge=1, description="images that robust_pct is of")
+    training: dict[str, JsonValue] = Field(default={}, description="how all rows were trained")
 
 
 @dataclass
@@ -65,15 +78,16 @@ class Evidence:
             self._attacked[name] = found
         return self._attacked[name]
 
-    def table(self, name: str) -> Mapping[str, Any]:
-        """A result file, as JSON. Raises: ``AbsentError``; ``InputError`` where it has no rows."""
+    def table(self, name: str) -> ResultTable:
+        """A result file, as JSON. Raises: ``AbsentError``; ``InputError`` where it is none."""
         file = self.root / "docs" / "results" / f"{name}.json"
         if not file.is_file():
             raise AbsentError(f"there is no {file.name} yet")
-        body = read_json(file, "result file")
-        if not isinstance(body, dict) or not isinstance(body.get("rows"), list):
-            raise InputError(f"result file {str(file)!r} has no list of rows: write it again by its command")
-        return body
+        try:
+            return ResultTable.model_validate_json(read_bytes(file, "result file"))
+        except ValidationError as error:
+            said = first_fault(error)
+            raise InputError(f"result file {str(file)!r} is none: {said}; write it again by its command") from error
 
     def rows(self, name: str) -> list[dict[str, float | None]]:
         """A result file, as CSV of numbers; an empty cell is None. Raises: ``AbsentError``; ``InputError``."""
@@ -82,12 +96,19 @@ class Evidence:
             raise AbsentError(f"there is no {file.name} yet")
         try:
             return [
-                {key: float(cell) if cell else None for key, cell in row.items()}
+                {key: _finite(cell) if cell else None for key, cell in row.items()}
                 for row in csv.DictReader(io.StringIO(read_text(file, "result file")))
             ]
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, csv.Error) as error:
             raise InputError(f"result file {str(file)!r} must hold numbers ({error}): write it again") from error
 
     def _beside(self, name: str, what: str) -> list[Path]:
         folder = self.root / "leaderboards"
         return [file for file in (folder / f"{name}.{what}", folder / name / what) if file.is_file()]
+
+
+def _finite(cell: str) -> float:
+    number = float(cell)
+    if not math.isfinite(number):
+        raise ValueError(f"{cell} is not finite")
+    return number

@@ -18,21 +18,21 @@ _DIMENSIONS = ("depth", "heads", "tokens")
 def table(test: TableTest, evidence: Evidence) -> Finding:
     """A row less each of others; the least favourable decides. Raises: ``AbsentError``, ``UntoldError``."""
     body = evidence.table(test.file)
-    rows = {str(row.get("name", row.get("reuse"))): row for row in body["rows"]}
+    rows = {str(row.get("name", row.get("reuse"))): row for row in body.rows}
     for name in (test.row, *test.against):
         if name not in rows or rows[name].get(test.value) is None:
             raise AbsentError(f"{test.file}.json has no {test.value} of row {name!r}")
-    n = body.get("validation_images" if test.value == "top1_pct" else "attacked_images")
-    if not isinstance(n, int):
+    n = body.validation_images if test.value == "top1_pct" else body.attacked_images
+    if n is None:
         raise AbsentError(f"{test.file}.json does not say of how many images its {test.value} is")
     costs = {name: _number(rows[name].get("gmacs"), test) for name in (test.row, *test.against)}
     _check_costs(test, costs)
-    own = _number(rows[test.row][test.value], test)
-    found = {name: _less(own, _number(rows[name][test.value], test), n) for name in test.against}
+    own = _percent(rows[test.row][test.value], test)
+    found = {name: _less(own, _percent(rows[name][test.value], test), n) for name in test.against}
     decisions = [decided(one.low, one.high, test) for one in found.values()]
     outcome, because = min(decisions, key=lambda decision: OUTCOMES.index(decision[0]))
     at = "" if test.exit is None else f", exit {test.exit}"
-    what = f"{test.row} {own:.2f} % at {costs[test.row]:.4f} GMACs{at}{_trained(body)}"
+    what = f"{test.row} {own:.2f} % at {costs[test.row]:.4f} GMACs{at}{_trained(body.training)}"
     return Finding(test.file, outcome, what, "; ".join(f"against {name} {one}" for name, one in found.items()), because)
 
 
@@ -84,6 +84,13 @@ def _less(own: float, other: float, n: int) -> Difference:
     return of_shares(round(own * n / 100), n, round(other * n / 100), n)
 
 
+def _percent(value: object, test: TableTest) -> float:
+    percent = _number(value, test)
+    if not 0 <= percent <= 100:
+        raise UntoldError(f"{test.file}.json has {percent:g} where a percentage is needed")
+    return percent
+
+
 def _number(value: object, test: TableTest) -> float:
     if isinstance(value, list):
         if test.exit is None or test.exit > len(value):
@@ -94,8 +101,8 @@ def _number(value: object, test: TableTest) -> float:
     return float(value)
 
 
-def _trained(body: Mapping[str, Any]) -> str:
-    epochs = (body.get("training") or {}).get("epochs")
+def _trained(training: Mapping[str, Any]) -> str:
+    epochs = training.get("epochs")
     return "" if epochs is None else f"; one seed, {epochs} epoch{'' if epochs == 1 else 's'}"
 
 
