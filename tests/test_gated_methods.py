@@ -112,9 +112,9 @@ def test_what_a_block_has_besides_is_applied_where_the_backbone_applies_it(name:
 @pytest.mark.parametrize(
     ("backbone", "given", "reason"),
     [
-        ("vit_digits", {"reg_tokens": 2}, "prefix tokens"),
-        ("vit_digits", {"class_token": False, "global_pool": "avg"}, "not one class token"),
-        ("deit_tiny_distilled_patch16_224", {}, "VisionTransformerDistilled|prefix tokens"),
+        ("vit_digits", {"reg_tokens": 2}, "register tokens"),
+        ("vit_digits", {"class_token": False, "global_pool": "avg"}, "no class token"),
+        ("deit_tiny_distilled_patch16_224", {}, "distillation token"),
         ("swin_tiny_patch4_window7_224", {}, "SwinTransformer"),
         ("levit_128s", {}, "Levit"),
     ],
