@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dynvit import cost
 from dynvit.backbones.normalize import Normalize
 from dynvit.budgets import KnobSolver, mean_macs
+from dynvit.errors import InputError
 from dynvit.interface import DynamicModel, OperatingPoint, Prediction
 from dynvit.testing.comparison import close, image_gradients, same_usage
 from dynvit.testing.subject import LawBroken, NotApplicable, Subject
@@ -140,7 +141,11 @@ def gradients_reach_every_trained_part(subject: Subject) -> None:
     model = subject.model()
     recipe = next(iter(subject.method.recipes.values()))
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    for stage in subject.method.stages(model, recipe):
+    try:
+        stages = subject.method.stages(model, recipe)
+    except InputError as refused:
+        raise NotApplicable(f"under these options nothing is trained: {refused}") from refused
+    for stage in stages:
         if stage.begin is not None:
             stage.begin(model)
             names = {id(parameter): name for name, parameter in model.named_parameters()}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,13 +15,16 @@ from torch import Tensor, nn
 from dynvit import cost
 from dynvit.backbones.block import class_attention
 from dynvit.backbones.reducing import ReducingMethod, ReducingModel, Step
+from dynvit.backbones.targets import check_target
 from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
-from dynvit.interface import OperatingPoint, register_method
+from dynvit.interface import DynamicModel, OperatingPoint, Recipe, Stage, register_method
 from dynvit.ops.merging import Groups
 from dynvit.ops.tokens import gather_tokens, with_class
 
 from .schedules import BETWEEN, PUBLISHED_TOKENS, Counts, counts_at, nearest, own, published
+from .search import CountSearch, lowest_share
+from .training import RECIPES, DiffRateRecipe, stages
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,21 @@ class DiffRateOptions:
     """Own counts instead, block by block: tokens left after pruning, the class token among them."""
     merge: tuple[int, ...] = ()
     """Tokens left after merging, block by block; with ``prune``."""
+    target: float | None = None
+    """Counts that a training searches for this share of the backbone's MACs, instead; before it nothing is dropped."""
+    cost_weight: float = 100.0
+    """λ of (MACs − target)², in shares of dense MACs, in the search. The public code has 5 per GMAC², 106 on DeiT-S."""
+    every: int = 1
+    """Candidates of the search: from all patches down, each this many below the one before. The public script has 4."""
+
+    def __post_init__(self) -> None:
+        if self.target is not None and (self.prune or self.merge):
+            raise InputError(
+                "options prune and merge are your own counts, target has them searched: give one of the two"
+            )
+        for name, least in (("cost_weight", 0.0), ("every", 1)):
+            if not getattr(self, name) >= least:
+                raise InputError(f"option {name} must be at least {least:g}, got {getattr(self, name):g}")
 
 
 class DiffRateModel(ReducingModel[tuple[int, int]]):
@@ -42,8 +60,27 @@ class DiffRateModel(ReducingModel[tuple[int, int]]):
 
     def __init__(self, backbone: nn.Module, options: DiffRateOptions) -> None:
         super().__init__(backbone, "method diffrate")
-        self.schedules, self.whole = schedules_of(self.vit, options)
-        self.neutral = OperatingPoint(level=BETWEEN * len(self.schedules))
+        self.fixed, self.whole = schedules_of(self.vit, options)
+        self.neutral = OperatingPoint(level=BETWEEN * len(self.fixed))
+        self.options = options
+        if options.target is not None:
+            self.search = CountSearch(self.vit, options.every)
+            self.trained_point = OperatingPoint(level=BETWEEN)
+            check_target(options.target, lowest_share(self.vit, self.search), "method diffrate")
+
+    @property
+    def schedules(self) -> Sequence[Counts]:
+        """The schedules that levels go through, the cheapest first; a searched one has nothing below it."""
+        return self.fixed if self.options.target is None else [self.fixed[0], self.search.found()]
+
+    def merge(self, ranked: Tensor, sizes: Tensor, merged: int) -> tuple[Tensor, Tensor]:
+        """What ``attend`` does with tokens that are ranked; for the search.
+
+        Shape: ranked (B, n, width), sizes (B, n) → (B, merged, width), (B, merged).
+        """
+        falling = torch.arange(ranked.shape[1] - 1, 0, -1, device=ranked.device).expand(len(ranked), -1)
+        groups = ranked_groups(ranked, falling, ranked.shape[1], merged)
+        return groups.mean(ranked, None)[0], groups.total(sizes, groups.similarity)
 
     def plan(self, point: OperatingPoint) -> Sequence[tuple[int, int] | None]:
         """Tokens that each block keeps after pruning and after merging, the class token among them."""
@@ -105,6 +142,9 @@ def schedules_of(vit: PlainViT, options: DiffRateOptions) -> tuple[list[Counts],
     if options.prune or options.merge:
         tokens = 1 + vit.shape.patches
         return own(options.prune, options.merge, vit.shape.depth, tokens), tokens
+    if options.target is not None:
+        nothing = (0,) * vit.shape.depth
+        return [(nothing, nothing)] * 2, vit.block_tokens[0]
     name = nearest(vit.shape.width) if options.schedule == "nearest" else options.schedule
     return published(name), PUBLISHED_TOKENS
 
@@ -113,10 +153,11 @@ def schedules_of(vit: PlainViT, options: DiffRateOptions) -> tuple[list[Counts],
 class DiffRate(ReducingMethod[DiffRateOptions]):
     """Searched pruning and merging on any plain ViT."""
 
-    summary = "prune, then merge, by searched counts for each block; no training"
+    summary = "prune, then merge, by searched counts for each block; runs untrained"
     venue, year = "ICCV", 2023
     Options = DiffRateOptions
     budget_knob = "level"
+    recipes: ClassVar[Mapping[str, Recipe]] = RECIPES
 
     def knobs(self, options: DiffRateOptions, backbone: nn.Module) -> Mapping[str, BaseDistribution]:
         """``level``: 0, 10, 20, … are the schedules, the cheapest first; the last is the backbone."""
@@ -126,3 +167,23 @@ class DiffRate(ReducingMethod[DiffRateOptions]):
     def attach(self, backbone: nn.Module, options: DiffRateOptions) -> DiffRateModel:
         """A plain ViT with a class token."""
         return DiffRateModel(backbone, options)
+
+    def stages(self, model: DynamicModel, recipe: Recipe) -> Sequence[Stage]:
+        """The search for the target. Raises: ``InputError`` without a target, and for a recipe of another method."""
+        if not isinstance(model, DiffRateModel) or not isinstance(recipe, DiffRateRecipe):
+            raise InputError(f"method diffrate trains with its own recipes: {', '.join(self.recipes)}")
+        if model.options.target is None or model.trained_point is None:
+            raise InputError(
+                "method diffrate trains by searching counts for a target: give --target (--targets in a bench), a "
+                "fraction of dense MACs"
+            )
+        return stages(model.trained_point, model.options.target, model.options.cost_weight, recipe)
+
+    def options_for(self, target: float, backbone: nn.Module, options: DiffRateOptions) -> DiffRateOptions:
+        """The options that say which target counts are searched for.
+
+        Units: ``target`` as a fraction of the backbone's MACs. Raises: ``InputError`` for one that is not feasible.
+        """
+        wanted = replace(options, target=target)
+        DiffRateModel(backbone, wanted)
+        return wanted
