@@ -40,8 +40,8 @@ class DiffRateOptions:
     """Tokens left after merging, block by block; with ``prune``."""
     target: float | None = None
     """Counts that a training searches for this share of the backbone's MACs, instead; before it nothing is dropped."""
-    cost_weight: float = 100.0
-    """λ of (MACs − target)², in shares of dense MACs, in the search. The public code has 5 per GMAC², 106 on DeiT-S."""
+    cost_weight: float | None = None
+    """λ of (MACs − target)², in shares of dense MACs, in the search. None: the recipe's."""
     every: int = 1
     """Candidates of the search: from all patches down, each this many below the one before. The public script has 4."""
 
@@ -51,8 +51,9 @@ class DiffRateOptions:
                 "options prune and merge are your own counts, target has them searched: give one of the two"
             )
         for name, least in (("cost_weight", 0.0), ("every", 1)):
-            if not getattr(self, name) >= least:
-                raise InputError(f"option {name} must be at least {least:g}, got {getattr(self, name):g}")
+            given = getattr(self, name)
+            if given is not None and not given >= least:
+                raise InputError(f"option {name} must be at least {least:g}, got {given:g}")
 
 
 class DiffRateModel(ReducingModel[tuple[int, int]]):
@@ -177,7 +178,8 @@ class DiffRate(ReducingMethod[DiffRateOptions]):
                 "method diffrate trains by searching counts for a target: give --target (--targets in a bench), a "
                 "fraction of dense MACs"
             )
-        return stages(model.trained_point, model.options.target, model.options.cost_weight, recipe)
+        weight = recipe.cost_weight if model.options.cost_weight is None else model.options.cost_weight
+        return stages(model.trained_point, model.options.target, weight, recipe)
 
     def options_for(self, target: float, backbone: nn.Module, options: DiffRateOptions) -> DiffRateOptions:
         """The options that say which target counts are searched for.

@@ -32,8 +32,8 @@ EXACT = 1e-9
 class CountSearch(nn.Module):
     """The learned distributions of every block but the first, and the counts that came of them.
 
-    ``counts``, tokens left after pruning and after merging, are those that the last step ran with, and part of what a
-    checkpoint holds: no rounding on another machine changes them. Before any step nothing is dropped.
+    ``counts``, tokens left after pruning and after merging, are what a checkpoint holds: no rounding on another machine
+    changes them. Before the search is over nothing is dropped.
 
     Shape: ``logits`` (depth − 1, 2, candidates), ``counts`` (depth, 2), int64.
     """
@@ -163,12 +163,39 @@ def macs_of(vit: PlainViT, counts: Tensor) -> Tensor:
     return cost.macs(usage)[0]
 
 
+def within(vit: PlainViT, counts: Tensor, macs: float) -> Tensor:
+    """The counts, in their proportions, as large as ``macs`` allow: an expectation never meets a target to the token.
+
+    The first block keeps all. Shape: counts (depth, 2), int64 → the same. Units: ``macs`` of an image.
+    """
+    tokens, patches = vit.block_tokens[0], vit.shape.patches
+    prefix = tokens - patches
+
+    def scaled(thousandths: int) -> Tensor:
+        left = ((counts - prefix) * thousandths + 500) // 1000
+        return torch.cat([counts[:1], left[1:].clamp(1, patches) + prefix])
+
+    low, high = 0, 1000 * patches
+    while high - low > 1:
+        middle = (low + high) // 2
+        if macs_of(vit, scaled(middle).double()) <= macs:
+            low = middle
+        else:
+            high = middle
+    return scaled(low)
+
+
 def lowest_share(vit: PlainViT, search: CountSearch) -> float:
     """What the cheapest counts cost, as a fraction of the backbone's MACs."""
     least = search.prefix + int(search.candidates[-1])
     counts = torch.full((vit.shape.depth, 2), float(least), dtype=torch.float64)
     counts[0] = search.tokens
-    return float(macs_of(vit, counts)) / int(cost.macs(Usage(1, tuple(vit.parts()))))
+    return float(macs_of(vit, counts)) / dense_macs(vit)
+
+
+def dense_macs(vit: PlainViT) -> int:
+    """MACs of the whole backbone on an image, in closed form."""
+    return int(cost.macs(Usage(1, tuple(vit.parts()))))
 
 
 def _attended(block: Block, state: _Tokens) -> tuple[Tensor, Tensor]:
