@@ -166,7 +166,8 @@ def macs_of(vit: PlainViT, counts: Tensor) -> Tensor:
 def within(vit: PlainViT, counts: Tensor, macs: float) -> Tensor:
     """The counts, in their proportions, as large as ``macs`` allow: an expectation never meets a target to the token.
 
-    The first block keeps all. Shape: counts (depth, 2), int64 → the same. Units: ``macs`` of an image.
+    What proportions leave is given to blocks from the second on, a token each, where it is enough for one. The first
+    block keeps all. Shape: counts (depth, 2), int64 → the same. Units: ``macs`` of an image.
     """
     tokens, patches = vit.block_tokens[0], vit.shape.patches
     prefix = tokens - patches
@@ -182,7 +183,13 @@ def within(vit: PlainViT, counts: Tensor, macs: float) -> Tensor:
             low = middle
         else:
             high = middle
-    return scaled(low)
+    found = scaled(low)
+    for index in range(1, len(found)):
+        more = found.clone()
+        more[index] = torch.minimum(found[index] + 1, found[index - 1, 1])
+        if macs_of(vit, more.double()) <= macs:
+            found = more
+    return found
 
 
 def lowest_share(vit: PlainViT, search: CountSearch) -> float:
