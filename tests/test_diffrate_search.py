@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -18,11 +19,14 @@ from dynvit import cost
 from dynvit.backbones.build import BackboneSpec, build
 from dynvit.checkpoint import load
 from dynvit.cli import main
+from dynvit.data import open_split
+from dynvit.data.pixels import PixelBatches
 from dynvit.divisions import as_shared, shared_for
 from dynvit.errors import InputError
 from dynvit.interface import Batch, OperatingPoint
 from dynvit.recipe import Situation
 from dynvit.recipes import choose_recipe
+from dynvit.session.dataset import find_dataset
 from dynvit.testing import Law, Subject
 from dynvit.testing.laws import (
     claimed_macs_are_executed,
@@ -89,7 +93,7 @@ def test_tokens_are_merged_as_well_as_pruned() -> None:
     assert (counts[:, 1] < counts[:, 0]).any()
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(st.integers(0, 10**6), st.floats(0, 8), st.integers(1, 5))
 def test_counts_never_rise_and_the_first_block_keeps_all(seed: int, spread: float, every: int) -> None:
     model = searching(every=every)
@@ -102,7 +106,7 @@ def test_counts_never_rise_and_the_first_block_keeps_all(seed: int, spread: floa
     assert counts.min() >= 2
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(st.integers(0, 10**6), st.floats(0, 8))
 def test_the_chance_of_a_rank_falls_and_adds_up_to_the_expectation(seed: int, spread: float) -> None:
     model = searching()
@@ -127,7 +131,7 @@ def test_counts_have_the_gradient_of_the_expectation() -> None:
 
 
 @given(st.lists(st.integers(2, 17), min_size=10, max_size=10), st.floats(0.35, 1.0))
-@settings(max_examples=25)
+@settings(max_examples=10)
 def test_counts_within_a_target_are_as_many_as_it_allows(listed: list[int], target: float) -> None:
     model = searching()
     counts = torch.tensor([17, 17, *sorted(listed, reverse=True)]).view(6, 2)
@@ -262,14 +266,26 @@ def test_the_cost_pulls_towards_the_target_from_either_side() -> None:
 
 
 @pytest.mark.slow
-def test_on_digits_a_search_finds_better_counts_than_shares_that_are_alike(tmp_path: Path) -> None:
-    """Over the loss that is searched on: the found counts against the first step's, uniform ones, at one target."""
+def test_on_digits_what_a_search_finds_answers_better_than_the_counts_it_began_with(tmp_path: Path) -> None:
+    """On images that it has not seen, at the same cost, with the same weights."""
     train_to(tmp_path / "dense", request(None, method="dense", limit_train=None))
     start = str(tmp_path / "dense")
     train_to(tmp_path / "m", request(None, method="diffrate", limit_train=None, weights=start, target=0.6))
-    model, _ = load(tmp_path / "m")
+    model, config = load(tmp_path / "m")
     assert isinstance(model, DiffRateModel)
-    prune, merge = model.search.found()
-    alike = within(model.vit, torch.tensor([17, 17] + [9] * 10).view(6, 2), 0.6 * dense_macs(model.vit))
-    assert merge[1] > alike[1, 1] > merge[-1], "early blocks keep more, late ones less"
-    assert sum(prune) > sum(merge), "some tokens are merged"
+    source = open_split(find_dataset("digits"), "validation")
+    batches = list(PixelBatches(source, config.preprocessing))
+
+    @torch.no_grad()
+    def mean_loss(counts: Tensor) -> float:
+        model.search.counts.copy_(counts)
+        each = []
+        for batch in batches:
+            logits = model.predict(batch.images.float() / 255, OperatingPoint(level=10)).logits
+            each.append(F.cross_entropy(logits, batch.labels, reduction="none"))
+        return float(torch.cat(each).mean())
+
+    alike = within(model.vit, torch.tensor([17, 17] + [10] * 10).view(6, 2), 0.6 * dense_macs(model.vit))
+    found = model.search.counts.clone()
+    assert mean_loss(found) < 0.85 * mean_loss(alike)
+    assert (found[:, 1] < found[:, 0]).any(), "some tokens are merged"
