@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from training_helpers import Noise, accelerator, request
+from training_helpers import Noise, accelerator, request, train_through_kills, weights_of
 
 from conformance_helpers import check_law
 from dynvit import cost
@@ -35,6 +35,7 @@ from dynvit.testing.laws import (
     results_do_not_depend_on_the_batch,
     saving_and_loading_changes_nothing,
 )
+from dynvit.training.request import RunSettings
 from dynvit.training.run import train_to
 from dynvit.training.trainer import TrainerSettings, TrainingSummary, train
 from dynvit_methods.diffrate import DiffRate, DiffRateModel, DiffRateOptions
@@ -216,6 +217,14 @@ def test_a_checkpoint_holds_what_was_found(tmp_path: Path) -> None:
     assert min(model.search.found()[1]) < 17
     spent = int(cost.macs(model.predict(images(1).float(), model.trained_point).usage))
     assert 0.95 * 0.6 < spent / dense_macs(model.vit) <= 0.6
+
+
+def test_a_search_that_is_killed_ends_in_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DiffRate, "recipes", {"digits": PLAIN})
+    asked, quiet = request(None, method="diffrate", limit_train=32, target=0.6), RunSettings(state_every=0, quiet=True)
+    train_to(tmp_path / "whole", asked, quiet)
+    train_through_kills(monkeypatch, tmp_path / "killed", asked, (2, 6), quiet)
+    assert weights_of(tmp_path / "whole") == weights_of(tmp_path / "killed")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from training_helpers import Noise, accelerator, request
+from training_helpers import Noise, accelerator, request, train_through_kills, weights_of
 
 from dynvit import cost
 from dynvit.backbones.build import BackboneSpec, build
@@ -22,6 +22,7 @@ from dynvit.interface import Batch
 from dynvit.recipe import Situation
 from dynvit.recipes import choose_recipe
 from dynvit.session import OpenModel
+from dynvit.training.request import RunSettings
 from dynvit.training.run import train_to
 from dynvit.training.trainer import TrainerSettings, train
 from dynvit_methods.dynamicvit.recipes import DIGITS as ANOTHERS
@@ -104,6 +105,14 @@ def test_steps_are_taken_at_the_ratio_of_their_moment_and_reach_every_weight() -
     seen = [epoch.losses["keep_ratio"] for epoch in done.history]
     assert seen == pytest.approx([(1 + 0.927) / 2, (0.75 + 0.573) / 2, 0.5, 0.5], abs=1e-3)
     assert all(not torch.equal(before[name], parameter) for name, parameter in model.named_parameters())
+
+
+def test_a_fall_that_is_killed_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EViT, "recipes", {"digits": replace(PLAIN, epochs=2, shrink_for=0.8)})
+    asked, quiet = request(None, method="evit", limit_train=32, target=0.6), RunSettings(state_every=0, quiet=True)
+    train_to(tmp_path / "whole", asked, quiet)
+    train_through_kills(monkeypatch, tmp_path / "killed", asked, (2, 6), quiet)
+    assert weights_of(tmp_path / "whole") == weights_of(tmp_path / "killed")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from dynvit.backbones.block import attention_inputs, attention_output, mlp_outpu
 from dynvit.backbones.vit import PlainViT
 from dynvit.interface import Part, Usage
 from dynvit.ops.attention import masked_attention
-from dynvit.ops.tokens import gather_tokens, with_class
+from dynvit.ops.tokens import gather_tokens
 
 from .schedules import Counts
 
@@ -118,8 +118,10 @@ class _Tokens:
     policy: Tensor
 
     def ranked(self, scores: Tensor) -> _Tokens:
-        """In the order of their scores, dropped ones last. Shape: scores (B, patches)."""
-        order = with_class(scores.argsort(dim=1, descending=True))
+        """Prefix tokens, then patches in the order of their scores. Shape: scores (B, patches)."""
+        prefix = self.tokens.shape[1] - scores.shape[1]
+        first = torch.arange(prefix, device=scores.device).expand(len(scores), -1)
+        order = torch.cat([first, scores.argsort(dim=1, descending=True) + prefix], dim=1)
         return _Tokens(gather_tokens(self.tokens, order), self.sizes.gather(1, order), self.policy.gather(1, order))
 
 
@@ -138,7 +140,7 @@ def searched(model: Searchable, images: Tensor) -> Searched:
         if index == 0:
             state = _Tokens(block(state.tokens), ones, ones)
             continue
-        tokens, scores = _attended(block, state)
+        tokens, scores = _attended(block, state, model.search.prefix)
         state = _Tokens(tokens, state.sizes, state.policy).ranked(scores)
         pruned, merged = numbers[index]
         policy = _masked(state.policy, numbers[index - 1][1], pruned, merged, chances[index - 1])
@@ -205,8 +207,8 @@ def dense_macs(vit: PlainViT) -> int:
     return int(cost.macs(Usage(1, tuple(vit.parts()))))
 
 
-def _attended(block: Block, state: _Tokens) -> tuple[Tensor, Tensor]:
-    """The attention half of a block over the tokens that are left, and the ranks' scores, below 0 where one is not."""
+def _attended(block: Block, state: _Tokens, prefix: int) -> tuple[Tensor, Tensor]:
+    """The attention half of a block over the tokens that are left, and patches' scores, below 0 where one is gone."""
     queries, keys, values = attention_inputs(block, state.tokens)
     bias = state.sizes.log()[:, None, None]
     every = bias.expand(-1, 1, bias.shape[-1], -1)
@@ -215,7 +217,7 @@ def _attended(block: Block, state: _Tokens) -> tuple[Tensor, Tensor]:
         gone = state.policy <= 0
         logits = (queries[:, :, 0:1] * block.attn.scale @ keys.transpose(-2, -1) + bias).squeeze(2)
         weights = logits.masked_fill(gone[:, None], -torch.inf).softmax(-1).mean(1).masked_fill(gone, -1.0)
-    return attention_output(block, state.tokens, mixed), weights[:, 1:]
+    return attention_output(block, state.tokens, mixed), weights[:, prefix:]
 
 
 def _masked(policy: Tensor, left: int, pruned: int, merged: int, chances: Tensor) -> Tensor:
