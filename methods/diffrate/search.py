@@ -21,6 +21,7 @@ from dynvit.backbones.block import attention_inputs, attention_output, mlp_outpu
 from dynvit.backbones.vit import PlainViT
 from dynvit.interface import Part, Usage
 from dynvit.ops.attention import masked_attention
+from dynvit.ops.gates import straight_through
 from dynvit.ops.tokens import gather_tokens
 
 from .schedules import Counts
@@ -65,7 +66,7 @@ class CountSearch(nn.Module):
         A count is at most what is left when its turn comes. Shape: (depth, 2), float64, whole numbers.
         """
         mean = self.probabilities() @ self.candidates.double()
-        whole = (mean.detach() - EXACT).ceil() + (mean - mean.detach()) + self.prefix
+        whole = straight_through((mean - EXACT).ceil(), mean) + self.prefix
         left = whole.new_tensor(self.tokens)
         rows = [torch.stack([left, left])]
         for prune, merge in whole:
@@ -236,5 +237,5 @@ def _masked(policy: Tensor, left: int, pruned: int, merged: int, chances: Tensor
         # What an earlier choice dropped is not dropped again: its gradient goes to that choice.
         hard = torch.ones_like(chance)
         hard[first:last] = 0.0
-        policy = policy * (hard + chance - chance.detach())
+        policy = policy * straight_through(hard, chance)
     return policy
