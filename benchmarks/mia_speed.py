@@ -2,17 +2,18 @@
 
     python benchmarks/mia_speed.py                        # DeiT-S, batch 32, float32, one thread
     python benchmarks/mia_speed.py --keep-heads 0.9       # another mix
+    python benchmarks/mia_speed.py --batch-size 1         # images of the same batch, one at a time
 
 Weights are drawn. The actors are then scaled so that each gate of each block is open for about the share of images that
---keep-depth, --keep-heads and --keep-tokens say, differently in every image: trained gates agree more. Each form is
-interleaved with dense, and only valid rounds count.
+--keep-depth, --keep-heads and --keep-tokens say, differently in every image: trained gates agree more. They are set on
+32 images at least; smaller batches are these images, up to 8 batches of them, one after the other in each round. Each
+form is interleaved with dense, and only valid rounds count.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
 from statistics import NormalDist
 
 import torch
@@ -25,7 +26,12 @@ from dynvit.errors import InputError
 from dynvit.units import GIGA
 from dynvit_methods.mia import MIAModel, MIAPrediction
 
-WANTED = 0.8
+WANTED = 0.95
+WANTED_ALONE = 0.9
+POLICIES = 32
+"""Images that the shares are set on."""
+BATCHES = 8
+"""Batches of a round, at most."""
 
 
 def main(
@@ -39,7 +45,10 @@ def main(
     threads: int = 1,
     processor_time: bool = False,
 ) -> None:
-    """Time until --rounds were valid, or --most were run; --threads 0 leaves torch's own number.
+    """Time until --rounds were valid, or --most were run.
+
+    --threads is how many torch computes with, in this process; 0 leaves its own number, which OMP_NUM_THREADS sets.
+    Beside another process that computes, give as many as there are idle cores: two threads on one tell nothing.
 
     --processor-time counts what one thread really got of a processor: for a machine that others keep busy.
     """
@@ -51,28 +60,37 @@ def main(
     dense, model = drawn("dense", backbone), drawn("mia", backbone)
     assert isinstance(model, MIAModel)
     size = vars(dense.backbone)["pretrained_cfg"]["input_size"]
-    images = torch.rand(batch_size, *size, generator=torch.Generator().manual_seed(0))
+    every = torch.rand(max(batch_size, POLICIES), *size, generator=torch.Generator().manual_seed(0))
+    batches = every.split(batch_size)[:BATCHES]
+    images = torch.cat(batches)
     whole, point = dense.neutral, model.trained_point
     assert whole is not None
     with torch.inference_mode():
-        open_shares(model, images, {"depth": keep_depth, "heads": keep_heads, "tokens": keep_tokens})
+        open_shares(model, every, {"depth": keep_depth, "heads": keep_heads, "tokens": keep_tokens})
         found = model.predict(images, point)
         gap = float((found.logits - model(images, point).logits).abs().max())
         dense_macs = float(cost.macs(dense.predict(images, whole).usage).double().mean())
         spent = cost.macs(found.usage).double()
-        base = partial(dense.predict, images, whole)
         forms: dict[str, Callable[[], object]] = {
-            "executed, packed": partial(model.predict, images, point),
+            "executed, packed": lambda: [model.predict(batch, point) for batch in batches],
             "executed, image by image": lambda: [model.predict(image, point) for image in images.split(1)],
-            "masked": lambda: model(images, point),
+            "masked": lambda: [model(batch, point) for batch in batches],
         }
         times = {
-            name: interleaved(base, form, rounds=rounds, most=most, warmup=1, clock=clock)
+            name: interleaved(
+                lambda: [dense.predict(batch, whole) for batch in batches],
+                form,
+                rounds=rounds,
+                most=most,
+                warmup=1,
+                clock=clock,
+            )
             for name, form in forms.items()
         }
     theoretical = dense_macs / float(spent.mean())
     packed = times["executed, packed"]
     share, saved = packed.speedup / theoretical, 1 - 1 / theoretical
+    wanted = WANTED if batch_size > 1 else WANTED_ALONE
     report(
         f"mia on {backbone}, batch {batch_size}, {torch.get_num_threads()} threads",
         [
@@ -84,7 +102,7 @@ def main(
             Row("theoretical speed-up, of MACs", f"{theoretical:.3f}"),
             *(Row(f"realised speed-up: {name}", str(comparison)) for name, comparison in times.items()),
             Row("packed over image by image", f"{_ratio(packed, times['executed, image by image']):.3f}"),
-            Row("packed: share of theoretical", f"{share:.3f}", f"≥ {WANTED}", share >= WANTED),
+            Row("packed: share of theoretical", f"{share:.3f}", f"≥ {wanted}", share >= wanted),
         ],
     )
 

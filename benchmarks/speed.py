@@ -9,6 +9,7 @@ interleaved, and only valid rounds count. DynamicViT's published code gives 1.45
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 import torch
@@ -22,7 +23,8 @@ from dynvit.knobs import knobs_of, parse_point, point_said
 from dynvit.solving import solver_for
 from dynvit.units import GIGA
 
-WANTED = 0.95
+WANTED, WANTED_ALONE = 0.95, 0.8
+"""In a batch, and of one image, which pays for every small kernel and for weights that are read for few rows."""
 
 
 def main(
@@ -35,13 +37,19 @@ def main(
     rounds: int = 9,
     most: int = 60,
     threads: int = 0,
+    processor_time: bool = False,
 ) -> None:
     """Time until --rounds were valid, or --most were run.
 
     --threads is how many torch computes with, in this process; 0 leaves its own number, which OMP_NUM_THREADS sets.
     Beside another process that computes, give as many as there are idle cores: two threads on one tell nothing.
     --budget, in mean GMACs an image, is for methods whose images leave early: solved on the images that are timed.
+
+    --processor-time counts what one thread really got of a processor: for a machine that others keep busy.
     """
+    if processor_time and threads != 1:
+        raise InputError("--processor-time adds up over threads: give --threads 1")
+    clock = time.process_time if processor_time else time.perf_counter
     if threads:
         torch.set_num_threads(threads)
     dense, dynamic = drawn("dense", backbone), drawn(method, backbone)
@@ -60,11 +68,10 @@ def main(
     with torch.inference_mode():
         dense_macs = float(cost.macs(dense.predict(images, whole).usage).double().mean())
         macs = float(cost.macs(dynamic.predict(images, point).usage).double().mean())
-        times = interleaved(
-            partial(dense.predict, images, whole), partial(dynamic.predict, images, point), rounds=rounds, most=most
-        )
+        both = partial(dense.predict, images, whole), partial(dynamic.predict, images, point)
+        times = interleaved(*both, rounds=rounds, most=most, clock=clock)
     theoretical = dense_macs / macs
-    share = times.speedup / theoretical
+    share, wanted = times.speedup / theoretical, WANTED if batch_size > 1 else WANTED_ALONE
     best = min((each.before for each in times.rounds), default=float("nan"))
     report(
         f"{method} {point_said(point)} on {backbone}, batch {batch_size}, {torch.get_num_threads()} threads",
@@ -74,7 +81,7 @@ def main(
             Row("GMACs, dense and dynamic", f"{dense_macs / GIGA:.3f}, {macs / GIGA:.3f}"),
             Row("theoretical speed-up, of MACs", f"{theoretical:.3f}"),
             Row("realised speed-up", str(times)),
-            Row("share of theoretical", f"{share:.3f}", f"≥ {WANTED}", share >= WANTED),
+            Row("share of theoretical", f"{share:.3f}", f"≥ {wanted}", share >= wanted),
         ],
     )
 

@@ -15,6 +15,7 @@ flow through counts that have them, so a cost loss reads the same closed form as
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -186,6 +187,19 @@ def count_executed(run: Callable[[], object]) -> int:
     Units: MACs of matrix products and convolutions. Fused attention is replaced by matrix products, because
     some builds of torch count it as 0 on CPU.
     """
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    counter = FlopCounterMode(display=False)
+    # Its own tracker, which sorts counts by module, fails on a view of a parameter that a module is given without
+    # gradients (attention pooling's latent query), and costs time.
+    counter.mod_tracker = _NoModules()  # type: ignore[assignment]
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
         run()
     return counter.get_total_flops() // 2
+
+
+class _NoModules(AbstractContextManager[None]):
+    """All counts are of the whole."""
+
+    parents = frozenset({"Global"})
+
+    def __exit__(self, *_raised: object) -> None:
+        """Nothing to undo."""

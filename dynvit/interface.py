@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args
 
 from optuna.distributions import BaseDistribution
 from torch import Tensor, nn
@@ -276,6 +276,13 @@ OptionsT = TypeVar("OptionsT")
 Dimension = Literal["tokens", "heads", "sub-layers", "depth", "exits", "width", "resolution"]
 """What a method may vary from image to image, or from point to point."""
 
+Trait = Literal[
+    "no class token", "registers", "distillation token", "average pooling", "attention pooling", "gated MLPs"
+]
+"""What a ViT may have besides, or instead of, one class token that its head reads (``backbones.traits``)."""
+
+EVERY_TRAIT: frozenset[Trait] = frozenset(get_args(Trait))
+
 
 class Method(ABC, Generic[OptionsT]):
     """A named way to make a backbone dynamic. Register the class with ``register_method``.
@@ -288,7 +295,8 @@ class Method(ABC, Generic[OptionsT]):
     ``explain`` is overridden; ``by_default``, whether a bench that names no methods runs one that comes with dynvit;
     ``recipes``, named training recipes, each of which says what it is for (``Recipe.scope``); ``published``,
     checkpoints that ``load_published`` reads; ``published_augment``, how their authors augment the training images that
-    they set them to budgets on (None: not at all).
+    they set them to budgets on (None: not at all); ``serves``, what a ViT may have besides one class token that its
+    head reads.
     """
 
     summary: ClassVar[str] = ""
@@ -305,6 +313,7 @@ class Method(ABC, Generic[OptionsT]):
     recipes: ClassVar[Mapping[str, Recipe]] = {}
     published: ClassVar[Sequence[PublishedCheckpoint]] = ()
     published_augment: ClassVar[Augment | None] = None
+    serves: ClassVar[frozenset[Trait]] = frozenset()
 
     @abstractmethod
     def knobs(self, options: OptionsT, *backbone: Any, **named: Any) -> Mapping[str, BaseDistribution]:

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from optuna.distributions import BaseDistribution, FloatDistribution
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
@@ -18,11 +17,10 @@ from torch import Tensor, nn
 from dynvit import cost
 from dynvit.backbones.block import attention_inputs, attention_output
 from dynvit.backbones.reducing import ReducingMethod, ReducingModel, Step
-from dynvit.interface import OperatingPoint, register_method
+from dynvit.interface import EVERY_TRAIT, OperatingPoint, register_method
 from dynvit.ops.attention import size_weighted_attention
-from dynvit.ops.merging import Groups
+from dynvit.ops.merging import Groups, cosines, summed_over_heads
 from dynvit.ops.schedule import blocks_of, kept_from_block
-from dynvit.ops.tokens import with_class
 
 Linkage = Literal["single", "average", "complete"]
 
@@ -45,7 +43,7 @@ class ATCModel(ReducingModel[int]):
     neutral = OperatingPoint(keep_ratio=1.0)
 
     def __init__(self, backbone: nn.Module, options: ATCOptions) -> None:
-        super().__init__(backbone, "method atc")
+        super().__init__(backbone, "method atc", ATC.serves)
         self.options, self.stages = options, blocks_of(options.stages, self.vit.shape.depth)
 
     def plan(self, point: OperatingPoint) -> Sequence[int | None]:
@@ -57,31 +55,31 @@ class ATCModel(ReducingModel[int]):
         """Attention, then the patches become ``wanted`` clusters by the cosine of the heads' mean keys."""
         queries, keys, values = attention_inputs(block, step.tokens)
         mixed = size_weighted_attention(queries, keys, values, block.attn.scale, step.sizes)
-        tokens, patches = attention_output(block, step.tokens, mixed), step.tokens.shape[1] - 1
+        tokens, patches = attention_output(block, step.tokens, mixed), step.tokens.shape[1] - self.vit.shape.prefix
         if wanted is None or wanted == patches:
             return Step(tokens, step.sizes)
-        groups = given or clusters(keys.mean(1)[:, 1:], wanted, self.options.linkage)
+        prefix = self.vit.shape.prefix
+        groups = given or clusters(summed_over_heads(keys)[:, prefix:], wanted, self.options.linkage).behind(prefix)
         merged, sizes = groups.mean(tokens, step.sizes)
         matching = cost.Matching("matching", patches, patches, keys.shape[-1])
         return Step(merged, sizes if self.options.proportional else None, groups, (matching,))
 
 
 def clusters(metric: Tensor, count: int, method: Linkage) -> Groups:
-    """Agglomerative clustering of each image's patches by cosine distance, as groups with a class token before them.
+    """Agglomerative clustering of each image's patches by cosine distance, as groups.
 
     It runs image by image on the CPU: what is nearest changes with every merge.
 
     Shape: metric (B, n, d).
     """
-    with torch.no_grad():
-        unit = F.normalize(metric, dim=-1)
-        distances = (1 - unit @ unit.transpose(1, 2)).clamp(min=0).double().cpu().numpy()
+    every = slice(None)
+    distances = (1 - cosines(metric, every, every)).clamp(min=0).double().cpu().numpy()
     labels = np.stack([_labels(linkage(squareform(each, checks=False), method), count) for each in distances])
     first = np.stack([np.unique(row, return_index=True)[1] for row in labels])
     others = np.stack([np.setdiff1d(np.arange(labels.shape[1]), row) for row in first])
     targets = np.take_along_axis(labels, others, axis=1)
-    kept, sources, goal = (torch.from_numpy(each).to(metric.device) for each in (first, others, targets))
-    return Groups(with_class(kept), sources + 1, goal + 1)
+    order, goal = (torch.from_numpy(each).to(metric.device) for each in (np.hstack([first, others]), targets))
+    return Groups(order, goal)
 
 
 def _labels(merges: np.ndarray, count: int) -> np.ndarray:
@@ -103,6 +101,7 @@ class ATC(ReducingMethod[ATCOptions]):
     venue, year = "ECCV", 2024
     Options = ATCOptions
     budget_knob = "keep_ratio"
+    serves = EVERY_TRAIT
 
     def knobs(self, options: ATCOptions) -> Mapping[str, BaseDistribution]:
         """``keep_ratio``: ρ; stage s keeps ⌊N·ρ^s⌋ clusters."""

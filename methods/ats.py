@@ -16,7 +16,7 @@ from dynvit.backbones.block import joined_output, mlp_output, ragged_attention_i
 from dynvit.backbones.reducing import explanations
 from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
-from dynvit.interface import DynamicModel, Explanation, Method, OperatingPoint, Part, Prediction, register_method
+from dynvit.interface import DynamicModel, Explanation, Method, OperatingPoint, Part, Prediction, Trait, register_method
 from dynvit.ops.attention import SoftmaxForm, class_row_attention, published_softmax
 from dynvit.ops.ragged import Ragged, by_equal_counts
 from dynvit.ops.sampling import inverse_transform_sample
@@ -50,7 +50,7 @@ class ATSModel(DynamicModel):
 
     def __init__(self, backbone: nn.Module, options: ATSOptions) -> None:
         super().__init__()
-        self.backbone, self.vit = backbone, PlainViT(backbone, needed_by="method ats")
+        self.backbone, self.vit = backbone, PlainViT(backbone, needed_by="method ats", serves=ATS.serves)
         self.softmax, depth = options.softmax, self.vit.shape.depth
         self.stages = blocks_of(options.stages or range(depth // 4, depth), depth)
 
@@ -114,8 +114,9 @@ class ATSModel(DynamicModel):
         """
         joined, significance = self._attended(block, rows, ragged)
         if given is None:
-            drawn = inverse_transform_sample(significance[:, 1:], ragged.present[:, 1:], samples)
-            given = torch.cat([ragged.present[:, :1], drawn], dim=1)
+            prefix = self.vit.shape.prefix
+            drawn = inverse_transform_sample(significance[:, prefix:], ragged.present[:, prefix:], samples)
+            given = torch.cat([ragged.present[:, :prefix], drawn], dim=1)
         chosen, left = ragged.only(given)
         stream = joined_output(block, rows.index_select(0, chosen), joined.index_select(0, chosen))
         return mlp_output(block, stream), left, given
@@ -151,11 +152,12 @@ class ATS(Method[ATSOptions]):
     Options = ATSOptions
     budget_knob = "samples"
     explains = True
+    serves: ClassVar[frozenset[Trait]] = frozenset({"registers", "gated MLPs"})
     by_default: ClassVar[bool] = False
 
     def knobs(self, options: ATSOptions, backbone: nn.Module) -> Mapping[str, BaseDistribution]:
         """``samples``: K, drawn in each sampling block; the paper's is at most the number of tokens."""
-        patches = PlainViT(backbone, "method ats").shape.patches
+        patches = PlainViT(backbone, "method ats", serves=self.serves).shape.patches
         step = max(1, patches // 16)
         return {"samples": IntDistribution(step, step * (OVERSAMPLING * patches // step), step=step)}
 
@@ -166,12 +168,12 @@ class ATS(Method[ATSOptions]):
     def explain(self, model: DynamicModel, images: Tensor, point: OperatingPoint) -> Sequence[Explanation]:
         """The tokens that each block's MLP processed."""
         assert isinstance(model, ATSModel)
-        prediction, patches = model(images, point), model.vit.shape.patches
-        there = torch.arange(1 + patches, device=images.device).expand(len(images), -1)
+        prediction, shape = model(images, point), model.vit.shape
+        there = torch.arange(shape.tokens, device=images.device).expand(len(images), -1)
         found = list[Tensor]()
         for mask in prediction.kept:
             if mask is not None:
                 place = (mask.cumsum(1) - 1).masked_fill(~mask, -1)
                 there = torch.where(there < 0, there, place.gather(1, there.clamp(min=0)))
-            found.append(there[:, 1:])
+            found.append(there[:, shape.prefix :])
         return explanations(model.vit, prediction, found)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dynvit.backbones.adapter import adapter_for
 from dynvit.interface import (
+    EVERY_TRAIT,
     Augment,
     Batch,
     DynamicModel,
@@ -62,6 +63,7 @@ class Dense(Method[DenseOptions]):
     summary = "control: the whole backbone for every image"
     Options = DenseOptions
     static = True
+    serves = EVERY_TRAIT
     adaptive_cost = False
     recipes: ClassVar[Mapping[str, Recipe]] = {
         "finetune": Recipe(

@@ -26,6 +26,7 @@ from dynvit.interface import (
     Prediction,
     Recipe,
     Stage,
+    Trait,
     Usage,
     register_method,
 )
@@ -49,7 +50,7 @@ class DepthModel(DynamicModel):
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
-        self.backbone, self.vit = backbone, PlainViT(backbone, needed_by="method depth")
+        self.backbone, self.vit = backbone, PlainViT(backbone, needed_by="method depth", serves=Depth.serves)
         self.neutral = OperatingPoint(blocks=self.vit.shape.depth)
         first = nn.Sequential(self.vit.model.norm, self.vit.model.head)
         self.heads = nn.ModuleList(deepcopy(first) for _ in range(self.vit.shape.depth - 1))
@@ -79,7 +80,7 @@ class DepthModel(DynamicModel):
         return DepthPrediction(logits, self._usage(images, kept), answers)
 
     def _usage(self, images: Tensor, kept: int) -> Usage:
-        vit, count, depth = self.vit, 1 + self.vit.shape.patches, self.vit.shape.depth
+        vit, count, depth = self.vit, self.vit.shape.tokens, self.vit.shape.depth
         blocks = [part for index in range(kept) for part in vit.block_parts(index, count)]
         head: list[Part] = vit.classify_parts(count)
         if kept < depth:
@@ -125,12 +126,13 @@ class Depth(Method[DepthOptions]):
     needs_training = True
     adaptive_cost = False
     budget_knob = "blocks"
+    serves: ClassVar[frozenset[Trait]] = frozenset({"registers", "gated MLPs"})
     by_default: ClassVar[bool] = False
     recipes: ClassVar[Mapping[str, Recipe]] = {"probe": IMAGENET, "digits": DIGITS, "cifar10": CIFAR_10}
 
     def knobs(self, options: DepthOptions, backbone: nn.Module) -> Mapping[str, BaseDistribution]:
         """``blocks``: how many of the first blocks run."""
-        return {"blocks": IntDistribution(1, PlainViT(backbone, "method depth").shape.depth)}
+        return {"blocks": IntDistribution(1, PlainViT(backbone, "method depth", serves=self.serves).shape.depth)}
 
     def attach(self, backbone: nn.Module, options: DepthOptions) -> DynamicModel:
         """A plain ViT with a class token."""

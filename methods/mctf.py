@@ -17,9 +17,9 @@ from dynvit.backbones.block import attention_inputs, attention_output
 from dynvit.backbones.reducing import ReducingMethod, ReducingModel, Step
 from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
-from dynvit.interface import OperatingPoint, Part, register_method
+from dynvit.interface import EVERY_TRAIT, OperatingPoint, Part, register_method
 from dynvit.ops.attention import size_weighted_attention
-from dynvit.ops.merging import Groups
+from dynvit.ops.merging import Groups, cosines, halves, most_merged
 from dynvit.ops.schedule import blocks_of
 
 LEAST = 10
@@ -53,17 +53,19 @@ class MCTFModel(ReducingModel[int]):
     neutral = OperatingPoint(r=0)
 
     def __init__(self, backbone: nn.Module, options: MCTFOptions) -> None:
-        super().__init__(backbone, "method mctf")
-        self.options, self.stages, self.highest = options, *_limits(self.vit, options)
+        super().__init__(backbone, "method mctf", MCTF.serves)
+        self.options = options
+        self.stages, self.highest = _limits(self.vit, options)
 
     def plan(self, point: OperatingPoint) -> Sequence[int | None]:
         """The tokens that each block fuses away."""
-        r, tokens, plan = point.number("r"), 1 + self.vit.shape.patches, list[int | None]()
+        r, tokens, plan = point.number("r"), self.vit.shape.tokens, list[int | None]()
         if not 0 <= r <= self.highest:
             raise InputError(f"knob r must be 0 to {self.highest} on this backbone, got {r:g}")
         for index in range(self.vit.shape.depth):
-            wanted = r if self.options.form == "count" else int((tokens - 1) * r)
-            most = min(tokens - _least(self.vit), (tokens - 1) // 2)
+            prefix = self.vit.shape.prefix
+            wanted = r if self.options.form == "count" else int((tokens - prefix) * r)
+            most = min(tokens - _least(self.vit), most_merged(tokens, prefix))
             plan.append(max(0, min(int(wanted), most)) or None if index in self.stages else None)
             tokens -= plan[-1] or 0
         return plan
@@ -75,17 +77,15 @@ class MCTFModel(ReducingModel[int]):
             mixed = size_weighted_attention(*attention_inputs(block, tokens), block.attn.scale, step.sizes)
             return Step(attention_output(block, tokens, mixed), step.sizes)
         sizes = torch.ones_like(tokens[:, :, 0]) if step.sizes is None else step.sizes
+        before = tokens.shape[1]
         weights = _attention(block, tokens, sizes)
         information = weights.mean((1, 2))
-        groups = given or fusion(tokens, information, sizes, wanted, self.options)
+        groups = given or fusion(tokens, information, sizes, wanted, self.options, self.vit.shape.prefix)
         importance = information * sizes / sizes.amax(1, keepdim=True)
-        fused, total = groups.mean(tokens, importance)
-        heads, before = weights.shape[1:3]
-        by_row = groups.total(weights.permute(0, 2, 1, 3).flatten(2) * importance.unsqueeze(-1)) / total.unsqueeze(-1)
-        rows = by_row.unflatten(2, (heads, before)).permute(0, 3, 2, 1)  # keys first: those are summed next
-        merged = groups.total(rows.flatten(2)).unflatten(2, (heads, -1)).permute(0, 2, 3, 1)
+        fused, _ = groups.mean(tokens, importance)
+        merged = merged_attention(weights, groups, importance)
         tokens = attention_output(block, fused, merged @ _values(block, fused))
-        matching = cost.Matching("matching", before - before // 2, before // 2, tokens.shape[-1])
+        matching = cost.Matching("matching", *halves(before, self.vit.shape.prefix), tokens.shape[-1])
         work = self._work(before, tokens.shape[1])
         return Step(tokens, groups.total(sizes), groups, (matching,), work)
 
@@ -110,8 +110,21 @@ def _attention(block: Block, tokens: Tensor, sizes: Tensor) -> Tensor:
     bias = None if attention.qkv.bias is None else attention.qkv.bias[: 2 * inner]
     both = F.linear(block.norm1(tokens), attention.qkv.weight[: 2 * inner], bias)
     queries, keys = both.unflatten(-1, (2, attention.num_heads, attention.head_dim)).permute(2, 0, 3, 1, 4)
-    logits = attention.q_norm(queries) * attention.scale @ attention.k_norm(keys).transpose(-2, -1)
-    return (logits + sizes.log()[:, None, None]).softmax(-1)
+    # A product of what lies together: of what lies apart, torch would copy one side turned.
+    queries, keys = (attention.q_norm(queries) * attention.scale).contiguous(), attention.k_norm(keys).contiguous()
+    return (queries @ keys.transpose(-2, -1) + sizes.log()[:, None, None]).softmax(-1)
+
+
+def merged_attention(weights: Tensor, groups: Groups, importance: Tensor) -> Tensor:
+    """Attention among groups: a group attends as the mean of its members by importance, and its keys' weights add up.
+
+    Shape: weights (B, heads, n, n), importance (B, n) → (B, heads, m, m), rows that sum to 1.
+    """
+    heads = weights.shape[1]
+    each = Groups(groups.order.repeat_interleave(heads, 0), groups.targets.repeat_interleave(heads, 0))
+    by_row, _ = each.mean(weights.flatten(0, 1), importance.repeat_interleave(heads, 0))
+    by_key = each.total(by_row.transpose(1, 2))
+    return by_key.transpose(1, 2).unflatten(0, (-1, heads))
 
 
 def _values(block: Block, tokens: Tensor) -> Tensor:
@@ -124,19 +137,27 @@ def _values(block: Block, tokens: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def fusion(tokens: Tensor, information: Tensor, sizes: Tensor, count: int, options: MCTFOptions) -> Groups:
+def fusion(
+    tokens: Tensor, information: Tensor, sizes: Tensor, count: int, options: MCTFOptions, prefix: int = 1
+) -> Groups:
     """Which tokens are fused: half of them from even positions into odd ones, the others back.
 
     Args:
-        tokens: the block's input, (B, n, C), the class token first.
+        tokens: the block's input, (B, n, C), prefix tokens first.
         information: mean attention that each token gets, (B, n).
         sizes: (B, n).
         count: how many tokens are fused away.
         options: the three τ.
+        prefix: how many tokens are not fused; where they are several, the others' positions count from behind them.
 
     Returns: what joins what. The order of the tokens matters, for the next block splits them by position.
     """
+    if prefix > 1:
+        patches, received, counts = (each[:, prefix:] for each in (tokens, information, sizes))
+        return fusion(patches, received, counts, count, options, 0).behind(prefix)
     scores = _scores(tokens, information, sizes, options)
+    if prefix:
+        scores[:, 0] = -torch.inf
     forth = count // 2
     evens, odds = scores.shape[1:]
     best, partner = scores.max(2)
@@ -149,26 +170,23 @@ def fusion(tokens: Tensor, information: Tensor, sizes: Tensor, count: int, optio
     # Where each odd token comes to lie: in an even one, or behind those by rank.
     behind = staying.shape[1] + torch.arange(kept_odd.shape[1], device=order.device).expand_as(kept_odd)
     places = target_odd.scatter(1, kept_odd, behind)
-    kept = torch.cat([2 * staying, 2 * kept_odd + 1], dim=1)
-    sources = torch.cat([2 * joining, 2 * back + 1], dim=1)
-    return Groups(kept, sources, torch.cat([places.gather(1, partner.gather(1, joining)), places.gather(1, back)], 1))
+    order = torch.cat([2 * staying, 2 * kept_odd + 1, 2 * joining, 2 * back + 1], dim=1)
+    return Groups(order, torch.cat([places.gather(1, partner.gather(1, joining)), places.gather(1, back)], dim=1))
 
 
 def _scores(tokens: Tensor, information: Tensor, sizes: Tensor, options: MCTFOptions) -> Tensor:
     """The product of the criteria for even with odd positions. Shape: → (B, ⌈n/2⌉, ⌊n/2⌋)."""
-    unit = F.normalize(tokens, dim=-1)
-    similar = (unit[:, ::2] @ unit[:, 1::2].transpose(1, 2) + 1) / 2
+    similar = (cosines(tokens, slice(0, None, 2), slice(1, None, 2)) + 1) / 2
     scores = similar.clamp(min=0) ** (1 / options.tau_sim)
     for criterion, tau in ((information, options.tau_info), (sizes, options.tau_size)):
         little = 1 / criterion
         little = (little / little.amax(1, keepdim=True)) ** (1 / tau)
         scores = scores * (little[:, ::2, None] * little[:, None, 1::2])
-    scores[:, 0] = -torch.inf
     return scores
 
 
 def _least(vit: PlainViT) -> int:
-    return min(LEAST, 1 + vit.shape.patches // 16)
+    return min(LEAST - 1, vit.shape.patches // 16) + vit.shape.prefix
 
 
 def _limits(vit: PlainViT, options: MCTFOptions) -> tuple[tuple[int, ...], float]:
@@ -176,7 +194,7 @@ def _limits(vit: PlainViT, options: MCTFOptions) -> tuple[tuple[int, ...], float
     counted = options.form == "count"
     everywhere = tuple(range(1, vit.shape.depth)) if counted else ()
     stages = blocks_of(options.stages or everywhere, vit.shape.depth)
-    return stages, max(1, (1 + vit.shape.patches - _least(vit)) // len(stages)) if counted else 0.5
+    return stages, max(1, (vit.shape.tokens - _least(vit)) // len(stages)) if counted else 0.5
 
 
 @register_method("mctf")
@@ -187,10 +205,11 @@ class MCTF(ReducingMethod[MCTFOptions]):
     venue, year = "CVPR", 2024
     Options = MCTFOptions
     budget_knob = "r"
+    serves = EVERY_TRAIT
 
     def knobs(self, options: MCTFOptions, backbone: nn.Module) -> Mapping[str, BaseDistribution]:
         """``r``: tokens fused in each block, or their share."""
-        _, highest = _limits(PlainViT(backbone, "method mctf"), options)
+        _, highest = _limits(PlainViT(backbone, "method mctf", serves=self.serves), options)
         return {"r": IntDistribution(0, int(highest)) if options.form == "count" else FloatDistribution(0.0, highest)}
 
     def attach(self, backbone: nn.Module, options: MCTFOptions) -> MCTFModel:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dynvit.backbones.block import masked_attention_output, mlp_output
 from dynvit.backbones.vit import PlainViT
-from dynvit.interface import DynamicModel, Method, OperatingPoint, Prediction, Usage, register_method
+from dynvit.interface import EVERY_TRAIT, DynamicModel, Method, OperatingPoint, Prediction, Usage, register_method
 from dynvit.ops.schedule import kept_from_block, prune_blocks
 from dynvit.ops.tokens import keep_patches, mask_of
 
@@ -47,7 +47,7 @@ class RandomDropModel(DynamicModel):
     def __init__(self, backbone: nn.Module, options: RandomDropOptions) -> None:
         super().__init__()
         self.backbone = backbone
-        self.vit = PlainViT(backbone, needed_by="method random")
+        self.vit = PlainViT(backbone, needed_by="method random", serves=RandomDrop.serves)
         self.prune_at = prune_blocks(self.vit.shape.depth, options.stages)
         self.seed = options.seed
 
@@ -67,15 +67,15 @@ class RandomDropModel(DynamicModel):
         return self._masked(images, point, decided.order)
 
     def _masked(self, images: Tensor, point: OperatingPoint, order: Tensor) -> RandomDropPrediction:
-        counts = self._counts(point)
+        counts, prefix = self._counts(point), self.vit.shape.prefix
         tokens = self.vit.embed(images)
         policy = torch.ones_like(tokens[:, :, 0])
         for index, block in enumerate(self.vit.blocks):
             if index in counts:
-                kept = mask_of(order[:, : counts[index]], policy[:, 1:])
-                policy = torch.cat([policy[:, :1], kept], dim=1)
+                kept = mask_of(order[:, : counts[index]], policy[:, prefix:])
+                policy = torch.cat([policy[:, :prefix], kept], dim=1)
             tokens = mlp_output(block, masked_attention_output(block, tokens, policy))
-        return RandomDropPrediction(self.vit.classify(tokens), self._usage(images, counts), order)
+        return RandomDropPrediction(self.vit.classify(tokens, policy), self._usage(images, counts), order)
 
     def predict(self, images: Tensor, point: OperatingPoint) -> Prediction:
         """Dropped tokens are removed before the block.
@@ -83,12 +83,13 @@ class RandomDropModel(DynamicModel):
         Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
         """
         counts, order = self._counts(point), random_order(images, self.vit.shape.patches, self.seed)
-        tokens = self.vit.embed(images)
+        tokens, prefix = self.vit.embed(images), self.vit.shape.prefix
         for index, block in enumerate(self.vit.blocks):
-            if index in counts and counts[index] + 1 < tokens.shape[1]:
-                drawn = tokens.shape[1] <= self.vit.shape.patches
+            if index in counts and prefix + counts[index] < tokens.shape[1]:
+                drawn = tokens.shape[1] < self.vit.shape.tokens
                 # The first stage brings the tokens into the random order; each later one keeps the first of them.
-                tokens = tokens[:, : 1 + counts[index]] if drawn else keep_patches(tokens, order[:, : counts[index]])
+                kept = order[:, : counts[index]]
+                tokens = tokens[:, : prefix + counts[index]] if drawn else keep_patches(tokens, kept, prefix)
             tokens = block(tokens)
         return Prediction(self.vit.classify(tokens), self._usage(images, counts))
 
@@ -96,9 +97,9 @@ class RandomDropModel(DynamicModel):
         return kept_from_block(self.vit.shape.patches, point.number("keep_ratio"), self.prune_at)
 
     def _usage(self, images: Tensor, counts: dict[int, int]) -> Usage:
-        present, tokens = 1 + self.vit.shape.patches, list[int]()
+        present, tokens = self.vit.shape.tokens, list[int]()
         for index in range(self.vit.shape.depth):
-            present = 1 + counts[index] if index in counts else present
+            present = self.vit.shape.prefix + counts[index] if index in counts else present
             tokens.append(present)
         return self.vit.usage(images, tokens)
 
@@ -124,6 +125,7 @@ class RandomDrop(Method[RandomDropOptions]):
     Options = RandomDropOptions
     adaptive_cost = False
     budget_knob = "keep_ratio"
+    serves = EVERY_TRAIT
     _keep: ClassVar[BaseDistribution] = FloatDistribution(0.25, 1.0)
 
     def knobs(self, options: RandomDropOptions) -> Mapping[str, BaseDistribution]:

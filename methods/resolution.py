@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dynvit.backbones.t2t import TokensToToken
 from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
-from dynvit.interface import DynamicModel, Method, OperatingPoint, Prediction, Usage, register_method
+from dynvit.interface import EVERY_TRAIT, DynamicModel, Method, OperatingPoint, Prediction, Usage, register_method
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ResolutionModel(DynamicModel):
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
-        self.backbone, self.vit = backbone, PlainViT(backbone, needed_by="method resolution")
+        self.backbone, self.vit = backbone, PlainViT(backbone, needed_by="method resolution", serves=Resolution.serves)
         if isinstance(backbone.patch_embed, TokensToToken):
             raise InputError(
                 "method resolution cannot serve a T2T backbone, whose tokeniser takes one size only: it takes a plain "
@@ -55,10 +55,10 @@ class ResolutionModel(DynamicModel):
         tokens = vit.embed_at(images, grid)
         for block in vit.blocks:
             tokens = block(tokens)
-        patches, depth = grid[0] * grid[1], vit.shape.depth
-        blocks = [part for index in range(depth) for part in vit.block_parts(index, 1 + patches)]
-        parts = (*vit.embed_parts(patches), *blocks, *vit.classify_parts(1 + patches))
-        ran = torch.full((len(images), depth), 1 + patches, device=images.device)
+        depth, count = vit.shape.depth, tokens.shape[1]
+        blocks = [part for index in range(depth) for part in vit.block_parts(index, count)]
+        parts = (*vit.embed_parts(grid[0] * grid[1]), *blocks, *vit.classify_parts(count))
+        ran = torch.full((len(images), depth), count, device=images.device)
         return Prediction(vit.classify(tokens), Usage(len(images), parts, tokens=ran))
 
     predict = forward
@@ -73,6 +73,7 @@ class Resolution(Method[ResolutionOptions]):
     Options = ResolutionOptions
     adaptive_cost = False
     budget_knob = "size"
+    serves = EVERY_TRAIT
     by_default: ClassVar[bool] = False
 
     def knobs(self, options: ResolutionOptions, backbone: nn.Module) -> Mapping[str, BaseDistribution]:

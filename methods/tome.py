@@ -15,9 +15,9 @@ from dynvit.backbones.block import attention_inputs, attention_output
 from dynvit.backbones.reducing import ReducingMethod, ReducingModel, Step
 from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
-from dynvit.interface import OperatingPoint, register_method
+from dynvit.interface import EVERY_TRAIT, OperatingPoint, register_method
 from dynvit.ops.attention import size_weighted_attention
-from dynvit.ops.merging import bipartite_groups, most_merged
+from dynvit.ops.merging import bipartite_groups, halves, most_merged, summed_over_heads
 from dynvit.ops.schedule import decreasing
 
 
@@ -38,12 +38,12 @@ class ToMeModel(ReducingModel[int]):
     neutral = OperatingPoint(r=0)
 
     def __init__(self, backbone: nn.Module, options: ToMeOptions) -> None:
-        super().__init__(backbone, "method tome")
+        super().__init__(backbone, "method tome", ToMe.serves)
         self.options, self.most = options, most_asked(self.vit, options)
 
     def plan(self, point: OperatingPoint) -> Sequence[int | None]:
         """The tokens that each block merges away."""
-        r, depth, tokens = int(point.number("r")), self.vit.shape.depth, 1 + self.vit.shape.patches
+        r, depth, tokens = int(point.number("r")), self.vit.shape.depth, self.vit.shape.tokens
         if not 0 <= r <= self.most:
             raise InputError(
                 f"knob r must be 0 to {self.most} on a backbone of {depth} blocks and {tokens} tokens: got {r}"
@@ -55,7 +55,7 @@ class ToMeModel(ReducingModel[int]):
             asked = decreasing(r, depth) if schedule == "decreasing" else [min(r, int(count)) for count in schedule]
         merged = list[int | None]()
         for count in asked:
-            merged.append(min(count, most_merged(tokens)) or None)
+            merged.append(min(count, most_merged(tokens, self.vit.shape.prefix)) or None)
             tokens -= merged[-1] or 0
         return merged
 
@@ -67,9 +67,9 @@ class ToMeModel(ReducingModel[int]):
         tokens = attention_output(block, step.tokens, mixed)
         if wanted is None:
             return Step(tokens, step.sizes)
-        groups = given or bipartite_groups(keys.mean(1), wanted)
-        before = tokens.shape[1]
-        matching = cost.Matching("matching", before - before // 2, before // 2, keys.shape[-1])
+        prefix = self.vit.shape.prefix
+        groups = given or bipartite_groups(summed_over_heads(keys), wanted, prefix)
+        matching = cost.Matching("matching", *halves(tokens.shape[1], prefix), keys.shape[-1])
         merged, sizes = groups.mean(tokens, step.sizes)
         return Step(merged, sizes, groups, (matching,))
 
@@ -97,11 +97,12 @@ class ToMe(ReducingMethod[ToMeOptions]):
     venue, year = "ICLR", 2023
     Options = ToMeOptions
     budget_knob = "r"
+    serves = EVERY_TRAIT
 
     def knobs(self, options: ToMeOptions, backbone: nn.Module) -> Mapping[str, BaseDistribution]:
         """``r``: tokens merged in each block."""
-        return {"r": IntDistribution(0, most_asked(PlainViT(backbone, "method tome"), options))}
+        return {"r": IntDistribution(0, most_asked(PlainViT(backbone, "method tome", serves=self.serves), options))}
 
     def attach(self, backbone: nn.Module, options: ToMeOptions) -> ToMeModel:
-        """A plain ViT with a class token; LayerScale and normed queries and keys are applied as the block has them."""
+        """A plain ViT; LayerScale and normed queries and keys are applied as the block has them."""
         return ToMeModel(backbone, options)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dynvit.backbones.block import class_attention, masked_attention_output, masked_class_attention, mlp_output
 from dynvit.backbones.vit import PlainViT
-from dynvit.interface import DynamicModel, Method, OperatingPoint, Prediction, Usage, register_method
+from dynvit.interface import DynamicModel, Method, OperatingPoint, Prediction, Trait, Usage, register_method
 from dynvit.ops.gates import straight_through
 from dynvit.ops.schedule import kept_from_block, prune_blocks
 from dynvit.ops.tokens import keep_patches, mask_of, top_k
@@ -48,7 +48,7 @@ class TopKModel(DynamicModel):
     def __init__(self, backbone: nn.Module, options: TopKOptions) -> None:
         super().__init__()
         self.backbone = backbone
-        self.vit = PlainViT(backbone, needed_by="method topk")
+        self.vit = PlainViT(backbone, needed_by="method topk", serves=TopK.serves)
         self.prune_at = prune_blocks(self.vit.shape.depth, options.stages)
 
     def forward(self, images: Tensor, point: OperatingPoint) -> TopKPrediction:
@@ -67,36 +67,36 @@ class TopKModel(DynamicModel):
         return self._masked(images, point, decided.masks)
 
     def _masked(self, images: Tensor, point: OperatingPoint, given: Sequence[Tensor] = ()) -> TopKPrediction:
-        counts, masks = self._counts(point), list[Tensor]()
+        counts, masks, prefix = self._counts(point), list[Tensor](), self.vit.shape.prefix
         tokens = self.vit.embed(images)
         policy = torch.ones_like(tokens[:, :, 0])
         for index, block in enumerate(self.vit.blocks):
             if index in counts:
-                tokens, scores = masked_class_attention(block, tokens, policy)
+                tokens, scores = masked_class_attention(block, tokens, policy, prefix)
                 if given:
                     kept = given[len(masks)].detach()
                 else:
-                    hard = mask_of(top_k(scores, counts[index], among=policy[:, 1:]), scores)
+                    hard = mask_of(top_k(scores, counts[index], among=policy[:, prefix:]), scores)
                     # The attention itself is the soft choice: patches of higher attention are closer to being kept.
                     kept = straight_through(hard, scores)
                 masks.append(kept)
-                policy = torch.cat([policy[:, :1], kept], dim=1)
+                policy = torch.cat([policy[:, :prefix], kept], dim=1)
             else:
                 tokens = masked_attention_output(block, tokens, policy)
             tokens = mlp_output(block, tokens)
-        return TopKPrediction(self.vit.classify(tokens), self._usage(images, counts), tuple(masks))
+        return TopKPrediction(self.vit.classify(tokens, policy), self._usage(images, counts), tuple(masks))
 
     def predict(self, images: Tensor, point: OperatingPoint) -> Prediction:
         """Dropped tokens are removed before the block's MLP.
 
         Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
         """
-        counts = self._counts(point)
+        counts, prefix = self._counts(point), self.vit.shape.prefix
         tokens = self.vit.embed(images)
         for index, block in enumerate(self.vit.blocks):
             if index in counts:
-                tokens, scores = class_attention(block, tokens)
-                tokens = mlp_output(block, keep_patches(tokens, top_k(scores, counts[index])))
+                tokens, scores = class_attention(block, tokens, prefix=prefix)
+                tokens = mlp_output(block, keep_patches(tokens, top_k(scores, counts[index]), prefix))
             else:
                 tokens = block(tokens)
         return Prediction(self.vit.classify(tokens), self._usage(images, counts))
@@ -105,10 +105,10 @@ class TopKModel(DynamicModel):
         return kept_from_block(self.vit.shape.patches, point.number("keep_ratio"), self.prune_at)
 
     def _usage(self, images: Tensor, counts: dict[int, int]) -> Usage:
-        entering, tokens, mlp_tokens = 1 + self.vit.shape.patches, list[int](), list[int]()
+        entering, tokens, mlp_tokens = self.vit.shape.tokens, list[int](), list[int]()
         for index in range(self.vit.shape.depth):
             tokens.append(entering)
-            entering = 1 + counts[index] if index in counts else entering
+            entering = self.vit.shape.prefix + counts[index] if index in counts else entering
             mlp_tokens.append(entering)
         return self.vit.usage(images, tokens, mlp_tokens)
 
@@ -122,6 +122,7 @@ class TopK(Method[TopKOptions]):
     Options = TopKOptions
     adaptive_cost = False
     budget_knob = "keep_ratio"
+    serves: ClassVar[frozenset[Trait]] = frozenset({"registers", "distillation token", "average pooling", "gated MLPs"})
     _keep: ClassVar[BaseDistribution] = FloatDistribution(0.25, 1.0)
 
     def knobs(self, options: TopKOptions) -> Mapping[str, BaseDistribution]:

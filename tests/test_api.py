@@ -66,6 +66,7 @@ def python(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
+@pytest.mark.slow
 def test_importing_dynvit_imports_nothing_heavy_and_a_name_is_what_it_says_whatever_came_before() -> None:
     loaded = set(python("import dynvit, sys; dir(dynvit); print(*(m.split('.')[0] for m in sys.modules))").split())
     assert not loaded & {"torch", "numpy", "pydantic", "timm", "pandas"}
@@ -327,6 +328,7 @@ def test_a_wrong_call_says_in_one_line_what_must_hold(
     assert not list(tmp_path.iterdir()), "nothing is written"
 
 
+@pytest.mark.slow
 def test_the_page_about_the_api_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     blocks = re.findall(r"<!-- runs -->\n```python\n(.*?)```", page, re.S)

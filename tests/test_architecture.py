@@ -30,7 +30,7 @@ LAYERS = (
     {"solving"},
     {"checkpoint", "published", "budgets", "search", "attacks"},
     {"calibration"},
-    {"backbones", "data", "divisions", "leaderboard", "knobs", "exits"},
+    {"backbones", "data", "leaderboard", "knobs", "exits", "divisions"},
     {"cost", "ops", "recipes", "finite", "contract"},
     {"schedules"},
     {"interface"},

@@ -98,6 +98,7 @@ def test_gradient_attacks_with_random_starts_succeed_as_often(
         assert success_pct(ours(attack, images, labels, threat), labels) == pytest.approx(peers, abs=1.0)
 
 
+@pytest.mark.slow
 @each_norm
 def test_square_succeeds_as_often(norm: Norm, eps: float, photos: tuple[Tensor, Tensor]) -> None:
     images, labels = photos

@@ -86,15 +86,17 @@ def test_another_configuration_is_refused_by_the_option_that_differs(done: Path,
     assert (done / "runs.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_fresh_starts_beside_and_deletes_nothing(done: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["bench", "--fresh", "--dry-run", "--points", "5", "-o", str(done)]) == 0
     assert f"{done.name}-2" in capsys.readouterr().out
     assert not done.with_name(f"{done.name}-2").exists()
 
 
+@pytest.mark.slow
 def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["bench", "--dry-run", "--output", str(tmp_path / "out")]) == 0
-    assert "dynamicvit: training" in capsys.readouterr().out
+    assert "dynamicvit-0.6: training for 0.6" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
 
 
@@ -112,6 +114,7 @@ def test_an_image_is_decoded_once_a_sweep(tmp_path: Path, monkeypatch: pytest.Mo
     assert sum(loader.decoded for loader in measuring) == 60
 
 
+@pytest.mark.slow
 def test_a_search_looks_at_calibration_and_reports_on_validation(tmp_path: Path) -> None:
     options = {"methods": ("dense", "topk"), "epochs": 1, "sampler": "nsga2", "trials": 8}
     first = bench(tmp_path / "a", **options)
@@ -128,6 +131,7 @@ def test_a_search_looks_at_calibration_and_reports_on_validation(tmp_path: Path)
     assert len(board.entries) == len(reported) + 1
 
 
+@pytest.mark.slow
 def test_more_trials_go_on_where_fewer_ended(tmp_path: Path) -> None:
     options = {"methods": ("dense", "topk"), "epochs": 1, "sampler": "nsga2", "limit": 20}
     bench(tmp_path / "out", **options, trials=3)
@@ -142,6 +146,7 @@ def test_more_trials_go_on_where_fewer_ended(tmp_path: Path) -> None:
         bench(tmp_path / "out", **options, trials=2)
 
 
+@pytest.mark.slow
 def test_several_targets_are_several_checkpoints_on_one_front(tmp_path: Path) -> None:
     bench(tmp_path / "out", methods=("dense", "dynamicvit"), epochs=1, points=2, targets=(0.8, 0.6))
     board = json.loads((tmp_path / "out" / "leaderboard.json").read_text())

@@ -79,7 +79,7 @@ def test_what_is_measured_is_not_measured_again_and_a_lost_line_is(done: Path, m
     (done / "corruption.jsonl").write_text("\n".join(before[:-2]) + "\n" + before[-2][:40])  # killed while writing
     with pytest.warns(UserWarning, match="torn"):
         bench(done, **CORRUPTED)
-    fleeting = ("date_utc", "wall_s", "command", "environment")
+    fleeting = ("date_utc", "wall_s", "command", "environment", "sha256")
     stripped = [
         [{k: v for k, v in json.loads(line).items() if k not in fleeting} for line in f] for f in (before, lines(done))
     ]
@@ -184,6 +184,7 @@ def test_a_precomputed_set_that_is_not_whole_is_refused_by_what_it_lacks(
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.slow
 def test_a_precomputed_set_of_our_own_corruptions_gives_our_own_numbers(tmp_path: Path) -> None:
     options = {**CORRUPTED, "methods": ("dense",), "corruptions": ("fog", "jpeg_compression"), "corruptions_limit": 60}
     bench(tmp_path / "out", **options)
@@ -196,6 +197,7 @@ def test_a_precomputed_set_of_our_own_corruptions_gives_our_own_numbers(tmp_path
     assert all(len(answers) == 1 for answers in found.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ready", [True, False])
 def test_what_is_kept_of_decoded_images_stays_within_its_memory(
     ready: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

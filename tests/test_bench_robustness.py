@@ -24,6 +24,8 @@ from dynvit.measurements.robustness.result import RobustnessResult
 from dynvit.measurements.robustness.summary import RobustnessOverview
 from dynvit.report import build_board, read_board, read_run
 
+pytestmark = pytest.mark.slow
+
 PLAIN: dict[str, Any] = {"methods": ("dense", "topk", "dvt"), "epochs": 1, "points": 2, "limit": 40}
 ATTACKED: dict[str, Any] = {
     **PLAIN,

@@ -17,6 +17,8 @@ from dynvit.measurements.speed.result import SpeedResult
 from dynvit.measurements.speed.speed_test import SpeedTest
 from dynvit.report import read_board
 
+pytestmark = pytest.mark.slow
+
 SPED: dict[str, Any] = {
     "methods": ("dense", "topk", "dvt"),
     "epochs": 1,

@@ -294,6 +294,7 @@ PROCESSES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", PROCESSES)
 def test_a_process_ends_with_the_code_and_the_line(command: str, made: Path, tmp_path: Path) -> None:
     words = command.replace("MADE", str(made)).split()

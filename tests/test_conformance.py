@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import timm
@@ -34,11 +35,17 @@ from dynvit.interface import (
 )
 from dynvit.testing import LAWS, Law, Subject, check
 
+
+def _slow_unless_default(name: str) -> Any:
+    """All methods are tried; those that a bench runs by default, and ToMe for those that merge, in the fast tests."""
+    return pytest.param(name, marks=() if methods.get(name).by_default or name == "tome" else pytest.mark.slow)
+
+
 OURS = [name for name in methods.names() if [o.distribution for o in methods.origins(name)] == ["dynvit"]]
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", [_slow_unless_default(name) for name in OURS])
 def test_the_law_holds(name: str, law: Law) -> None:
     check_law(law, Subject.of(name))
 

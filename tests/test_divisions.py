@@ -14,11 +14,13 @@ from dynvit.cli import main
 from dynvit.divisions import SHARED, SharedRecipe, as_shared, shared_for
 from dynvit.errors import InputError
 from dynvit.interface import Recipe, methods
+from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.store import RunStore
 from dynvit.recipe import Situation
 from dynvit.recipes import choose_recipe
 from dynvit.report import read_board
 from dynvit.report.build import group
+from dynvit.report.printing import division_line
 from dynvit.training.request import TrainRequest
 from dynvit.training.run import train_to
 
@@ -128,6 +130,9 @@ class TestBench:
     def test_the_board_says_its_division(self, bench: Path) -> None:
         board = read_board(bench / "leaderboard.json")
         assert board.division == "fine-tuned"
+        names = point_names(board)
+        assert len({(entry.method, names[entry.record_id]) for entry in board.entries}) == len(board.entries)
+        assert division_line(board).startswith("division fine-tuned: all by recipe fine-tuned-digits, 128 images")
         assert board.setting.shared_recipe_sha256 == board.entries[0].training.recipe_sha256  # type: ignore[union-attr]
 
     def test_the_spread_is_over_seeds_and_not_over_targets(self, bench: Path) -> None:

@@ -13,6 +13,8 @@ from data_helpers import hashes
 
 from dynvit.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 

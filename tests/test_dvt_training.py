@@ -78,6 +78,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield path
 
 
+@pytest.mark.slow
 def test_stored_points_are_points_of_the_bench_and_change_no_other(small: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"methods": ("dvt",), "method_checkpoint": {"dvt": [str(small)]}}
     options |= {"points": 3, "limit": 40, "calibration": 60}

@@ -7,12 +7,14 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from training_helpers import Noise, accelerator, request, train_through_kills, weights_of
 
+import dynvit.backbones.small  # noqa: F401 - registers vit_digits with timm
 from dynvit import cost
 from dynvit.backbones.build import BackboneSpec, build
 from dynvit.checkpoint import load
@@ -76,6 +78,18 @@ def test_a_shared_recipe_keeps_the_fall_as_a_share_of_its_own_epochs() -> None:
     assert isinstance(shared, EViTRecipe)
     assert (shared.epochs, shared.shrink_for) == (20, 0.5)
     assert shared.keep_ratio(5 / 20, 0.6) == pytest.approx(0.8)
+
+
+@torch.no_grad()
+def test_prefix_tokens_are_no_share_of_what_is_kept() -> None:
+    made = timm.create_model("vit_digits", num_classes=10, reg_tokens=3)
+    options = EViT().options_for(0.6, made, EViTOptions())
+    model = EViTModel(made, options).eval()
+    assert model.neutral is not None
+    dense, spent = (
+        int(cost.macs(model.predict(batch().images[:1], point).usage)) for point in (model.neutral, model.trained_point)
+    )
+    assert 0.55 < spent / dense <= 0.6
 
 
 @pytest.mark.parametrize("fuse", [True, False])

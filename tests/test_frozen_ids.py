@@ -18,6 +18,8 @@ from dynvit.leaderboard.follow_up import follow_up_key
 from dynvit.leaderboard.record import Record
 from dynvit.report import build_board, read_board, read_run
 
+pytestmark = pytest.mark.slow
+
 
 def lines(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()]

@@ -98,6 +98,7 @@ def test_an_image_costs_what_is_executed_for_it(channels: str, kind: str) -> Non
         assert cost.count_executed(partial(executed, adapter, images[image, None], mine)) == claimed[image]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 def test_the_laws_hold(law: Law) -> None:
     check_law(law, subject())

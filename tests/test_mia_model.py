@@ -51,12 +51,14 @@ def subject(options: MIAOptions) -> Subject:
     return Spread(plain.method, plain.options, plain.make_backbone, plain.images, plain.labels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 def test_the_laws_hold_for_a_new_model(law: Law) -> None:
     subject(MIAOptions())
     check_law(law, Subject.of("mia"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", OF_ANY, ids=lambda law: law.__name__)
 @pytest.mark.parametrize("options", VARIANTS, ids=range(len(VARIANTS)))
 def test_the_laws_hold_where_images_differ(law: Law, options: MIAOptions) -> None:

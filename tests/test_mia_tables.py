@@ -15,6 +15,8 @@ from dynvit.errors import InputError
 from dynvit_methods.mia import MIAFormer
 from dynvit_methods.mia.recipes import RECIPES
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 

@@ -204,6 +204,7 @@ def request(**more: object) -> TrainRequest:
     return TrainRequest(**(asked | more))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_in_any_stage_ends_in_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,6 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.modules[module]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [NAME, LONG])
 def test_what_is_written_keeps_every_law(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["new", name]) == 0

@@ -59,9 +59,9 @@ def test_a_fused_token_is_the_weighted_sum_of_what_is_not_kept() -> None:
 
 
 def test_dropped_tokens_stay_dropped_and_merged_ones_move_with_their_token() -> None:
-    first = Groups(torch.tensor([[0, 1, 4]]), torch.tensor([[2]]), torch.tensor([[1]])).places(5)
+    first = Groups(torch.tensor([[0, 1, 4, 2]]), torch.tensor([[1]])).places(5)
     assert first.tolist() == [[0, 1, 1, -1, 2]]
-    second = Groups(torch.tensor([[0, 2]]), torch.tensor([[1]]), torch.tensor([[1]])).places(3)
+    second = Groups(torch.tensor([[0, 2, 1]]), torch.tensor([[1]])).places(3)
     assert joined(first, second).tolist() == [[0, 1, 1, -1, 1]]
     assert first_of_each(joined(first, second)[:, 1:]).tolist() == [[True, False, False, False]]
 

@@ -72,7 +72,7 @@ def numbers() -> Iterator[tuple[type[BaseModel], Flag]]:
 
 
 @pytest.mark.parametrize(
-    ("model", "flag"), numbers(), ids=lambda one: getattr(one, "flag", getattr(one, "__name__", ""))
+    ("model", "flag"), list(numbers()), ids=lambda one: getattr(one, "flag", getattr(one, "__name__", ""))
 )
 def test_a_number_refuses_what_it_cannot_mean_by_its_flag(model: type[BaseModel], flag: Flag) -> None:
     for text in WRONG:

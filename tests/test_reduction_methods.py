@@ -83,6 +83,7 @@ def small(name: str, options: str = "", backbone: str = "deit_small_patch16_224"
     return kind().attach(build(BackboneSpec(backbone)), parse_options(kind.Options, options.split())).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", TRIED, ids=lambda law: law.__name__)
 @pytest.mark.parametrize(("name", "options"), OPTIONS)
 def test_the_laws_hold_under_every_option(name: str, options: str, law: Law) -> None:
@@ -110,15 +111,18 @@ def test_what_a_block_has_besides_is_applied_where_the_backbone_applies_it(name:
     assert int(cost.macs(alone.usage)) == cost.count_executed(lambda: model.predict(images[1:], point))
 
 
-@pytest.mark.parametrize("name", SERVING_PLAIN_VITS)
+OTHER_FAMILIES = [("swin_tiny_patch4_window7_224", {}, "SwinTransformer"), ("levit_128s", {}, "Levit")]
+AVERAGED: dict[str, Any] = {"class_token": False, "global_pool": "avg"}
+
+
 @pytest.mark.parametrize(
-    ("backbone", "given", "reason"),
+    ("name", "backbone", "given", "reason"),
     [
-        ("vit_digits", {"reg_tokens": 2}, "prefix tokens"),
-        ("vit_digits", {"class_token": False, "global_pool": "avg"}, "not one class token"),
-        ("deit_tiny_distilled_patch16_224", {}, "VisionTransformerDistilled|prefix tokens"),
-        ("swin_tiny_patch4_window7_224", {}, "SwinTransformer"),
-        ("levit_128s", {}, "Levit"),
+        *((name, *family) for name in SERVING_PLAIN_VITS for family in OTHER_FAMILIES),
+        ("evit", "vit_digits", AVERAGED, "no class token and it pools by the mean.*, which .*tome serve; it takes"),
+        ("ats", "vit_digits", AVERAGED, "no class token"),
+        ("ats", "deit_tiny_distilled_patch16_224", {}, "distillation token, which .*evit.* serve"),
+        ("tome", "vit_digits", {"global_pool": "avgmax"}, "pools by 'avgmax'"),
     ],
 )
 def test_a_backbone_that_is_not_served_is_refused_by_name(

@@ -20,6 +20,8 @@ from dynvit.errors import InputError
 from dynvit.request import SessionRequest
 from dynvit.session import Wanted, open_models, open_session
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:

@@ -129,6 +129,7 @@ def test_calibration_images_are_the_same_fair_draw_for_every_model(most: int, mo
     assert all(batch.labelled for batch in one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solve", ["cost", "accuracy"])
 def test_a_row_says_what_it_was_solved_by_and_its_id_does_not(solve: str, tmp_path: Path) -> None:
     make_inputs(tmp_path)

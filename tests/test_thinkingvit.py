@@ -161,7 +161,7 @@ REFUSED = {
     "t2t_vit_12": "PatchEmbed|TokensToToken",
     "levit_128s": "not a timm VisionTransformer",
     "swin_tiny_patch4_window7_224": "not a timm VisionTransformer",
-    "deit_tiny_distilled_patch16_224": "prefix tokens",
+    "deit_tiny_distilled_patch16_224": "distillation token",
     "vit_base_patch16_clip_224": "norm_pre",
 }
 

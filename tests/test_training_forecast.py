@@ -18,6 +18,8 @@ from dynvit.training.forecast import Forecast, forecast
 from dynvit.training.request import RunSettings
 from dynvit.training.run import train_to
 
+pytestmark = pytest.mark.slow
+
 QUIET = RunSettings(quiet=True)
 
 

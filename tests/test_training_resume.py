@@ -58,6 +58,7 @@ print(codes)
 """
 
 
+@pytest.mark.slow
 def test_weights_after_kills_are_those_of_an_undisturbed_run(tmp_path: Path) -> None:
     folders = tmp_path / "undisturbed", tmp_path / "killed"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

@@ -125,6 +125,7 @@ def test_a_frozen_teacher_is_read_and_not_trained() -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in teacher.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_batch_in_pieces_trains_as_the_batch_does() -> None:
     whole, pieces = tiny(), tiny()
     run(whole, [stage("all", 2, everything, optimizer="sgd")])
@@ -140,6 +141,7 @@ def fresh_accelerate() -> Iterator[None]:
     AcceleratorState._reset_state()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fresh_accelerate")
 def test_bfloat16_trains_float32_weights(tmp_path: Path) -> None:
     seen: list[torch.dtype] = []

@@ -9,9 +9,10 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from dynvit.backbones.levit import LeViT
+from dynvit.backbones.rotary import RotaryViT
 from dynvit.backbones.t2t import T2TViT
 from dynvit.backbones.vit import PlainViT
-from dynvit.interface import Part
+from dynvit.interface import EVERY_TRAIT, Part
 from dynvit.registry import Registry
 
 
@@ -54,6 +55,7 @@ class AdapterKind(Protocol):
 adapters: Registry[AdapterKind] = Registry("backbone adapter", "dynvit.adapters")
 register_adapter = adapters.register
 adapters.register("levit")(LeViT)
+adapters.register("eva")(RotaryViT)
 
 
 def family_of(model: nn.Module) -> str:
@@ -77,4 +79,6 @@ def adapter_for(model: nn.Module, needed_by: str) -> BackboneAdapter:
     for kind in adapters.load_all().values():
         if isinstance(model, kind.family):
             return kind(model, needed_by)
-    return PlainViT(model, needed_by, takes="a LeViT, or a plain timm ViT with a class token")
+    return PlainViT(
+        model, needed_by, takes="a LeViT, a plain timm ViT or one with rotary positions", serves=EVERY_TRAIT
+    )

@@ -69,27 +69,30 @@ def masked_attention_output(block: Block, tokens: Tensor, policy: Tensor, form: 
     return attention_output(block, tokens, masked_attention(queries, keys, values, policy, block.attn.scale, form))
 
 
-def class_attention(block: Block, tokens: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The attention half of a block, and how much the class token attends to each other token.
+def class_attention(
+    block: Block, tokens: Tensor, sizes: Tensor | None = None, prefix: int = 1
+) -> tuple[Tensor, Tensor]:
+    """The attention half of a block, and how much the class token attends to each token but the ``prefix`` first.
 
     ``sizes``, where given, weight the keys (``ops.attention.size_weighted_attention``).
 
-    Shape: tokens (B, 1 + n, width), sizes (B, 1 + n) → (B, 1 + n, width), scores (B, n): the mean over heads.
+    Shape: tokens (B, prefix + n, width), sizes (B, prefix + n) → (B, prefix + n, width), scores (B, n): the mean over
+    heads.
     """
     mixed, weights = class_row_attention(*attention_inputs(block, tokens), block.attn.scale, sizes)
-    return attention_output(block, tokens, mixed), weights[:, :, 1:].mean(1)
+    return attention_output(block, tokens, mixed), weights[:, :, prefix:].mean(1)
 
 
-def masked_class_attention(block: Block, tokens: Tensor, policy: Tensor) -> tuple[Tensor, Tensor]:
+def masked_class_attention(block: Block, tokens: Tensor, policy: Tensor, prefix: int = 1) -> tuple[Tensor, Tensor]:
     """``class_attention`` in which dropped tokens are no keys; their score is 0.
 
-    Shape: tokens (B, 1 + n, width), policy (B, 1 + n) → (B, 1 + n, width), scores (B, n).
+    Shape: tokens (B, prefix + n, width), policy (B, prefix + n) → (B, prefix + n, width), scores (B, n).
     """
     queries, keys, values = attention_inputs(block, tokens)
     logits = queries[:, :, 0:1] * block.attn.scale @ keys.transpose(-2, -1)
     weights = logits.masked_fill(policy[:, None, None] <= 0, -torch.inf).softmax(-1)
     mixed = masked_attention(queries, keys, values, policy, block.attn.scale)
-    return attention_output(block, tokens, mixed), weights[:, :, 0, 1:].mean(1)
+    return attention_output(block, tokens, mixed), weights[:, :, 0, prefix:].mean(1)
 
 
 def _split(block: Block, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:

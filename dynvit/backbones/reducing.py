@@ -26,6 +26,7 @@ from dynvit.interface import (
     OptionsT,
     Part,
     Prediction,
+    Trait,
 )
 from dynvit.ops.merging import joined
 from dynvit.units import GIGA
@@ -74,10 +75,10 @@ class ReducingModel(DynamicModel, Generic[PlanT]):
 
     supports = frozenset({"frozen gates"})
 
-    def __init__(self, backbone: nn.Module, needed_by: str) -> None:
+    def __init__(self, backbone: nn.Module, needed_by: str, serves: frozenset[Trait] = frozenset()) -> None:
         super().__init__()
         self.backbone = backbone
-        self.vit = PlainViT(backbone, needed_by=needed_by)
+        self.vit = PlainViT(backbone, needed_by=needed_by, serves=serves)
 
     @abstractmethod
     def plan(self, point: OperatingPoint) -> Sequence[PlanT | None]:
@@ -122,7 +123,9 @@ class ReducingModel(DynamicModel, Generic[PlanT]):
         extra = [part for each in steps for part in each.parts]
         otherwise = {index: each.attention for index, each in enumerate(steps) if each.attention}
         usage = self.vit.usage(images, entering, leaving, extra, otherwise)
-        return ReducedPrediction(self.vit.classify(step.tokens), usage, tuple(each.reduction for each in steps))
+        return ReducedPrediction(
+            self.vit.classify(step.tokens, step.sizes), usage, tuple(each.reduction for each in steps)
+        )
 
 
 class ReducingMethod(Method[OptionsT]):
@@ -145,13 +148,13 @@ def places_by_block(vit: PlainViT, prediction: ReducedPrediction) -> list[Tensor
 
     Shape: one (B, patches) a block, int64.
     """
-    places = torch.arange(1 + vit.shape.patches, device=prediction.logits.device).expand(len(prediction.logits), -1)
-    tokens, found = 1 + vit.shape.patches, list[Tensor]()
+    places = torch.arange(vit.shape.tokens, device=prediction.logits.device).expand(len(prediction.logits), -1)
+    tokens, found = vit.shape.tokens, list[Tensor]()
     for reduction in prediction.reductions:
         if reduction is not None:
             later: Tensor = reduction.places(tokens)
             places, tokens = joined(places, later), int(later.max()) + 1
-        found.append(places[:, 1:])
+        found.append(places[:, vit.shape.prefix :])
     return found
 
 

@@ -7,22 +7,26 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from timm.layers import Attention, DropPath, PatchEmbed, resample_abs_pos_embed
-from timm.models.vision_transformer import Block, VisionTransformer
+from timm.layers import Attention, DropPath, GluMlp, PatchEmbed, resample_abs_pos_embed
+from timm.models.deit import VisionTransformerDistilled
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from dynvit import cost
 from dynvit.backbones.normalize import Normalize
 from dynvit.backbones.t2t import TokensToToken
+from dynvit.backbones.traits import unserved
 from dynvit.errors import InputError
-from dynvit.interface import Part, Usage
+from dynvit.interface import EVERY_TRAIT, Part, Trait, Usage
 
 NOTHING: Mapping[int, Sequence[Part]] = {}
 
 
 @dataclass(frozen=True)
 class ViTShape:
-    """The sizes of a plain ViT. ``patches`` is rows·columns of ``grid``; tokens are patches plus the class token."""
+    """The sizes of a plain ViT. ``patches`` is rows·columns of ``grid``; before them are ``prefix`` tokens: the class
+    token where there is one, a distillation token, registers. A ``gated`` MLP halves its hidden units.
+    """
 
     width: int
     depth: int
@@ -33,27 +37,39 @@ class ViTShape:
     patch_size: tuple[int, int]
     channels: int
     classes: int
+    prefix: int = 1
+    gated: bool = False
 
     @property
     def patches(self) -> int:
         """Patch tokens of one image."""
         return self.grid[0] * self.grid[1]
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of one image."""
+        return self.prefix + self.patches
+
 
 class PlainViT:
-    """Adapter of a timm ViT with one class token and plain blocks, such as DeiT. It owns no weights.
+    """Adapter of a timm ViT of plain blocks, such as DeiT. It owns no weights.
 
     ``tokens = vit.embed(images)``; each of ``vit.blocks`` on the tokens; ``vit.classify(tokens)``. Together these
     equal the backbone on normalised images.
 
     Raises: ``InputError`` that names what in the model is not plain: a method that ignores it would be silently wrong.
-    ``takes`` is what the message says is supported, for callers that support other families too.
+    Plain is one class token that the head reads; ``serves`` says what else the caller serves. ``takes`` is what the
+    message says is supported, for callers that support other families too.
     """
 
     def __init__(
-        self, model: nn.Module, needed_by: str = "this method", takes: str = "a plain timm ViT with a class token"
+        self,
+        model: nn.Module,
+        needed_by: str = "this method",
+        takes: str = "a plain timm ViT with a class token",
+        serves: frozenset[Trait] = frozenset(),
     ) -> None:
-        reason = _not_plain(model)
+        reason = unserved(model, serves)
         if reason:
             name = getattr(model, "pretrained_cfg", {}).get("architecture") or type(model).__name__
             raise InputError(
@@ -73,6 +89,8 @@ class PlainViT:
             patch_size=tuple(model.patch_embed.patch_size),
             channels=model.in_chans,
             classes=model.num_classes,
+            prefix=model.num_prefix_tokens,
+            gated=isinstance(model.blocks[0].mlp, GluMlp),
         )
 
     @property
@@ -82,13 +100,13 @@ class PlainViT:
 
     @property
     def block_tokens(self) -> tuple[int, ...]:
-        """Tokens that each block processes, the class token among them, where all of it runs."""
-        return (1 + self.shape.patches,) * self.shape.depth
+        """Tokens that each block processes, prefix tokens among them, where all of it runs."""
+        return (self.shape.tokens,) * self.shape.depth
 
     def embed(self, images: Tensor) -> Tensor:
-        """Normalise, embed patches, add the class token and positions.
+        """Normalise, embed patches, add prefix tokens and positions.
 
-        Shape: images (B, 3, H, W) → tokens (B, 1 + patches, width), the class token first.
+        Shape: images (B, 3, H, W) → tokens (B, prefix + patches, width), the class token first where there is one.
         Units: pixels in [0, 1]. Raises: ``InputError`` for another image size than the backbone's.
         """
         expected = tuple(self.model.patch_embed.img_size)
@@ -103,7 +121,7 @@ class PlainViT:
     def embed_at(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
         """``embed`` at another size: images are resized to ``grid`` patches, positions are interpolated, both bicubic.
 
-        Shape: images (B, 3, H, W) → tokens (B, 1 + rows·columns, width). Units: pixels in [0, 1].
+        Shape: images (B, 3, H, W) → tokens (B, prefix + rows·columns, width). Units: pixels in [0, 1].
         Raises: ``InputError`` where the patch embedding is for one size.
         """
         if grid == self.shape.grid:
@@ -116,21 +134,39 @@ class PlainViT:
         size = tuple(patches * pixels for patches, pixels in zip(grid, self.shape.patch_size, strict=True))
         smaller = F.interpolate(images, size=size, mode="bicubic", antialias=True)
         patches = embedding.norm(embedding.proj(self.normalize(smaller)).flatten(2).transpose(1, 2))
-        tokens = torch.cat([model.cls_token.expand(len(images), -1, -1), patches], dim=1)
+        before = [getattr(model, name, None) for name in ("cls_token", "dist_token", "reg_token")]
+        prefix = [tokens.expand(len(images), -1, -1) for tokens in before if tokens is not None]
+        tokens = torch.cat([*prefix, patches], dim=1)
         if model.pos_embed is not None:
-            prefix = 0 if model.no_embed_class else 1
+            known = 0 if model.no_embed_class else self.shape.prefix
             positions = resample_abs_pos_embed(
-                model.pos_embed, list(grid), list(self.shape.grid), num_prefix_tokens=prefix
+                model.pos_embed, list(grid), list(self.shape.grid), num_prefix_tokens=known
             )
-            tokens = tokens + F.pad(positions, (0, 0, 1 - prefix, 0))
+            tokens = tokens + F.pad(positions, (0, 0, self.shape.prefix - known, 0))
         return model.norm_pre(model.pos_drop(tokens))
 
-    def classify(self, tokens: Tensor) -> Tensor:
-        """Final norm and head, on the class token only.
+    def classify(self, tokens: Tensor, sizes: Tensor | None = None) -> Tensor:
+        """Final norm, pooling and head. Where patches are pooled, one of size s counts as s of them.
 
-        Shape: tokens (B, n, width), the class token first → logits (B, classes).
+        Shape: tokens (B, n, width), prefix tokens first, sizes (B, n) → logits (B, classes).
         """
-        return self.model.head(self.model.head_drop(self.model.fc_norm(self.model.norm(tokens[:, 0]))))
+        model, prefix = self.model, self.shape.prefix
+        if model.global_pool == "token":
+            if not isinstance(model, VisionTransformerDistilled):
+                return model.head(model.head_drop(model.fc_norm(model.norm(tokens[:, 0]))))
+            first = model.norm(tokens[:, :2])
+            return (model.head(model.head_drop(first[:, 0])) + model.head_dist(model.head_drop(first[:, 1]))) / 2
+        normed = model.norm(tokens)
+        if model.attn_pool is not None and model.pool_include_prefix:
+            prefix = 0
+        pooled, own = normed[:, prefix:], None if sizes is None else sizes[:, prefix:]
+        if model.attn_pool is not None:
+            read = model.attn_pool(pooled, None if own is None else own.log().to(pooled.dtype)[:, None, None])
+        elif own is None:
+            read = pooled.mean(1)
+        else:
+            read = (pooled * own.unsqueeze(-1)).sum(1) / own.sum(1, keepdim=True)
+        return model.head(model.head_drop(model.fc_norm(read)))
 
     def embed_parts(self, patches: int | None = None) -> list[Part]:
         """The work of ``embed``, or of ``embed_at`` with as many ``patches``."""
@@ -162,15 +198,28 @@ class PlainViT:
         return [
             cost.Normalization(f"{name}.norm2", tokens * s.width),
             cost.Linear(f"{name}.mlp.fc1", tokens, s.width, s.hidden),
-            cost.Linear(f"{name}.mlp.fc2", tokens, s.hidden, s.width),
+            cost.Linear(f"{name}.mlp.fc2", tokens, s.hidden // 2 if s.gated else s.hidden, s.width),
         ]
 
     def classify_parts(self, tokens: cost.Count = 1) -> list[Part]:
         """The work of ``classify``; fvcore's rule sees the norm on as many tokens as the reference norms."""
         s = self.shape
+        norm, head = cost.Normalization("norm", tokens * s.width), cost.Linear("head", 1, s.width, s.classes)
+        if isinstance(self.model, VisionTransformerDistilled):
+            return [norm, head, cost.Linear("head_dist", 1, s.width, s.classes)]
+        if self.model.attn_pool is None:
+            return [norm, head]
+        pool = self.model.attn_pool
+        seen = tokens if self.model.pool_include_prefix else tokens - s.prefix
+        inner, hidden, asked = pool.num_heads * pool.head_dim, pool.mlp.fc1.out_features, pool.latent_len
         return [
-            cost.Normalization("norm", tokens * s.width),
-            cost.Linear("head", 1, s.width, s.classes),
+            norm,
+            cost.Linear("attn_pool.q", asked, pool.latent_dim, inner),
+            cost.Linear("attn_pool.kv", seen, s.width, 2 * inner),
+            cost.Attention("attn_pool", asked, seen, pool.num_heads, pool.head_dim),
+            cost.Linear("attn_pool.proj", asked, inner, pool.out_features),
+            cost.Linear("attn_pool.mlp", 2 * asked, pool.out_features, hidden),
+            head,
         ]
 
     def usage(
@@ -206,7 +255,7 @@ class PlainViT:
 
     def parts(self) -> list[Part]:
         """The work of the whole backbone on one image."""
-        tokens = 1 + self.shape.patches
+        tokens = self.shape.tokens
         blocks = [part for index in range(self.shape.depth) for part in self.block_parts(index, tokens)]
         return [*self.embed_parts(), *blocks, *self.classify_parts(tokens)]
 
@@ -217,26 +266,7 @@ def set_drop_path(model: nn.Module, rate: float) -> None:
     """
     if rate == 0:
         return
-    blocks = PlainViT(model).blocks
+    blocks = PlainViT(model, serves=EVERY_TRAIT).blocks
     for index, block in enumerate(blocks):
         share = rate * index / max(len(blocks) - 1, 1)
         block.drop_path1, block.drop_path2 = DropPath(share), DropPath(share)
-
-
-def _not_plain(model: nn.Module) -> str:
-    """Why a model is not a plain ViT with a class token, or nothing."""
-    if not isinstance(model, VisionTransformer):
-        return f"it is a {type(model).__name__}, not a timm VisionTransformer"
-    if model.num_prefix_tokens != 1 or not model.has_class_token or model.global_pool != "token":
-        return f"it has {model.num_prefix_tokens} prefix tokens and pools by {model.global_pool!r}, not one class token"
-    if not isinstance(model.patch_embed, (PatchEmbed, TokensToToken)) or not isinstance(model.head, nn.Linear):
-        return "its patch embedding or head is not the plain one"
-    for index, block in enumerate(model.blocks):
-        # Subclasses compute something else; the cost formulas describe the exact types.
-        if type(block) is not Block or type(block.attn) is not Attention:
-            return f"block {index} is a {type(block).__name__} with {type(block.attn).__name__}"
-        if getattr(block.attn, "gate", None) is not None:
-            return f"block {index} has gated attention"
-        if not isinstance(getattr(block.mlp, "norm", nn.Identity()), nn.Identity):
-            return f"block {index} has a normalised MLP"
-    return ""

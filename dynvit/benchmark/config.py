@@ -95,6 +95,14 @@ class BenchConfig(SessionRequest, TrainingOptions, RunOptions):
                 raise ValueError(f"must be fractions of the dense backbone's MACs, in (0, 1], got {target:g}")
         return tuple(dict.fromkeys(targets))
 
+    @field_validator("seeds")
+    @classmethod
+    def _whole(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        for seed in seeds:
+            if not 0 <= seed < 2**63:
+                raise ValueError(f"must be whole numbers from 0 to 2^63 - 1, got {seed}")
+        return tuple(dict.fromkeys(seeds))
+
     @field_validator("budgets")
     @classmethod
     def _positive(cls, budgets: tuple[float, ...]) -> tuple[float, ...]:

@@ -20,7 +20,7 @@ def short_ids(record_ids: Iterable[str], least: int = 4) -> dict[str, str]:
 
 
 def point_names(board: Leaderboard) -> dict[str, str]:
-    """By record id: the options in which a method's checkpoints differ, then the point.
+    """By record id: the options, target and seed in which a method's checkpoints differ, then the point.
 
     A point is its knobs; several knobs that were solved for a budget are told by the budget, which says more.
     """
@@ -34,8 +34,17 @@ def point_names(board: Leaderboard) -> dict[str, str]:
             for key in sorted({key for entry in own for key in entry.options})
             if any(entry.options.get(key) != own[0].options.get(key) for entry in own)
         ]
-        for entry in own:
+        trainings = [
+            ("for {}", [entry.training and entry.training.target for entry in own], bool(differing)),
+            ("seed {}", [entry.training and entry.training.seed for entry in own], False),
+        ]
+        for place, entry in enumerate(own):
             options = [f"{key}={entry.options.get(key)}" for key in differing]
+            options += [
+                form.format(values[place])
+                for form, values, known in trainings
+                if not known and values[place] is not None and len(set(values)) > 1
+            ]
             names[entry.record_id] = " ".join([*options, _point(entry)]).strip()
     return names
 

@@ -46,27 +46,28 @@ def row_numbers(positions: Tensor, count: int) -> Tensor:
     return (positions + first).flatten()
 
 
-def keep_patches(tokens: Tensor, positions: Tensor) -> Tensor:
-    """The class token and the patch tokens at ``positions``, packed.
+def keep_patches(tokens: Tensor, positions: Tensor, prefix: int = 1) -> Tensor:
+    """The ``prefix`` first tokens, of which one is the class token, and the patch tokens at ``positions``, packed.
 
-    Shape: tokens (B, 1 + N, C), positions (B, k) among the N patches → (B, 1 + k, C).
+    Shape: tokens (B, prefix + N, C), positions (B, k) among the N patches → (B, prefix + k, C).
 
     >>> tokens = torch.arange(5.0).view(1, 5, 1)
     >>> keep_patches(tokens, torch.tensor([[1, 3]])).flatten().tolist()
     [0.0, 2.0, 4.0]
     """
-    return gather_tokens(tokens, with_class(positions))
+    return gather_tokens(tokens, with_prefix(positions, prefix))
 
 
-def with_class(positions: Tensor) -> Tensor:
-    """Positions among the patches as positions among all tokens, the class token before them.
+def with_prefix(positions: Tensor, prefix: int = 1) -> Tensor:
+    """Positions among the patches as positions among all tokens, the prefix tokens before them.
 
-    Shape: (B, k) → (B, 1 + k).
+    Shape: (B, k) → (B, prefix + k).
 
-    >>> with_class(torch.tensor([[0, 3]])).tolist()
-    [[0, 1, 4]]
+    >>> with_prefix(torch.tensor([[0, 3]])).tolist(), with_prefix(torch.tensor([[0, 3]]), 2).tolist()
+    ([[0, 1, 4]], [[0, 1, 2, 5]])
     """
-    return torch.cat([positions.new_zeros(len(positions), 1), positions + 1], dim=1)
+    first = torch.arange(prefix, device=positions.device).expand(len(positions), -1)
+    return torch.cat([first, positions + prefix], dim=1)
 
 
 def mask_of(positions: Tensor, scores: Tensor) -> Tensor:

@@ -19,6 +19,8 @@ def print_board(board: Leaderboard, console: Console) -> None:
     kinds = measurements.load_all()
     further = {heading: cells for kind in kinds.values() for heading, cells in kind.columns(board).items()}
     print_table(console, table(board, further))
+    if board.division is not None:
+        print_line(console, division_line(board))
     for kind in kinds.values():
         for shown in kind.tables(board):
             print_table(console, shown)
@@ -30,6 +32,17 @@ def print_board(board: Leaderboard, console: Console) -> None:
     for (method, name, reason), count in _skipped(board).items():
         points = counted(count, "point")
         print_line(console, f"– {name} was skipped for {method} ({points}): {reason}")
+
+
+def division_line(board: Leaderboard) -> str:
+    """What the entries were allowed to be trained by, in a line."""
+    if board.division != "fine-tuned":
+        what = "nothing was trained on top of the backbone" if board.division == "off-the-shelf" else "any training"
+        return f"division {board.division}: {what}"
+    trainings = [entry.training for entry in board.entries if entry.training is not None]
+    images = [training.images_seen for training in trainings if training.images_seen is not None]
+    seen = f"{min(images):,}" if min(images) == max(images) else f"{min(images):,} to {max(images):,}"
+    return f"division fine-tuned: all by recipe {trainings[0].recipe}, {seen} images, from one start"
 
 
 def _skipped(board: Leaderboard) -> dict[tuple[str, str, str], int]:

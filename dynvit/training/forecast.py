@@ -45,7 +45,8 @@ class Forecast:
         """For people."""
         prepared, chosen = self.prepared, self.chosen
         target = "" if self.request.target is None else f" for {self.request.target:g} of dense"
-        yield f"train {self.request.method}{target} on {prepared.spec.name}: {prepared.backbone.name}"
+        further = "" if self.request.division is None else " further"
+        yield f"train {self.request.method}{further}{target} on {prepared.spec.name}: {prepared.backbone.name}"
         yield f"  recipe {chosen.name}: {chosen.why}"
         for said in (chosen.caution, prepared.changed):
             if said:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from optuna.distributions import BaseDistribution, IntDistribution
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
@@ -18,9 +17,9 @@ from dynvit.backbones.reducing import ReducingMethod, ReducingModel, Step
 from dynvit.backbones.targets import check_target
 from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
-from dynvit.interface import DynamicModel, OperatingPoint, Recipe, Stage, register_method
-from dynvit.ops.merging import Groups
-from dynvit.ops.tokens import gather_tokens, with_class
+from dynvit.interface import DynamicModel, OperatingPoint, Recipe, Stage, Trait, register_method
+from dynvit.ops.merging import Groups, cosines
+from dynvit.ops.tokens import gather_tokens, with_prefix
 
 from .schedules import BETWEEN, PUBLISHED_TOKENS, Counts, counts_at, nearest, own, published
 from .search import CountSearch, lowest_share
@@ -60,7 +59,7 @@ class DiffRateModel(ReducingModel[tuple[int, int]]):
     """A plain ViT whose blocks drop the tokens of the least class attention and merge the next ones."""
 
     def __init__(self, backbone: nn.Module, options: DiffRateOptions) -> None:
-        super().__init__(backbone, "method diffrate")
+        super().__init__(backbone, "method diffrate", DiffRate.serves)
         self.fixed, self.whole = schedules_of(self.vit, options)
         self.neutral = OperatingPoint(level=BETWEEN * len(self.fixed))
         self.options = options
@@ -79,18 +78,19 @@ class DiffRateModel(ReducingModel[tuple[int, int]]):
 
         Shape: ranked (B, n, width), sizes (B, n) → (B, merged, width), (B, merged).
         """
-        falling = torch.arange(ranked.shape[1] - 1, 0, -1, device=ranked.device).expand(len(ranked), -1)
-        groups = ranked_groups(ranked, falling, ranked.shape[1], merged)
+        places = torch.arange(ranked.shape[1], device=ranked.device).expand(len(ranked), -1)
+        groups = ranked_groups(places, ranked, merged, self.vit.shape.prefix)
         return groups.mean(ranked, None)[0], groups.total(sizes, groups.similarity)
 
     def plan(self, point: OperatingPoint) -> Sequence[tuple[int, int] | None]:
         """Tokens that each block keeps after pruning and after merging, the class token among them."""
-        level, left, highest = int(point.number("level")), 1 + self.vit.shape.patches, BETWEEN * len(self.schedules)
+        level, left, highest = int(point.number("level")), self.vit.shape.tokens, BETWEEN * len(self.schedules)
         if not 0 <= level <= highest:
             raise InputError(f"knob level must be 0 to {highest}, where nothing is dropped: got {level}")
         plan = list[tuple[int, int] | None]()
         for pruned, merged in zip(
-            *counts_at(self.schedules, self.whole, level, self.vit.shape.depth, left), strict=True
+            *counts_at(self.schedules, self.whole, level, self.vit.shape.depth, left, self.vit.shape.prefix),
+            strict=True,
         ):
             plan.append((pruned, merged) if merged < left else None)
             left = merged
@@ -102,16 +102,17 @@ class DiffRateModel(ReducingModel[tuple[int, int]]):
         A merged token is the plain mean of its members. Its size grows by each one's size times the similarity, as in
         the public code, which says that this helps where nothing is trained.
         """
-        tokens, scores = class_attention(block, step.tokens, step.sizes)
+        tokens, scores = class_attention(block, step.tokens, step.sizes, self.vit.shape.prefix)
         if wanted is None:
             return Step(tokens, step.sizes)
         pruned, merged = wanted
-        groups = given or ranked_groups(tokens, scores, pruned, merged)
-        ones = torch.ones_like(tokens[:, :, 0])
-        sizes = ones if step.sizes is None else step.sizes
-        members = groups.total(ones).unsqueeze(-1)
+        ranks = ranked(scores, pruned, self.vit.shape.prefix) if given is None else given.order
+        moved = gather_tokens(tokens, ranks)
+        groups = ranked_groups(ranks, moved, merged, self.vit.shape.prefix) if given is None else given
+        sizes = torch.ones_like(ranks, dtype=tokens.dtype) if step.sizes is None else step.sizes.gather(1, ranks)
         matching = cost.Matching("matching", pruned - merged, merged, tokens.shape[-1])
-        return Step(groups.total(tokens) / members, groups.total(sizes, groups.similarity), groups, (matching,))
+        mean, _ = groups.mean_of_moved(moved, None)
+        return Step(mean, groups.total_of_moved(sizes, groups.similarity), groups, (matching,))
 
 
 @dataclass(frozen=True)
@@ -121,18 +122,21 @@ class RankedGroups(Groups):
     similarity: Tensor
 
 
-@torch.no_grad()
-def ranked_groups(tokens: Tensor, scores: Tensor, pruned: int, merged: int) -> RankedGroups:
-    """The first ``merged`` tokens by score are kept, those up to ``pruned`` join one of them, the class token excepted.
+def ranked(scores: Tensor, count: int, prefix: int) -> Tensor:
+    """The positions of ``count`` tokens: the prefix tokens, then the highest scores. Shape: (B, n) → (B, count)."""
+    return with_prefix(scores.argsort(dim=1, descending=True)[:, : count - prefix], prefix)
 
-    Shape: tokens (B, 1 + n, C), scores (B, n).
+
+@torch.no_grad()
+def ranked_groups(ranks: Tensor, moved: Tensor, merged: int, prefix: int) -> RankedGroups:
+    """The first ``merged`` of the ranked tokens are kept, the others join one of them, prefix tokens excepted.
+
+    Shape: ranks (B, n'), moved, the tokens at these positions, (B, n', C).
     """
-    ranks = with_class(scores.argsort(dim=1, descending=True)[:, : pruned - 1])
-    unit = gather_tokens(F.normalize(tokens, dim=-1), ranks)
-    similar = unit[:, merged:] @ unit[:, :merged].transpose(1, 2)
-    similar[:, :, 0] = -torch.inf
+    similar = cosines(moved, slice(merged, None), slice(merged))
+    similar[:, :, :prefix] = -torch.inf
     best, target = similar.max(-1)
-    return RankedGroups(ranks[:, :merged], ranks[:, merged:], target, best.clamp(min=0))
+    return RankedGroups(ranks, target, best.clamp(min=0))
 
 
 def schedules_of(vit: PlainViT, options: DiffRateOptions) -> tuple[list[Counts], int]:
@@ -141,11 +145,11 @@ def schedules_of(vit: PlainViT, options: DiffRateOptions) -> tuple[list[Counts],
     Raises: ``InputError`` for own counts of another depth or token count.
     """
     if options.prune or options.merge:
-        tokens = 1 + vit.shape.patches
-        return own(options.prune, options.merge, vit.shape.depth, tokens), tokens
+        tokens, prefix = vit.shape.tokens, vit.shape.prefix
+        return own(options.prune, options.merge, vit.shape.depth, tokens, prefix), tokens
     if options.target is not None:
         nothing = (0,) * vit.shape.depth
-        return [(nothing, nothing)] * 2, vit.block_tokens[0]
+        return [(nothing, nothing)] * 2, vit.shape.tokens
     name = nearest(vit.shape.width) if options.schedule == "nearest" else options.schedule
     return published(name), PUBLISHED_TOKENS
 
@@ -159,10 +163,11 @@ class DiffRate(ReducingMethod[DiffRateOptions]):
     Options = DiffRateOptions
     budget_knob = "level"
     recipes: ClassVar[Mapping[str, Recipe]] = RECIPES
+    serves: ClassVar[frozenset[Trait]] = frozenset({"registers", "distillation token", "gated MLPs"})
 
     def knobs(self, options: DiffRateOptions, backbone: nn.Module) -> Mapping[str, BaseDistribution]:
         """``level``: 0, 10, 20, … are the schedules, the cheapest first; the last is the backbone."""
-        schedules, _ = schedules_of(PlainViT(backbone, "method diffrate"), options)
+        schedules, _ = schedules_of(PlainViT(backbone, "method diffrate", serves=self.serves), options)
         return {"level": IntDistribution(0, BETWEEN * len(schedules))}
 
     def attach(self, backbone: nn.Module, options: DiffRateOptions) -> DiffRateModel:

@@ -61,7 +61,7 @@ def nearest(width: int) -> str:
     return min(widths, key=lambda name: abs(np.log(widths[name] / width)))
 
 
-def counts_at(schedules: Sequence[Counts], whole: int, level: int, depth: int, tokens: int) -> Counts:
+def counts_at(schedules: Sequence[Counts], whole: int, level: int, depth: int, tokens: int, prefix: int = 1) -> Counts:
     """The counts at a level: every tenth is a schedule as it is, the last keeps everything, between them lie lines.
 
     Args:
@@ -70,8 +70,9 @@ def counts_at(schedules: Sequence[Counts], whole: int, level: int, depth: int, t
         level: 0 to ten times their number.
         depth: blocks of the backbone; schedules of another depth are read at the same share of it.
         tokens: of the backbone; counts are taken as shares of all.
+        prefix: how many of them are no patches.
 
-    Returns: counts that never rise, two tokens at least: the class token and one more.
+    Returns: counts that never rise, and leave one patch at least.
 
     >>> counts_at([((8, 4), (6, 2))], 8, 0, 2, 8), counts_at([((8, 4), (6, 2))], 8, 5, 2, 8)
     (((8, 4), (6, 2)), ((8, 6), (7, 5)))
@@ -86,19 +87,29 @@ def counts_at(schedules: Sequence[Counts], whole: int, level: int, depth: int, t
         lines.append(np.floor(tokens * np.interp(here, there, line) + 0.5).astype(int))
     prune, merge, left = list[int](), list[int](), tokens
     for pruned, merged in zip(*lines, strict=True):
-        prune.append(min(max(2, int(pruned)), left))
-        left = min(max(2, int(merged)), prune[-1])
+        prune.append(min(max(prefix + 1, int(pruned)), left))
+        left = min(max(prefix + 1, int(merged)), prune[-1])
         merge.append(left)
     return tuple(prune), tuple(merge)
 
 
-def own(prune: Sequence[int], merge: Sequence[int], depth: int, tokens: int) -> list[Counts]:
-    """Counts that an option gives, as the one schedule. Raises: ``InputError`` for those of another backbone."""
+def own(prune: Sequence[int], merge: Sequence[int], depth: int, tokens: int, prefix: int = 1) -> list[Counts]:
+    """Counts that an option gives, as the one schedule.
+
+    Args:
+        prune: tokens left after pruning, block by block.
+        merge: tokens left after merging.
+        depth: blocks of the backbone.
+        tokens: of the backbone.
+        prefix: how many of them are no patches.
+
+    Returns: one schedule. Raises: ``InputError`` for counts of another backbone.
+    """
     for name, counts in (("prune", prune), ("merge", merge)):
-        if len(counts) != depth or not all(2 <= count <= tokens for count in counts):
+        if len(counts) != depth or not all(prefix < count <= tokens for count in counts):
             raise InputError(
-                f"option {name} must list {depth} counts of 2 to {tokens} tokens for this backbone, one a block; "
-                f"got {len(counts)}: {','.join(map(str, counts))}"
+                f"option {name} must list {depth} counts of {prefix + 1} to {tokens} tokens for this backbone, one a "
+                f"block; got {len(counts)}: {','.join(map(str, counts))}"
             )
     return [(tuple(prune), tuple(merge))]
 

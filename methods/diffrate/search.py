@@ -22,7 +22,7 @@ from dynvit.backbones.vit import PlainViT
 from dynvit.interface import Part, Usage
 from dynvit.ops.attention import masked_attention
 from dynvit.ops.gates import straight_through
-from dynvit.ops.tokens import gather_tokens
+from dynvit.ops.tokens import gather_tokens, with_prefix
 
 from .schedules import Counts
 
@@ -44,12 +44,12 @@ class CountSearch(nn.Module):
 
     def __init__(self, vit: PlainViT, every: int) -> None:
         super().__init__()
-        shape, self.tokens = vit.shape, vit.block_tokens[0]
+        shape, self.tokens, self.prefix = vit.shape, vit.shape.tokens, vit.shape.prefix
         candidates = torch.arange(shape.patches, 0, -every)
         self.logits = nn.Parameter(torch.zeros(shape.depth - 1, 2, len(candidates)))
         self.register_buffer("candidates", candidates, persistent=False)
         self.register_buffer("counts", torch.full((shape.depth, 2), self.tokens))
-        self.prefix, self.patches = self.tokens - shape.patches, shape.patches
+        self.patches = shape.patches
 
     def found(self) -> Counts:
         """The counts, block by block."""
@@ -120,9 +120,7 @@ class _Tokens:
 
     def ranked(self, scores: Tensor) -> _Tokens:
         """Prefix tokens, then patches in the order of their scores. Shape: scores (B, patches)."""
-        prefix = self.tokens.shape[1] - scores.shape[1]
-        first = torch.arange(prefix, device=scores.device).expand(len(scores), -1)
-        order = torch.cat([first, scores.argsort(dim=1, descending=True) + prefix], dim=1)
+        order = with_prefix(scores.argsort(dim=1, descending=True), self.tokens.shape[1] - scores.shape[1])
         return _Tokens(gather_tokens(self.tokens, order), self.sizes.gather(1, order), self.policy.gather(1, order))
 
 
@@ -157,7 +155,7 @@ def searched(model: Searchable, images: Tensor) -> Searched:
 def macs_of(vit: PlainViT, counts: Tensor) -> Tensor:
     """MACs of one image, differentiable in the counts. Shape: counts (depth, 2), float64 → ()."""
     pruned, merged = counts.unbind(1)
-    entering = [counts.new_tensor(vit.block_tokens[0]), *merged[:-1]]
+    entering = [counts.new_tensor(vit.shape.tokens), *merged[:-1]]
     extra: list[Part] = [
         cost.Matching("matching", before - after, after, vit.shape.width)
         for before, after in zip(pruned, merged, strict=True)
@@ -172,8 +170,7 @@ def within(vit: PlainViT, counts: Tensor, macs: float) -> Tensor:
     What proportions leave is given to blocks from the second on, a token each, where it is enough for one. The first
     block keeps all. Shape: counts (depth, 2), int64 → the same. Units: ``macs`` of an image.
     """
-    tokens, patches = vit.block_tokens[0], vit.shape.patches
-    prefix = tokens - patches
+    prefix, patches = vit.shape.prefix, vit.shape.patches
 
     def scaled(thousandths: int) -> Tensor:
         left = ((counts - prefix) * thousandths + 500) // 1000

@@ -96,10 +96,14 @@ def regrid(template: VisionTransformer, grid: int, keep_weights: bool) -> Vision
             model.pos_embed = nn.Parameter(table.to(template.pos_embed), requires_grad=False)
         else:
             model.patch_embed = _regridded_patches(embed, grid)
-            table = resample_abs_pos_embed(
-                template.pos_embed.detach(), new_size=[grid, grid], old_size=list(old_grid), num_prefix_tokens=1
-            )
-            model.pos_embed = nn.Parameter(table)
+            if template.pos_embed is not None:
+                table = resample_abs_pos_embed(
+                    template.pos_embed.detach(),
+                    new_size=[grid, grid],
+                    old_size=list(old_grid),
+                    num_prefix_tokens=0 if template.no_embed_class else 1,
+                )
+                model.pos_embed = nn.Parameter(table)
         model.to(template.cls_token.device, template.cls_token.dtype)
     if not keep_weights:
         model.init_weights()

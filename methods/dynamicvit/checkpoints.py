@@ -6,15 +6,13 @@ backbone's tensors have timm's names; those of stage s lie under ``score_predict
 
 from __future__ import annotations
 
-import argparse
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from dynvit.backbones.deit import deit_of
+from dynvit.backbones.deit_files import CROP_PCT, read_published, weights_under
 from dynvit.backbones.weights import compare
 from dynvit.errors import InputError
 from dynvit.interface import PublishedCheckpoint
@@ -23,7 +21,6 @@ from .model import DynamicViTModel
 from .options import DynamicViTOptions
 
 THEIRS, OURS = "score_predictor.", "predictors."
-_CROP_PCT = 224 / 256  # the authors resize to 256 pixels for an input of 224; timm's DeiT has 0.9
 _TSINGHUA = "https://cloud.tsinghua.edu.cn/f"
 
 PUBLISHED = (
@@ -64,19 +61,8 @@ def read(path: str) -> PublishedFile:
 
     Raises: ``InputError`` for a file that is missing, damaged, contains code, or has another layout.
     """
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"no checkpoint at {path}: dynvit ls checkpoints shows those that can be fetched") from error
-    except Exception as error:  # a damaged pickle may raise anything
-        code = isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error)
-        reason = "its pickle contains code, which is never run" if code else "it is not a torch file"
-        raise InputError(f"checkpoint {path} cannot be read: {reason}; download it again from its authors") from error
-    outer = found if isinstance(found, Mapping) else {}
-    state = outer.get("model", outer)
-    if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"checkpoint {path} holds no weights under 'model': it is not one of DynamicViT's")
+    outer = read_published(path)
+    state = weights_under(outer, ("model",), path, "DynamicViT's")
     if any(name.startswith("aux_head.") for name in state):
         raise InputError(f"checkpoint {path} is of an LV-ViT, which is not read: take one of a DeiT")
     if not any(name.startswith(THEIRS) for name in state):
@@ -91,7 +77,7 @@ def load(path: str) -> DynamicViTModel:
     Raises: ``InputError`` as ``read`` does, and for tensors that no plain DeiT has.
     """
     file = read(path)
-    backbone = deit_of(file.state, path, crop_pct=_CROP_PCT)
+    backbone = deit_of(file.state, path, crop_pct=CROP_PCT)
     options = DynamicViTOptions() if file.keep_ratio is None else DynamicViTOptions(keep_ratio=file.keep_ratio)
     model = DynamicViTModel(backbone, options)
     state = renamed(file.state)

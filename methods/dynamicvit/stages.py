@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dynvit.backbones.vit import PlainViT, set_drop_path
 from dynvit.interface import Batch, DynamicModel, Losses, OperatingPoint, ParamGroup, Stage
+from dynvit.ops.precision import at_least_float32
 from dynvit.recipes import EMBEDDINGS, decayed_groups
 
 from .losses import kl_loss, ratio_loss, token_loss
@@ -43,7 +44,7 @@ def distillation(
 
     def loss(model: nn.Module, batch: Batch) -> Losses:
         prediction: DynamicViTPrediction = model(batch.images, point)
-        logits = _at_least_float32(prediction.logits)
+        logits = at_least_float32(prediction.logits)
         parts = {
             "cls": F.cross_entropy(logits, batch.targets),
             "ratio": ratio_loss(prediction.masks, ratios, options.ratio_over),
@@ -53,7 +54,7 @@ def distillation(
             answers, patches = _teach(teacher, batch.images)
             parts["kl"] = kl_loss(logits, answers, options.kl_direction)
             parts["tokens"] = token_loss(
-                _at_least_float32(prediction.patches),
+                at_least_float32(prediction.patches),
                 patches,
                 prediction.kept,
                 options.token_term,
@@ -88,8 +89,4 @@ def _teach(teacher: PlainViT, images: Tensor) -> tuple[Tensor, Tensor]:
     for block in teacher.blocks:
         tokens = block(tokens)
     logits, patches = teacher.classify(tokens), teacher.model.norm(tokens[:, 1:])
-    return _at_least_float32(logits), _at_least_float32(patches)
-
-
-def _at_least_float32(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+    return at_least_float32(logits), at_least_float32(patches)

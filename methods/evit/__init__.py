@@ -14,10 +14,10 @@ from torch import nn
 from dynvit.backbones.block import class_attention
 from dynvit.backbones.reducing import ReducingMethod, ReducingModel, Step
 from dynvit.errors import InputError
-from dynvit.interface import DynamicModel, OperatingPoint, Recipe, Stage, register_method
+from dynvit.interface import DynamicModel, OperatingPoint, Recipe, Stage, Trait, register_method
 from dynvit.ops.merging import Fused, Kept
 from dynvit.ops.schedule import blocks_of, kept_from_block, kept_of_current
-from dynvit.ops.tokens import top_k, with_class
+from dynvit.ops.tokens import top_k, with_prefix
 
 from .training import RECIPES, EViTRecipe, shrinking, train_keep_for
 
@@ -49,7 +49,7 @@ class EViTModel(ReducingModel[int]):
     neutral = OperatingPoint(keep_ratio=1.0)
 
     def __init__(self, backbone: nn.Module, options: EViTOptions) -> None:
-        super().__init__(backbone, "method evit")
+        super().__init__(backbone, "method evit", EViT.serves)
         self.options, self.stages = options, blocks_of(options.stages, self.vit.shape.depth)
         self.trained_point = OperatingPoint(keep_ratio=options.train_keep)
 
@@ -66,9 +66,10 @@ class EViTModel(ReducingModel[int]):
     def attend(self, block: Block, step: Step, wanted: int | None, given: Any) -> Step:
         """Attention, then the ``wanted`` tokens of the highest class attention stay, in their order."""
         assert wanted is not None
-        tokens, scores = class_attention(block, step.tokens)
-        kept = with_class(top_k(scores, wanted)) if given is None else given.kept
-        reduction = Fused(kept, F.pad(scores, (1, 0))) if self.options.fuse else Kept(kept)
+        prefix = self.vit.shape.prefix
+        tokens, scores = class_attention(block, step.tokens, prefix=prefix)
+        kept = with_prefix(top_k(scores, wanted), prefix) if given is None else given.kept
+        reduction = Fused(kept, F.pad(scores, (prefix, 0))) if self.options.fuse else Kept(kept)
         return Step(reduction.total(tokens), None, reduction)
 
 
@@ -81,6 +82,7 @@ class EViT(ReducingMethod[EViTOptions]):
     Options = EViTOptions
     budget_knob = "keep_ratio"
     recipes: ClassVar[Mapping[str, Recipe]] = RECIPES
+    serves: ClassVar[frozenset[Trait]] = frozenset({"registers", "distillation token", "gated MLPs"})
 
     def knobs(self, options: EViTOptions) -> Mapping[str, BaseDistribution]:
         """``keep_ratio``: k, the share of its tokens that each stage keeps."""

@@ -127,12 +127,11 @@ def train_keep_for(target: float, model: ReducingModel[int], fused: bool, lowest
 
     Units: ``target`` as a fraction of the backbone's MACs. Raises: ``InputError`` that names the feasible range.
     """
-    tokens, patches = model.vit.block_tokens[0], model.vit.shape.patches
 
     def macs_at(ratio: float) -> int:
-        left = [tokens]
+        left = [model.vit.shape.tokens]
         for kept in model.plan(OperatingPoint(keep_ratio=ratio)):
-            left.append(left[-1] if kept is None else tokens - patches + kept + fused)
+            left.append(left[-1] if kept is None else model.vit.shape.prefix + kept + fused)
         return int(cost.macs(model.vit.usage(torch.empty(1, 0), left[:-1], left[1:])))
 
     return ratio_within(target, macs_at, lowest, "method evit")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from timm.layers import LayerScale
 from torch import Tensor, nn
 
 from dynvit import cost
+from dynvit.backbones.packed import not_grouped
 from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
 from dynvit.interface import Part
@@ -26,7 +26,7 @@ class DeiTAdapter:
     def __init__(self, backbone: nn.Module, options: MIAOptions) -> None:
         self.vit = PlainViT(backbone, "method mia", takes="a LeViT, or a plain timm ViT with a class token")
         shape = self.vit.shape
-        reason = _not_grouped(self.vit)
+        reason = not_grouped(self.vit)
         if reason:
             raise InputError(f"method mia cannot serve this backbone: {reason}")
         gate = GateShape(shape.width, shape.heads, shape.grid, class_token=True)
@@ -88,18 +88,3 @@ class DeiTAdapter:
 
     def _normed(self, seen: cost.Count) -> cost.Count:
         return seen if self.form.norm == "kept" else self.vit.shape.width
-
-
-def _not_grouped(vit: PlainViT) -> str:
-    """Why channels cannot be divided among heads, or an empty string."""
-    shape = vit.shape
-    if shape.width % shape.heads or shape.hidden % shape.heads:
-        return f"{shape.heads} heads do not divide its width {shape.width} and its MLP's {shape.hidden}"
-    for index, block in enumerate(vit.blocks):
-        if not isinstance(block.attn.norm, nn.Identity):
-            return f"block {index} normalises all heads together"
-        if not isinstance(block.norm1, nn.LayerNorm) or not isinstance(block.norm2, nn.LayerNorm):
-            return f"block {index} has a {type(block.norm1).__name__} where a LayerNorm is needed"
-        if not isinstance(block.ls1, nn.Identity | LayerScale):
-            return f"block {index} has a {type(block.ls1).__name__} for its layer scale"
-    return ""

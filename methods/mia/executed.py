@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from dynvit.ops.packing import Pack, add, columns, of, packs, part, take
+from dynvit.backbones.packed import head_outputs, scaled
+from dynvit.ops.packing import Pack, add, columns, of, packs, part
 
 from .blocks import BlockForm
 from .gates import Masks
@@ -40,12 +41,8 @@ def kept_rows(block: Block, rows: Tensor, pack: Pack, form: BlockForm) -> Tensor
     seen = heads if form.channels == "kept" else every
 
     normed = kept_norm(block.norm1, rows, seen, groups, form)
-    weight = attention.qkv.weight.unflatten(0, (3, groups, -1)).unflatten(3, (groups, -1))
-    weight = take(take(weight, 1, heads), 3, seen).flatten(3).flatten(0, 2)
-    bias = attention.qkv.bias
-    qkv = F.linear(normed, weight, None if bias is None else take(bias.view(3, groups, -1), 1, heads).flatten())
     mixed = F.linear(
-        _attend(block, qkv, pack),
+        head_outputs(block, normed, pack, seen),
         part(attention.proj.weight, groups, seen, heads),
         of(attention.proj.bias, groups, seen),
     )
@@ -56,19 +53,6 @@ def kept_rows(block: Block, rows: Tensor, pack: Pack, form: BlockForm) -> Tensor
     made = F.linear(hidden, part(mlp.fc2.weight, groups, heads, heads), of(mlp.fc2.bias, groups, heads))
     add(rows, scaled(block.ls2, made, groups, heads), groups, heads)
     return rows
-
-
-def _attend(block: Block, qkv: Tensor, pack: Pack) -> Tensor:
-    """Attention of each image among its own tokens; equal token counts at once. Shape: (n, 3·k·E) → (n, k·E)."""
-    attention, mixed, start = block.attn, [], 0
-    for images, count in pack.buckets:
-        cut = qkv[start : start + images * count].view(images, count, 3, len(pack.heads), -1)
-        queries, keys, values = cut.permute(2, 0, 3, 1, 4).unbind(0)
-        queries, keys = attention.q_norm(queries), attention.k_norm(keys)
-        found = F.scaled_dot_product_attention(queries, keys, values, scale=attention.scale)
-        mixed.append(found.transpose(1, 2).reshape(images * count, -1))
-        start += images * count
-    return torch.cat(mixed) if len(mixed) > 1 else mixed[0]
 
 
 def kept_norm(norm: nn.Module, rows: Tensor, seen: Sequence[int], groups: int, form: BlockForm) -> Tensor:
@@ -86,9 +70,3 @@ def kept_norm(norm: nn.Module, rows: Tensor, seen: Sequence[int], groups: int, f
     zeros = torch.zeros_like(rows)
     add(zeros, kept, groups, seen)
     return columns(norm(zeros), groups, seen)
-
-
-def scaled(scale: nn.Module, made: Tensor, groups: int, heads: Sequence[int]) -> Tensor:
-    """LayerScale on the channels of some groups, identity where the block has none. Shape: (n, c) → (n, c)."""
-    gamma = of(getattr(scale, "gamma", None), groups, heads)
-    return made if gamma is None else made * gamma

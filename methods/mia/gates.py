@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from dynvit.ops.gates import gumbel_gate, straight_through
+from dynvit.ops.gates import gumbel_gate
+from dynvit.ops.thresholds import threshold_gate
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,10 @@ class GateLogits:
     keep: Masks
     values: Values | None = None
 
+    def by_dimension(self) -> dict[str, Tensor | None]:
+        """The logits by the names of their dimensions."""
+        return {"depth": self.depth, "heads": self.heads, "tokens": self.tokens}
+
     def decide(self, gate: Callable[[Tensor], Tensor]) -> Masks:
         """``gate`` on each dimension that has logits, everything kept in the others."""
         return Masks(
@@ -100,30 +104,6 @@ class Thresholds:
     depth: float = 0.5
     heads: float = 0.5
     tokens: float = 0.5
-
-
-def open_above(logits: Tensor, threshold: float) -> Tensor:
-    """Which gates are open without noise: P(keep) > threshold, compared as log-odds, which saturate later than
-    probabilities.
-
-    Shape: any → the same, bool.
-
-    >>> open_above(torch.tensor([40.0, 50.0, -1.0]), 1 - 1e-15).tolist(), open_above(torch.tensor([9e9]), 1.0).tolist()
-    ([True, True, False], [False])
-    """
-    if threshold >= 1:
-        return torch.zeros_like(logits, dtype=torch.bool)
-    return logits > log_odds(threshold)
-
-
-def threshold_gate(logits: Tensor, threshold: float, temperature: float) -> Tensor:
-    """``open_above`` with the gradient of a sigmoid that is centred on the threshold.
-
-    Shape: any → the same, 1 or 0.
-    """
-    hard = open_above(logits, threshold).to(logits.dtype)
-    centre = log_odds(min(max(threshold, 1e-12), 1 - 1e-12))
-    return straight_through(hard, torch.sigmoid((logits - centre) / temperature))
 
 
 def noise_free(thresholds: Thresholds, temperature: float) -> Decide:
@@ -150,10 +130,3 @@ def sampled(temperature: float) -> Decide:
 def fixed(masks: tuple[Masks, ...]) -> Decide:
     """The given masks, whatever the controllers say."""
     return lambda block, logits: masks[block].to(logits.keep.depth.dtype)
-
-
-def log_odds(probability: float) -> float:
-    """log p/(1−p); −∞ at 0, ∞ at 1."""
-    if probability <= 0:
-        return -math.inf
-    return math.inf if probability >= 1 else math.log(probability) - math.log1p(-probability)

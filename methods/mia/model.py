@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from dynvit.backbones.strength import StrengthModel
 from dynvit.cost import Count, macs
 from dynvit.errors import InputError
-from dynvit.interface import Batch, DynamicModel, OperatingPoint, Part, Prediction, Usage
-from dynvit.units import GIGA
+from dynvit.interface import Batch, OperatingPoint, Part, Prediction, Usage
+from dynvit.ops.threshold_path import ThresholdPath
+from dynvit.ops.thresholds import open_above
 
 from .adapter import MIAAdapter
-from .budget import ThresholdPath, strengths_for
 from .controller import Controller, mean_value
-from .gates import Decide, GateLogits, Masks, Thresholds, Values, fixed, noise_free, open_above, sampled
+from .gates import Decide, GateLogits, Masks, Thresholds, Values, fixed, noise_free, sampled
 from .options import DIMENSIONS, THRESHOLDS, MIAOptions
 
 
@@ -31,15 +32,14 @@ class MIAPrediction(Prediction):
     masks: tuple[Masks, ...]
 
 
-class MIAModel(DynamicModel):
+class MIAModel(StrengthModel):
     """A backbone whose blocks, heads and tokens are chosen for each image, block by block.
 
     A dimension whose threshold is 0 is not decided: nothing of it is dropped, and its branches do not run. So all at 0
     is the backbone, in logits and in cost. ``temperature`` is that of sampled gates; training may change it.
     """
 
-    supports = frozenset({"budgets", "frozen gates"})
-    solves_unlabelled = True
+    name = "mia"
 
     def __init__(self, backbone: nn.Module, adapter: MIAAdapter, options: MIAOptions) -> None:
         super().__init__()
@@ -58,6 +58,7 @@ class MIAModel(DynamicModel):
             }
         )
         self.neutral = self.point(Thresholds(0.0, 0.0, 0.0))
+        self.cheapest = self.point(Thresholds(1.0, 1.0, 1.0))
         # The paper's: each gate is open where keeping is more likely than dropping.
         self.trained_point: OperatingPoint = self.point(Thresholds())
 
@@ -151,27 +152,11 @@ class MIAModel(DynamicModel):
             masks=tuple(masks),
         )
 
-    def feasible_range(self, calibration: Sequence[Batch]) -> tuple[float, float]:
-        """The lowest and the highest cost over all thresholds. Units: mean MACs per image."""
-        return self._spent(Thresholds(1.0, 1.0, 1.0), calibration), self._spent(Thresholds(0.0, 0.0, 0.0), calibration)
-
-    def solve(self, budgets: Sequence[float], calibration: Sequence[Batch]) -> list[OperatingPoint]:
-        """Thresholds on a ``ThresholdPath``, for each budget the most expensive within it on the calibration images.
-
-        Units: budgets in MACs per image. Raises: ``InputError`` for a budget out of range, naming the range.
-        """
-        low, high = self.feasible_range(calibration)
-        for budget in budgets:
-            if not low * (1 - 1e-9) <= budget <= high * (1 + 1e-9):
-                raise InputError(
-                    f"a budget of method mia must be {low / GIGA:.4g} to {high / GIGA:.4g} GMACs per image, got "
-                    f"{budget / GIGA:.4g}"
-                )
-        self.eval()
-        with torch.no_grad():
-            path = ThresholdPath.of(self(batch.images, self.trained_point).gates for batch in calibration)
-        chosen = strengths_for(lambda strength: self._spent(path.thresholds(strength), calibration), budgets)
-        return [self.point(path.thresholds(strength)) for strength in chosen]
+    def path(self, calibration: Sequence[Batch]) -> Callable[[float], OperatingPoint]:
+        """The trained policy, scaled to drop less or more by a ``ThresholdPath``."""
+        asked = (self(batch.images, self.trained_point).gates for batch in calibration)
+        path = ThresholdPath.of((map(GateLogits.by_dimension, gates) for gates in asked), asdict(Thresholds()))
+        return lambda strength: self.point(Thresholds(**path.thresholds(strength)))
 
     def least_macs(self) -> tuple[int, int]:
         """The cost of one image where all that can be dropped is, and the controllers' share of it. Units: MACs."""
@@ -193,12 +178,6 @@ class MIAModel(DynamicModel):
         gates = self.adapter.gates
         keep = [Masks.keep_all(1, gate.heads, gate.tokens, like=torch.ones(1)).to(torch.bool) for gate in gates]
         return int(macs(self.usage(keep, asked=())))
-
-    def _spent(self, thresholds: Thresholds, batches: Sequence[Batch]) -> float:
-        """Mean MACs per image."""
-        self.eval()
-        point = self.point(thresholds)
-        return float(torch.cat([macs(self.predict(batch.images, point).usage).double() for batch in batches]).mean())
 
     def usage(self, masks: Sequence[Masks], asked: Sequence[str] = DIMENSIONS) -> Usage:
         """What runs under the masks, one a block. Counts have the masks' gradients; of bool masks they are integers.

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dynvit import cost
 from dynvit.ops.gates import straight_through
+from dynvit.ops.precision import at_least_float32
 
 from .gates import Decide, GateLogits, Masks, Thresholds, noise_free
 from .model import MIAModel, MIAPrediction
@@ -90,11 +91,6 @@ def steps(prediction: MIAPrediction, noise: float) -> list[Step]:
             value: Tensor = getattr(logits.values, name)
             found.append(Step(rows, getattr(masks, name).reshape(rows.shape), at_least_float32(value), live))
     return found
-
-
-def at_least_float32(tensor: Tensor) -> Tensor:
-    """The tensor, in float32 where it was half. Shape: any → the same."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def _asks(logits: GateLogits) -> bool:

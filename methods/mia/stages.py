@@ -12,6 +12,7 @@ from accelerate.utils import reduce
 from torch import Tensor, nn
 
 from dynvit.interface import Batch, DynamicModel, Losses, ParamGroup, Schedule, Stage, constant
+from dynvit.ops.precision import at_least_float32
 from dynvit.recipes import is_vector
 from dynvit.schedules import StageProgress, cosine
 from dynvit.units import GIGA
@@ -25,7 +26,7 @@ from .options import DIMENSIONS
 from .pressure import CostScale, beta_of
 from .recipes import MIARecipe
 from .reinforce import actor_critic, reward
-from .sampling import acting, at_least_float32, decided, executed, noisy, skip_rates, spent, steps
+from .sampling import acting, decided, executed, noisy, skip_rates, spent, steps
 
 EVERY = 4
 """Every how many images of a batch the executed cost is measured: enough for its side of the target."""

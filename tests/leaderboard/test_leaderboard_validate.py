@@ -125,6 +125,7 @@ def named(at: Keys) -> str:
     return ".".join("*" if isinstance(key, int) else key for key in at)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", UNDETERMINED)
 def test_every_number_is_held_that_anything_determines(copy: Path, name: str) -> None:
     file = next(copy.glob(f"{name}.json*"))

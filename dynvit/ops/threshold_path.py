@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
 import torch
 from torch import Tensor
 
-from .gates import GateLogits, Thresholds
-from .options import DIMENSIONS
+from dynvit.ops.thresholds import log_odds
 
 LEAST_SHARE = 0.02
 """Kept and dropped shares are at least this, so that every dimension changes with the strength."""
@@ -20,48 +19,54 @@ STRENGTHS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.5, 7.0, 11.0, 20.0
 """Where the cost is measured first; 1 is the trained policy, infinity drops everything."""
 REFINEMENTS = 5
 
+Gates = Mapping[str, Tensor | None]
+"""A block's logits by dimension, None where it decided nothing."""
+
 
 class ThresholdPath:
     """Thresholds along one path: the kept share k of each dimension becomes k^strength.
 
     Strength 0 keeps everything, 1 is the trained policy, and more drops most where training already dropped most, so
     that a dimension that training kept whole is kept longest. Thresholds are quantiles of calibration logits, so gates
-    far from one half are separated too.
+    far from the trained threshold are separated too.
 
-    Shape: ``logits`` by dimension, those of all blocks and images in one row.
+    ``trained`` has the threshold of each dimension that training aims at. Shape: ``logits`` by dimension, those of all
+    blocks and images in one row.
     """
 
-    def __init__(self, logits: dict[str, Tensor]) -> None:
+    def __init__(self, logits: Mapping[str, Tensor], trained: Mapping[str, float]) -> None:
+        self._trained = dict(trained)
         self._sorted = {
             name: found.double().clamp(-LOGIT_RANGE, LOGIT_RANGE).sort().values for name, found in logits.items()
         }
 
     @classmethod
-    def of(cls, gates: Iterable[Sequence[GateLogits]]) -> ThresholdPath:
-        """From the logits of several batches, a sequence of blocks each."""
-        found: dict[str, list[Tensor]] = {name: [] for name in DIMENSIONS}
-        for blocks in gates:
+    def of(cls, batches: Iterable[Iterable[Gates]], trained: Mapping[str, float]) -> ThresholdPath:
+        """From the logits of several batches, those of each block."""
+        found: dict[str, list[Tensor]] = {name: [] for name in trained}
+        for blocks in batches:
             for block in blocks:
-                for name in DIMENSIONS:
-                    logits = getattr(block, name)
+                for name, rows in found.items():
+                    logits = block.get(name)
                     if logits is not None:
-                        found[name].append(logits.detach().flatten().cpu())
-        return cls({name: torch.cat(rows) for name, rows in found.items() if rows})
+                        rows.append(logits.detach().flatten().cpu())
+        return cls({name: torch.cat(rows) for name, rows in found.items() if rows}, trained)
 
-    def thresholds(self, strength: float) -> Thresholds:
-        """The thresholds of one strength; 0.5 each at 1."""
+    def thresholds(self, strength: float) -> dict[str, float]:
+        """The thresholds of one strength by dimension: 0 keeps all, 1 drops all, as P(keep)."""
         if strength == 0:
-            return Thresholds(0.0, 0.0, 0.0)
+            return dict.fromkeys(self._trained, 0.0)
         if strength == math.inf:
-            return Thresholds(1.0, 1.0, 1.0)
+            return dict.fromkeys(self._trained, 1.0)
         if strength == 1:
-            return Thresholds()
-        return Thresholds(**{name: self._threshold(rising, strength) for name, rising in self._sorted.items()})
+            return dict(self._trained)
+        return self._trained | {name: self._threshold(name, strength) for name in self._sorted}
 
-    def _threshold(self, rising: Tensor, strength: float) -> float:
+    def _threshold(self, name: str, strength: float) -> float:
         """Midway between the last logit that is dropped and the first that is kept."""
+        rising = self._sorted[name]
         count = len(rising)
-        kept = min(max(float((rising > 0).double().mean()), LEAST_SHARE), 1 - LEAST_SHARE)
+        kept = min(max(float((rising > log_odds(self._trained[name])).double().mean()), LEAST_SHARE), 1 - LEAST_SHARE)
         dropped = count - round(count * kept**strength)
         if dropped >= count:
             return 1.0
