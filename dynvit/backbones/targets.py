@@ -19,22 +19,32 @@ def check_target(target: float, lowest: float, who: str, at: str = "") -> None:
         )
 
 
-def ratio_within(target: float, macs_at: Callable[[float], int], lowest: float, who: str) -> float:
-    """The highest keep ratio, in thousandths, at which an image costs at most ``target`` of what it costs at 1.
+def ratio_within(
+    target: float,
+    macs_at: Callable[[float], float],
+    lowest: float,
+    who: str,
+    *,
+    dense: float | None = None,
+    of: str = "keep ratio",
+) -> float:
+    """The highest ratio of what is kept, in thousandths, at which an image costs at most ``target``.
 
     Args:
-        target: a fraction of the MACs at a ratio of 1.
-        macs_at: MACs of an image at a keep ratio, rising with it but for a step just below 1.
-        lowest: the lowest keep ratio.
+        target: a fraction of ``dense``.
+        macs_at: MACs of an image at a ratio, rising with it but for a step just below 1.
+        lowest: the lowest ratio.
         who: the method, for the message.
+        dense: MACs of the backbone. Default: those at a ratio of 1.
+        of: what the ratio is of, for the message.
 
     Returns: the ratio. Raises: ``InputError`` that names the feasible range.
 
     >>> ratio_within(0.6, lambda ratio: round(1000 * ratio), lowest=0.2, who="it")
     0.6
     """
-    dense, low, high = macs_at(1.0), round(1000 * lowest), 1000
-    check_target(target, macs_at(low / 1000) / dense, who, f"keep ratio {lowest} to 1")
+    dense, low, high = macs_at(1.0) if dense is None else dense, round(1000 * lowest), 1000
+    check_target(target, macs_at(low / 1000) / dense, who, f"{of} {lowest} to 1")
     if target == 1:
         return 1.0
     # Just below 1 predictors may cost more than the dropping saves: there the cost exceeds the dense one and every
