@@ -62,6 +62,8 @@ def make(into: Path) -> None:
     )
     _state(_folder(into / "state") / "state.pt")
     _corrupted(into / "corrupted")
+    shutil.copy(ROOT / "leaderboards" / "papers" / "levit.yaml", _folder(into / "papers"))
+    shutil.copy(ROOT / "leaderboards" / "claims.yaml", _folder(into / "claims"))
 
 
 def _call(words: str) -> None:
@@ -165,6 +167,20 @@ def read_images(folder: Path) -> None:
         _said(read_image(path).size)
 
 
+def read_paper_rows(folder: Path) -> None:
+    """Papers' rows."""
+    from dynvit.leaderboard.papers import read_papers
+
+    _said(*(row.label for paper in read_papers(folder) for row in paper.rows))
+
+
+def read_all_claims(folder: Path) -> None:
+    """What papers claim."""
+    from dynvit.report.claims import read_claims
+
+    _said(*(claim.id for claim in read_claims(folder).claims))
+
+
 RUN_FILES = ("runs.jsonl", "per_sample.jsonl", "robustness.jsonl", "corruption.jsonl", "speed.jsonl")
 BOARD = "leaderboard.json"
 _GO_ON = "bench --dry-run --methods dense,topk --weights GOOD/checkpoint --points 2 --limit 20 -o IN"
@@ -196,6 +212,8 @@ READERS: tuple[Reader, ...] = (
     Reader("pack an archive", "archive", ("tree.tar",), "data pack IN/tree.tar OUT", exact=False),
     Reader("images", "image", ("val/cat/*",), read_images, exact=False),
     Reader("plug-in", "plugin", ("mine.py",), "ls methods --plugin IN/mine.py", exact=False),
+    Reader("papers", "papers", ("levit.yaml",), read_paper_rows, exact=False),
+    Reader("claims", "claims", ("claims.yaml",), read_all_claims, exact=False),
     Reader("corrupted images", "corrupted", ("*/*/*/*",), _CORRUPTED, exact=False),
 )
 """What cannot be known of numbers by themselves (weights, pixels of a JPEG, a packed source) is not ``exact``."""

@@ -16,16 +16,24 @@ def show(
     render: Annotated[
         bool, typer.Option("--render", help="Write the pictures and their numbers again, beside the file.")
     ] = False,
+    papers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Papers' rows (such as leaderboards/papers): those of the board's setting beside it."
+        ),
+    ] = None,
     plugin: Plugin = None,
 ) -> None:
     """Print the tables of a finished or running bench, and draw its pictures again."""
     from dynvit.errors import InputError
+    from dynvit.leaderboard.papers import read_papers, with_papers
     from dynvit.report import print_board, write_pictures
     from dynvit.report.found import boards_in, warn_of_contradictions
     from dynvit.terminal import new_console
 
     load(plugin)
-    boards, console = boards_in(path), new_console()
+    read = () if papers is None else read_papers(papers)
+    boards, console = [with_papers(board, read) if read else board for board in boards_in(path)], new_console()
     warn_of_contradictions(path)
     for board in boards:
         print_board(board, console)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field
 
 from dynvit.files import write_whole
+from dynvit.leaderboard.bootstrap import MethodBootstrap
 from dynvit.leaderboard.digest import Digested, with_digest
 from dynvit.leaderboard.paired import Paired
 from dynvit.leaderboard.paper import PaperRow
@@ -119,6 +120,11 @@ class MethodSummary(Frozen):
     hypervolume: Annotated[float, Field(ge=0)] = Field(description="of its front, in GMACs x percent")
     hypervolume_share: Annotated[float, Field(ge=0, le=1)] = Field(
         description="the same as a share of the rectangle from the reference point to 0 GMACs and 100 %"
+    )
+    bootstrap: MethodBootstrap | None = Field(
+        default=None,
+        exclude_if=lambda bootstrap: bootstrap is None,
+        description="what images and seeds leave open of it; absent: not known, or the static backbone",
     )
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from dynvit.leaderboard.record import Amount, Frozen, Name, Percent
+from dynvit.leaderboard.record import Amount, Frozen, Name, Percent, Pixels
 
 
 class PaperRow(Frozen):
@@ -23,3 +23,29 @@ class PaperRow(Frozen):
     top1_pct: Percent = Field(description="top-1 accuracy as printed, percent")
     top5_pct: Percent | None = Field(description="top-5 accuracy as printed, percent; null: not given")
     source: Name = Field(description="paper or repository, with table or file")
+    page: int | None = Field(
+        default=None, ge=1, exclude_if=lambda page: page is None, description="page of the source; absent: not known"
+    )
+    as_read: bool = Field(
+        default=False, exclude_if=lambda read: not read, description="read off a figure, as far as eyes can"
+    )
+    n: int | None = Field(
+        default=None,
+        ge=1,
+        exclude_if=lambda n: n is None,
+        description="images that it is of; absent: not told. A row is not set beside a board of fewer",
+    )
+    image_size: tuple[Pixels, Pixels] | None = Field(
+        default=None,
+        exclude_if=lambda size: size is None,
+        description="height and width of the input, pixels; absent: the backbone's own",
+    )
+    robust_pct: Percent | None = Field(
+        default=None, exclude_if=lambda pct: pct is None, description="accuracy under attack as printed, percent"
+    )
+    images_per_s: Amount | None = Field(
+        default=None, exclude_if=lambda speed: speed is None, description="images a second as printed, on device"
+    )
+    device: Name | None = Field(
+        default=None, exclude_if=lambda device: device is None, description="what images_per_s was timed on"
+    )

@@ -64,6 +64,49 @@ def seeds_table(board: Leaderboard) -> Table | None:
     return shown
 
 
+def worth_table(board: Leaderboard) -> Table | None:
+    """One row a method, the best first, with the places that chance leaves it; ``None`` where that is not known."""
+    ranked = [(method.name, method.bootstrap) for method in board.methods if method.bootstrap is not None]
+    if not ranked:
+        return None
+    shown = plain_table(
+        "what the fronts are worth",
+        "hypervolume of a method's front, percent of what is possible, mean over its trainings' seeds · 95 % interval "
+        f"by {ranked[0][1].resamples:,} resamples of the images, the same for all · ± standard deviation over seeds · "
+        "place: methods that images and seeds do not tell apart share places, each pair by itself",
+    )
+    shown.add_column("place", justify="right", no_wrap=True)
+    shown.add_column("method")
+    for heading in ("worth %", "95 %", "± seeds"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for name, found in sorted(ranked, key=lambda row: (row[1].rank_best, row[1].rank_worst, -row[1].worth_pct)):
+        best, worst = found.rank_best, found.rank_worst
+        shown.add_row(
+            str(best) if best == worst else f"{best}–{worst}",
+            name,
+            f"{found.worth_pct:.2f}",
+            f"[{found.low_pct:.2f}, {found.high_pct:.2f}]",
+            "" if found.seed_sd_pct is None else f"{found.seed_sd_pct:.2f} ({len(found.seeds)})",
+        )
+    return shown
+
+
+def papers_table(board: Leaderboard) -> Table | None:
+    """One row a row of a paper; ``None`` where there is none."""
+    if not board.paper:
+        return None
+    shown = plain_table("what papers print", "not measured here, and on no front · GFLOPs as GMACs")
+    for heading in ("method", "row", "source"):
+        shown.add_column(heading)
+    for heading in ("GMACs", "top-1 %"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for row in board.paper:
+        source = f"{row.source}{'' if row.page is None else f', p. {row.page}'}"
+        read = "≈" if row.as_read else ""
+        shown.add_row(row.method, row.label, source, f"{read}{row.gmacs_mean:g}", f"{read}{row.top1_pct:g}")
+    return shown
+
+
 def plain_table(title: str, caption: str = "") -> Table:
     """A table as all of ours look."""
     return Table(title, caption)

@@ -14,9 +14,9 @@ from dynvit.report.boards import Board, from_version_1
 from dynvit.report.build import build, group
 from dynvit.report.run_data import read_run
 
-_ENTRIES, _SAID, _SKIPPED = "entries", "measurements", "skipped"
+_ENTRIES, _METHODS, _SAID, _SKIPPED = "entries", "methods", "measurements", "skipped"
 # What the runs do not say, or what is held against the entries: see dynvit.report.rederive.
-_ELSEWHERE = (_ENTRIES, _SAID, "schema_version", "generated", "paper", "setting", "sha256")
+_ELSEWHERE = (_ENTRIES, _METHODS, _SAID, "schema_version", "generated", "paper", "setting", "sha256")
 
 
 def of_runs(file: Path, board: Board, places: Mapping[str, str]) -> Iterator[Contradiction]:
@@ -33,6 +33,8 @@ def of_runs(file: Path, board: Board, places: Mapping[str, str]) -> Iterator[Con
     stored, must = from_version_1(body) if body["schema_version"] == 1 else body, made.model_dump(mode="json")
     yield from equal("generated.date_utc", board.generated.date_utc, made.generated.date_utc, "the newest record's")
     yield from differences(_without(stored, *_ELSEWHERE), _without(must, *_ELSEWHERE), f"of {RUNS}")
+    # A board of before the bootstrap has none.
+    yield from differences(stored[_METHODS], must[_METHODS], f"of {RUNS}", _METHODS, older=True)
     yield from _of_entries(stored[_ENTRIES], must[_ENTRIES], places)
 
 

@@ -10,12 +10,14 @@ from dynvit.leaderboard.board import Entry, Generated, MethodSummary, Objective,
 from dynvit.leaderboard.front import hypervolume, non_dominated
 from dynvit.leaderboard.paired import Paired, paired
 from dynvit.leaderboard.paper import PaperRow
+from dynvit.leaderboard.papers import of_setting
 from dynvit.leaderboard.per_sample import PerSampleResults
 from dynvit.leaderboard.record import Frozen, JsonObject, Record, is_static
 from dynvit.leaderboard.spread import seed_spreads
 from dynvit.leaderboard.training import TrainingRecord
 from dynvit.measurements.base import measurements
 from dynvit.report.boards import Board, with_overviews
+from dynvit.report.resampling import with_bootstraps
 from dynvit.report.run_data import RunData
 from dynvit.version import __version__
 
@@ -27,7 +29,7 @@ def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -
     """The board of the records that report; a sampler's trials (``role: search``) are left out.
 
     Where per-sample results are kept, every record is paired with the static backbone's image by image. Of ``papers``
-    those rows stay whose dataset, split and backbone are the records'.
+    those rows stay that are of the records' setting.
 
     The hypervolume's reference point is the static backbone's GMACs with chance accuracy: a method is
     worth what it saves against doing nothing, so dense alone is worth 0.
@@ -47,19 +49,16 @@ def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -
     ordered = [record for name in sorted(by_method) for record in by_method[name]]
     own = [flag for name in sorted(by_method) for flag in on_front(_points(by_method[name]))]
     worth = worth_of(_points(ordered), objectives)
+    methods = [_summary(name, by_method[name], objectives) for name in sorted(by_method)]
     board = Board(
         setting=setting,
         objectives=objectives,
         entries=tuple(_entries(ordered, own, run)),
-        methods=tuple(_summary(name, by_method[name], objectives) for name in sorted(by_method)),
+        methods=with_bootstraps(methods, by_method, run.per_sample, objectives),
         hypervolume=worth,
         hypervolume_share=share_of(worth, objectives),
         seeds=seed_spreads(ordered),
-        paper=tuple(
-            row
-            for row in papers
-            if (row.dataset, row.split, row.backbone) == (setting.dataset, setting.split, setting.backbone)
-        ),
+        paper=of_setting(papers, setting),
         generated=Generated(command=command, date_utc=max(record.date_utc for record in kept), dynvit=__version__),
     )
     return with_overviews(board)

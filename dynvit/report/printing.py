@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dynvit.leaderboard.board import Leaderboard
-from dynvit.leaderboard.table import seeds_table, table
+from dynvit.leaderboard.table import papers_table, seeds_table, table, worth_table
 from dynvit.measurements.base import measurements
 from dynvit.progress import counted
 from dynvit.terminal import print_line, print_table
@@ -24,8 +24,9 @@ def print_board(board: Leaderboard, console: Console) -> None:
     for kind in kinds.values():
         for shown in kind.tables(board):
             print_table(console, shown)
-    if (seeds := seeds_table(board)) is not None:
-        print_table(console, seeds)
+    for further_table in (seeds_table(board), worth_table(board), papers_table(board)):
+        if further_table is not None:
+            print_table(console, further_table)
     for kind in kinds.values():
         for line in kind.notes(board):
             print_line(console, line)

@@ -120,9 +120,24 @@ def _of_fronts(board: Leaderboard) -> Iterator[Contradiction]:
         yield from equal(f"{at}.hypervolume", method.hypervolume, worth, "of its front")
         share = share_of(worth, objectives)
         yield from equal(f"{at}.hypervolume_share", method.hypervolume_share, share, "of its hypervolume")
+    yield from _of_bootstraps(board)
     worth = worth_of(points, objectives)
     yield from equal("hypervolume", board.hypervolume, worth, "of the front of all entries")
     yield from equal("hypervolume_share", board.hypervolume_share, share_of(worth, objectives), "of hypervolume")
+
+
+def _of_bootstraps(board: Leaderboard) -> Iterator[Contradiction]:
+    """What of them the board itself says; the rest follows from per-sample results, beside the runs."""
+    ranked = {place: method.bootstrap for place, method in enumerate(board.methods) if method.bootstrap is not None}
+    for place, found in ranked.items():
+        at = f"methods.{place}.bootstrap"
+        yield from between(f"{at}.rank_worst", found.rank_worst, found.rank_best, len(ranked), "places of the ranked")
+        yield from between(f"{at}.low_pct", found.low_pct, 0, found.high_pct, "high_pct or less")
+        if (found.seed_sd_pct is None) != (len(found.seeds) < 2):
+            yield Contradiction(f"{at}.seed_sd_pct", "be null with one training, else a number", found.seed_sd_pct)
+        if not found.seeds:
+            share = 100 * board.methods[place].hypervolume_share
+            yield from equal(f"{at}.worth_pct", found.worth_pct, share, "hypervolume_share in percent")
 
 
 def _of_seeds(spread: SeedSpread, entries: Sequence[Entry]) -> Iterator[Contradiction]:

@@ -182,6 +182,20 @@ def robust_entries(results: Sequence[RobustnessResult], image_size: Sequence[int
     return tuple(found)
 
 
+def left_within(results: Sequence[RobustnessResult], norm: str, eps: float) -> tuple[str | None, Bools] | None:
+    """Which images every attack within a ball leaves correct, as ``robust_entries`` counts them.
+
+    Returns: a hash of the images, and a bit each; None where the ball was not tried.
+    """
+    within = [attack for attack in comparable(results) if attack.norm == norm and attack.eps <= eps]
+    alive: Bools | None = None
+    for attack in within:
+        assert attack.right is not None
+        right = unpack(attack.right, attack.n)
+        alive = right if alive is None else alive & right
+    return None if alive is None else (within[0].images, alive)
+
+
 def slowdown_entries(results: Sequence[RobustnessResult]) -> tuple[SlowdownEntry, ...]:
     """The worst slowdown within each ball that was tried, and smaller ones, with and without the label kept."""
     found = []

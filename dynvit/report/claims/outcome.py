@@ -1,0 +1,41 @@
+"""What may come of a test, and the one rule that decides it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dynvit.report.claims.claim import Bounded
+
+Outcome = Literal["not reproduced", "not testable here", "not measured yet", "reproduced"]
+OUTCOMES: tuple[Outcome, ...] = ("not reproduced", "not testable here", "not measured yet", "reproduced")
+"""The unpleasant ones first."""
+RULE = (
+    "*Reproduced*: the lower end of the 95 % interval is at the claimed bound or above, or below it by no more than "
+    "the claim allows; and, where entries are compared in accuracy, the board says that both were trained alike. "
+    "*Not reproduced*: the upper end is below the bound. *Not testable here*: neither, or for the reason given"
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one board or one file says of a claim.
+
+    ``place``: its name; ``what`` was compared; ``measured``: the numbers; ``because``: why there is no other outcome.
+    """
+
+    place: str
+    outcome: Outcome
+    what: str = ""
+    measured: str = ""
+    because: str = ""
+
+
+def decided(low: float, high: float, test: Bounded) -> tuple[Outcome, str]:
+    """The outcome of an interval against the claimed bound, and why it is none, where it is."""
+    if high < test.at_least:
+        return "not reproduced", ""
+    if low >= test.at_least - test.within:
+        return "reproduced", ""
+    bound = f"{test.at_least:g}" + (f" less {test.within:g}" if test.within else "")
+    return "not testable here", f"the interval does not tell from the bound, {bound}"

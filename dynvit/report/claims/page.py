@@ -1,0 +1,149 @@
+"""``docs/claims.md``: every claim with its verdict, the unpleasant ones first."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from dynvit.report.claims import choosing, outcome
+from dynvit.report.claims.choosing import said
+from dynvit.report.claims.claim import (
+    AccuracyTest,
+    Bounded,
+    Claim,
+    Claims,
+    RobustTest,
+    SharesTest,
+    SkipsTest,
+    SpeedTest,
+    TableTest,
+)
+from dynvit.report.claims.evidence import AbsentError, Evidence
+from dynvit.report.claims.judging import Verdict, judge_all
+from dynvit.report.claims.outcome import OUTCOMES, Finding
+
+COMMAND = "python -m dynvit.report.claims"
+_WIDTH = 120
+
+
+def page(claims: Claims, evidence: Evidence) -> str:
+    """The whole page, in Markdown. Raises: ``InputError`` where a board or a result file is none."""
+    verdicts = judge_all(claims.claims, evidence)
+    parts = [*_head(verdicts), _overview(verdicts)]
+    for heading in OUTCOMES:
+        own = [verdict for verdict in verdicts if verdict.outcome == heading]
+        parts += [f"## {heading.capitalize()}", *map(_section, own)] if own else []
+    parts += ["## The commands", *_board_commands(claims, evidence), *_result_commands(claims, evidence)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    yield "# What papers claim, and what came of it here"
+    yield _wrapped(
+        f"Written by `{COMMAND}` from [leaderboards/claims.yaml](../leaderboards/claims.yaml), the boards beside it "
+        "and [results](results); a test writes it again and compares. Nothing here is filled in: what is not measured "
+        "says so, with the command that would measure it."
+    )
+    yield _wrapped(f"**Which entry is compared.** {choosing.RULE}.")
+    yield _wrapped(
+        f"**What the verdicts mean.** {outcome.RULE}. Intervals are of the board's images, and of its training seeds "
+        "where there are several; image by image where the board keeps that. A claim on several boards has the least "
+        "favourable of their verdicts; each test is one by itself, and of forty one or two go wrong by chance. Our "
+        "models and images are small: *not reproduced* says that a claim does not carry over to them, not that the "
+        "paper is wrong."
+    )
+    counts = Counter(verdict.outcome for verdict in verdicts)
+    yield " · ".join(f"{counts[heading]} {heading}" for heading in OUTCOMES) + f" · {len(verdicts)} claims"
+
+
+def _overview(verdicts: Sequence[Verdict]) -> str:
+    lines = ["| verdict | paper | claim | claimed |", "|---|---|---|---|"]
+    for verdict in verdicts:
+        claim = verdict.claim
+        cells = (f"[{verdict.outcome}](#{claim.id})", claim.paper, claim.claim, claim.claimed)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def _section(verdict: Verdict) -> str:
+    claim = verdict.claim
+    text = f"Claimed: {claim.claimed}; {claim.setting} ({claim.source})."
+    tested = _tested(claim)
+    text += f" Tested here: {tested}." if tested else ""
+    text += f" {claim.note}." if claim.note else ""
+    findings = [_wrapped(f"- {_finding(finding)}", "  ") for finding in verdict.findings]
+    heading = f'### <a id="{claim.id}"></a>{claim.paper}: {claim.claim}'
+    return "\n".join([heading, _wrapped(text), "", *findings])
+
+
+def _finding(finding: Finding) -> str:
+    where = f"`{finding.place}`: " if finding.place else ""
+    because = f", because {finding.because}" if finding.because else ""
+    numbers = "; ".join(part for part in (finding.what, finding.measured) if part)
+    return f"{where}**{finding.outcome}**{because}" + (f": {numbers}" if numbers else "") + "."
+
+
+def _tested(claim: Claim) -> str:
+    """How, in words; empty for a claim that is not tested."""
+    match claim.test:
+        case AccuracyTest() as test:
+            return f"top-1 of {said(test.entry)} less that of {said(test.against)}, {_bound(test)}, in points"
+        case RobustTest() as test:
+            by = "all attacks of the board" if test.attack is None else f"attacks, `{test.attack}` among them"
+            ball = f"accuracy under the worst of {by} within {test.norm} {test.eps:.3g}"
+            return f"{ball}, of {said(test.entry)} less that of {said(test.against)}, {_bound(test)}, in points"
+        case SpeedTest() as test:
+            what = "realised share of the theoretical speed-up" if test.of_theory else "realised speed-up over dense"
+            return f"{what} of {said(test.entry)} at the largest batch, {_bound(test)}"
+        case TableTest() as test:
+            value = {"top1_pct": "top-1", "robust_pct": "robust accuracy"}[test.value]
+            at = "" if test.exit is None else f" at exit {test.exit}"
+            others = " and of ".join(f"`{name}`" for name in test.against)
+            cost = ", at costs within 1 % of each other" if test.equal_cost else ""
+            cost += "" if test.share is None else f", at {100 * test.share:.3g} % of its cost"
+            return f"{value}{at} of row `{test.row}` less that of {others}{cost}, {_bound(test)}, in points"
+        case SharesTest():
+            return "with the budget the first exit's share falls from the largest, and the last one's rises"
+        case SkipsTest() as test if test.says == "tokens most":
+            return "skip ratios, mean over blocks: depth below heads below tokens"
+        case SkipsTest():
+            return "skip ratios of depth, heads and tokens: each higher in the second half of the blocks"
+    return ""
+
+
+def _bound(test: Bounded) -> str:
+    return f"at least {test.at_least:g}" + (f" ({test.within:g} below still counts)" if test.within else "")
+
+
+def _board_commands(claims: Claims, evidence: Evidence) -> Iterator[str]:
+    for name, command in claims.boards.items():
+        try:
+            board = evidence.board(name)
+        except AbsentError:
+            yield f"`{name}` is not measured yet; this would:\n\n{_code(command)}"
+            continue
+        how = "its entries do not say how they were trained" if board.division is None else f"division {board.division}"
+        made = (
+            f"[`{name}`](../leaderboards/{name}.json) was made by this on {board.generated.date_utc:%Y-%m-%d} ({how}):"
+        )
+        yield f"{made}\n\n{_code(board.generated.command)}"
+        if command != board.generated.command:
+            yield f"What `{name}` lacks of the above, this measures:\n\n{_code(command)}"
+
+
+def _result_commands(claims: Claims, evidence: Evidence) -> Iterator[str]:
+    for name, command in claims.results.items():
+        found = next((file for suffix in ("json", "csv") if evidence.has(file := f"results/{name}.{suffix}")), None)
+        head = f"`{name}` is not measured yet; this would:" if found is None else f"[`{name}`]({found}) is written by:"
+        yield f"{head}\n\n{_code(command)}"
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _code(command: str) -> str:
+    """A command as a block, continued by the shell's own sign."""
+    lines = textwrap.wrap(command, _WIDTH - 10, break_long_words=False, break_on_hyphens=False)
+    return " \\\n".join(f"    {'' if place == 0 else '    '}{line}" for place, line in enumerate(lines))

@@ -1,0 +1,143 @@
+"""What chance leaves open of the methods' fronts: the same for everybody, right where it can be computed, quick."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from consistent_bench import make_bench
+from dynvit.leaderboard.bootstrap import (
+    Front,
+    Worth,
+    bootstrap,
+    difference,
+    draws,
+    resampled_accuracy,
+    worth_of_resamples,
+    worths,
+)
+from dynvit.leaderboard.front import hypervolume
+from dynvit.report import print_board, read_board
+from dynvit.report.found import boards_in
+
+REFERENCE = (2.0, 10.0)
+POINTS = st.lists(st.tuples(st.floats(0.01, 3.0), st.floats(0, 100)), min_size=1, max_size=8)
+
+
+def front(*points: tuple[float, float], n: int = 1000, seed: int = 0) -> Front:
+    """Points of (GMACs, share of images answered right)."""
+    random = np.random.default_rng(seed)
+    right = np.stack([random.permutation(np.arange(n) < share * n) for _, share in points])
+    return Front(np.array([gmacs for gmacs, _ in points]), right)
+
+
+@given(POINTS)
+def test_the_worth_of_a_resample_is_the_hypervolume(points: list[tuple[float, float]]) -> None:
+    cost, accuracy = np.array(points).T
+    of_many = worth_of_resamples(cost, np.stack([accuracy, accuracy]), REFERENCE)
+    exact = 100 * hypervolume(points, REFERENCE, minimise=(True, False)) / (2.0 * 90.0)
+    assert of_many == pytest.approx([exact, exact], abs=1e-9)
+
+
+@given(st.integers(1, 300), st.integers(1, 20))
+def test_a_resample_draws_as_many_images_as_there_are(n: int, resamples: int) -> None:
+    counts = draws(n, resamples)
+    assert counts.shape == (resamples, n)
+    assert (counts.sum(axis=1) == n).all()
+
+
+def test_the_draws_are_the_same_on_every_machine_and_for_every_record() -> None:
+    assert draws(5, 2).tolist() == [[0, 2, 1, 1, 1], [0, 1, 2, 1, 1]]
+    one, other = front((1.0, 0.7)).right, front((1.0, 0.6), seed=1).right
+    together = resampled_accuracy(np.concatenate([one, other]), 250)
+    assert (together[:, :1] == resampled_accuracy(one, 250)).all()
+    assert len({draws(50, 1, seed).tobytes() for seed in range(3)}) == 3
+
+
+def test_the_scatter_of_the_resamples_is_the_binomial_one() -> None:
+    found = resampled_accuracy(front((1.0, 0.8), n=2000).right, 1000)[:, 0]
+    assert found.mean() == pytest.approx(80, abs=0.15)
+    assert found.std() == pytest.approx(100 * np.sqrt(0.8 * 0.2 / 2000), rel=0.1)
+
+
+def test_methods_that_fail_on_the_same_images_are_told_apart_by_less() -> None:
+    base = front((1.0, 0.7), n=4000)
+    better = Front(base.gmacs, base.right | (np.arange(4000) % 200 == 0))  # the same, and a few more
+    chance = front((1.0, float(better.right.mean())), n=4000, seed=7)
+    paired = bootstrap(worths({"base": {0: base}, "better": {0: better}}, REFERENCE))
+    assert (paired["better"].rank_best, paired["better"].rank_worst) == (1, 1)
+    assert (paired["base"].rank_best, paired["base"].rank_worst) == (2, 2)
+    apart = bootstrap(worths({"base": {0: base}, "better": {0: chance}}, REFERENCE))
+    assert {(one.rank_best, one.rank_worst) for one in apart.values()} == {(1, 2)}
+
+
+def test_seeds_that_scatter_take_a_place_away() -> None:
+    low = np.linspace(29, 31, 1000)
+    alone = {"a": Worth(30, low, {}), "b": Worth(33, low + 3, {})}
+    assert bootstrap(alone)["b"].rank_worst == 1
+    seeds = alone | {"b": Worth(33, low + 3, {0: 30.0, 1: 33.0, 2: 36.0})}
+    found = bootstrap(seeds)
+    assert {(one.rank_best, one.rank_worst) for one in found.values()} == {(1, 2)}
+    assert (found["b"].seeds, found["b"].seed_sd_pct) == ((0, 1, 2), 3.0)
+    assert difference(seeds["a"], seeds["b"])[0] < 0 < 3 < difference(seeds["a"], seeds["b"])[1]
+
+
+def test_of_several_seeds_the_worth_is_their_mean_and_not_that_of_all_points_together() -> None:
+    fronts = {0: front((1.0, 0.7)), 1: front((1.0, 0.5), seed=1)}
+    found = worths({"m": fronts}, REFERENCE)["m"]
+    assert found.by_seed == pytest.approx({0: 100 * 60 / 180, 1: 100 * 40 / 180})
+    assert found.measured == pytest.approx(100 * 50 / 180)
+
+
+def test_a_thousand_resamples_of_ten_thousand_images_and_sixty_records_take_less_than_two_seconds() -> None:
+    random = np.random.default_rng(0)
+    methods = {
+        f"m{place}": {0: Front(random.uniform(0.5, 2.0, 6), random.random((6, 10_000)) < 0.8)} for place in range(10)
+    }
+    start = time.process_time()
+    bootstrap(worths(methods, REFERENCE))
+    assert time.process_time() - start < 2
+
+
+class TestOfABoard:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def done(cls, tmp_path_factory: pytest.TempPathFactory, measure: Callable[..., Any]) -> Path:
+        return make_bench(tmp_path_factory.mktemp("bench"), measure)
+
+    def test_a_run_with_per_sample_results_has_intervals_and_places(self, done: Path) -> None:
+        [board] = boards_in(done)
+        found = {method.name: method.bootstrap for method in board.methods}
+        assert found["dense"] is None
+        assert found["topk"] is not None
+        assert (found["topk"].seeds, found["topk"].resamples) == ((0, 1), 1000)
+        assert found["dvt"] is not None
+        assert found["dvt"].low_pct < found["dvt"].worth_pct < found["dvt"].high_pct
+        console = Console(width=100, file=io.StringIO(), record=True)
+        print_board(board, console)
+        text = console.export_text()
+        assert "what the fronts are worth" in text
+        assert "1–2" in text  # 40 images tell nothing apart
+
+    def test_it_is_stored_and_read_again_and_shown_without_the_runs(self, done: Path) -> None:
+        board = read_board(done / "leaderboard.json")
+        assert board.methods == boards_in(done)[0].methods
+
+    def test_one_record_without_them_leaves_no_ranks(self, done: Path, tmp_path: Path) -> None:
+        (tmp_path / "runs.jsonl").write_bytes((done / "runs.jsonl").read_bytes())
+        lines = (done / "per_sample.jsonl").read_text().splitlines(keepends=True)
+        (tmp_path / "per_sample.jsonl").write_text("".join(lines[:-1]))
+        [board] = boards_in(tmp_path)
+        assert all(method.bootstrap is None for method in board.methods)
+        board.write(tmp_path / "leaderboard.json")
+        assert all("bootstrap" not in m for m in json.loads((tmp_path / "leaderboard.json").read_text())["methods"])
