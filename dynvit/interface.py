@@ -235,8 +235,8 @@ class Stage:
 
     ``loss`` calls the model that it is given (which may be wrapped for several processes), never another reference to
     it. ``frozen`` are modules that the loss uses and the stage does not train (a teacher): the trainer keeps them on
-    the model's device, in eval mode. ``begin`` runs once before the first step (surgery, re-initialisation).
-    ``until`` is called after each epoch; True ends the stage.
+    the model's device, in eval mode. ``begin`` runs once before the first step (surgery, re-initialisation),
+    ``end`` once after the last. ``until`` is called after each epoch; True ends the stage.
 
     Units: ``epochs`` over ``share`` of the training split, 1 for all of it: a stage that calls ``until`` often, or ends
     before it has seen each image once, has short epochs, each of other images. ``labels`` says whether the loss looks
@@ -249,6 +249,7 @@ class Stage:
     loss: Callable[[nn.Module, Batch], Losses]
     frozen: Sequence[nn.Module] = ()
     begin: Callable[[DynamicModel], None] | None = None
+    end: Callable[[DynamicModel], None] | None = None
     until: Callable[[DynamicModel], bool] | None = None
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     share: float = 1.0

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+import torch.nn.functional as F
 from torch import nn
 
 from dynvit.errors import InputError, unknown
-from dynvit.interface import Augment, ParamGroup, Recipe, Scope
+from dynvit.interface import Augment, Batch, Losses, OperatingPoint, ParamGroup, Recipe, Scope
 from dynvit.recipe import Situation
 from dynvit.schedules import Schedule, cosine
 
@@ -68,6 +69,15 @@ def decayed_groups(
         ParamGroup(f"{prefix}matrices", matrices, rate, recipe.weight_decay, chosen),
         ParamGroup(f"{prefix}vectors", vectors, rate, 0.0, chosen),
     ]
+
+
+def cross_entropy_at(point: Callable[[], OperatingPoint]) -> Callable[[nn.Module, Batch], Losses]:
+    """Cross-entropy with soft targets, of a model that learns at a point; the point is asked for at each step."""
+
+    def loss(model: nn.Module, batch: Batch) -> Losses:
+        return Losses(F.cross_entropy(model(batch.images, point()).logits.float(), batch.targets.float()))
+
+    return loss
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
-"""Learning rate schedules: progress of a stage → factor on a group's learning rate."""
+"""Schedules: progress of a stage → factor on a group's learning rate; and the progress itself, for losses."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from dynvit.interface import Schedule, constant
 
-__all__ = ["Schedule", "constant", "cosine", "linear", "scaled_lr"]
+__all__ = ["Schedule", "StageProgress", "constant", "cosine", "linear", "scaled_lr"]
 
 
 def cosine(warmup_epochs: float = 0.0, floor: float = 0.0) -> Schedule:
@@ -38,6 +39,30 @@ def scaled_lr(lr: float, batch_size: int, per: int) -> float:
     0.001
     """
     return lr * batch_size / per
+
+
+@dataclass
+class StageProgress:
+    """Progress of a stage from 0 to 1, known from its learning rate schedule, which is called before each step.
+
+    It follows from the step alone, so that a training which is killed and continued goes on where it was.
+    """
+
+    done: float = 0.0
+
+    def track(self, law: Schedule) -> Schedule:
+        """The same schedule, whose calls update ``done``.
+
+        >>> progress = StageProgress()
+        >>> progress.track(linear())(3, 12), progress.done
+        (0.75, 0.25)
+        """
+
+        def schedule(epoch: float, epochs: float) -> float:
+            self.done = min(epoch / epochs, 1.0)
+            return law(epoch, epochs)
+
+        return schedule
 
 
 def _falling(warmup: float, floor: float, decay: Callable[[float], float]) -> Schedule:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mia_helpers import drawn_backbone
 from torch import Tensor
-from training_helpers import Noise, accelerator
+from training_helpers import Noise, accelerator, train_through_kills
 
 from dynvit.backbones.normalize import Normalize
 from dynvit.checkpoint import load
@@ -18,7 +18,6 @@ from dynvit.data.pixels import PixelBatches, to_pixels
 from dynvit.errors import InputError
 from dynvit.interface import Augment, Batch, Recipe, Stage
 from dynvit.training.run import RunSettings, TrainRequest, train_to
-from dynvit.training.running import RunningStage
 from dynvit.training.trainer import TrainerSettings, TrainingSummary, train
 from dynvit_methods.mia import MIAFormer, MIAModel, MIAOptions
 from dynvit_methods.mia.agents import become_agents, keep_share
@@ -212,24 +211,7 @@ def test_a_training_that_is_killed_in_any_stage_ends_in_the_same_bytes(
     monkeypatch.setattr(MIAFormer, "recipes", {"digits": SHORT})
     asked, quiet = request(limit_train=24), RunSettings(state_every=0, quiet=True)
     train_to(tmp_path / "whole", asked, quiet)
-    plain, calls = RunningStage.step, 0
-
-    def step(self: RunningStage, pieces: list[Batch]) -> object:
-        nonlocal calls
-        calls += 1
-        if calls in (2, 5, 10, 16, 20):
-            raise KeyboardInterrupt
-        return plain(self, pieces)
-
-    monkeypatch.setattr(RunningStage, "step", step)
-    deaths = 0
-    while True:
-        try:
-            train_to(tmp_path / "killed", asked, quiet)
-            break
-        except KeyboardInterrupt:
-            deaths += 1
-    assert deaths == 5
+    train_through_kills(monkeypatch, tmp_path / "killed", asked, (2, 5, 10, 16, 20), quiet)
     whole, killed = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "killed"))
     assert whole == killed
 

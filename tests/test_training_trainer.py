@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,22 @@ def test_stages_follow_each_other_and_until_ends_one() -> None:
     summary = run(tiny(), stages)
     assert began == ["first", "second"]
     assert [(entry.stage, entry.epoch) for entry in summary.history] == [("first", 0), ("second", 0), ("second", 1)]
+
+
+def test_a_stage_ends_with_what_its_last_step_left_before_the_next_begins() -> None:
+    seen: list[tuple[str, torch.Tensor]] = []
+
+    def note(what: str) -> Callable[[DynamicModel], None]:
+        return lambda model: seen.append((what, model.get_parameter("branch.0.weight").detach().clone()))
+
+    model = tiny()
+    stages = [stage(name, 2, branch, begin=note(f"{name} begins"), end=note(f"{name} ends")) for name in ("a", "b")]
+    run(model, stages, replace(RECIPE, ema_decay=0.5))
+    assert [what for what, _ in seen] == ["a begins", "a ends", "b begins", "b ends"]
+    begun, a_left, b_began, b_left = (weights for _, weights in seen)
+    assert torch.equal(a_left, b_began)
+    assert torch.equal(b_left, model.branch[0].weight)  # the averaged ones, which the stage hands on
+    assert not torch.equal(begun, a_left)
 
 
 def test_a_share_makes_epochs_short_and_no_two_of_them_alike() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import pytest
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
@@ -29,7 +30,9 @@ from dynvit.interface import (
     register_method,
 )
 from dynvit.schedules import cosine
-from dynvit.training.request import TrainRequest
+from dynvit.training.request import RunSettings, TrainRequest
+from dynvit.training.run import train_to
+from dynvit.training.running import RunningStage
 
 torch.set_num_threads(1)  # tests run beside each other; threads that wait for a core cost more than they give
 POINT = OperatingPoint()
@@ -132,6 +135,30 @@ class Noise:
                 torch.rand(self.batch_size, 3, 8, 8, generator=generator),
                 torch.randint(10, (self.batch_size,), generator=generator),
             )
+
+
+def train_through_kills(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, asked: TrainRequest, at: Sequence[int], settings: RunSettings
+) -> None:
+    """Train into a folder in as many lives as it takes, of which each ends before the steps counted in ``at``."""
+    plain, calls, deaths = RunningStage.step, 0, 0
+
+    def step(self: RunningStage, pieces: list[Batch]) -> Losses:
+        nonlocal calls
+        calls += 1
+        if calls in at:
+            raise KeyboardInterrupt
+        return plain(self, pieces)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunningStage, "step", step)
+        while True:
+            try:
+                train_to(folder, asked, settings)
+                break
+            except KeyboardInterrupt:
+                deaths += 1
+    assert deaths == len(at)
 
 
 def accelerator() -> Accelerator:

@@ -85,7 +85,7 @@ class Model:
         None where there is no such point.
         """
         model = self.opened.model
-        points = (self.set_to, self.opened.kept_point, model.trained_point, model.neutral)
+        points = (self.set_to, self.opened.kept_point, self.opened.trained_point, model.neutral)
         return next((point for point in points if point is not None), None)
 
     @property

@@ -150,16 +150,20 @@ def _check(preparation: Preparation, planned: Planned) -> None:
     if wanted.checkpoint is not None:
         preparation.session.check(wanted)
         return
-    if planned.trained and not config.division:
-        preparation.trainings.recipe(wanted.name)
+    chosen = preparation.trainings.recipe(wanted.name) if planned.trained and wanted.method.recipes else None
     attached = wanted.method.attach(preparation.session.untrained(), wanted.options)
     check_model(attached, wanted.name)
     _check_budgets(config.budgets, wanted, attached)
     for measurement in preparation.measurements:
         knobs = knobs_of(wanted.method, wanted.options, lambda: attached.backbone)
         measurement.measurer.check_model(wanted.label, attached, knobs)
-    if planned.target is not None and not trains_at_a_point(wanted.method):
-        wanted.method.options_for(planned.target, preparation.session.untrained(), wanted.options)
+    if chosen is None or trains_at_a_point(wanted.method):
+        return
+    trained = attached
+    if planned.target is not None:
+        bare = preparation.session.untrained()
+        trained = wanted.method.attach(bare, wanted.method.options_for(planned.target, bare, wanted.options))
+    wanted.method.stages(trained, chosen.recipe)  # what a training refuses is said before any other began
 
 
 def _trains(config: BenchConfig, session: Session) -> bool:

@@ -45,8 +45,8 @@ class ExplainRequest:
         """What was asked for; else what the model was trained for, else the middle of what it can be set to."""
         if self.knobs:
             return parse_point(trained.opened.knobs, self.knobs)
-        if self.settings.budget is None and trained.opened.model.trained_point is not None:
-            return trained.opened.model.trained_point
+        if self.settings.budget is None and trained.opened.trained_point is not None:
+            return trained.opened.trained_point
         if not trained.opened.knobs and self.settings.budget is None:
             return trained.opened.model.neutral or OperatingPoint()
         solver = trained.solver()

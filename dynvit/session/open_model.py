@@ -50,6 +50,12 @@ class OpenModel:
         return self.checkpoint is not None and self.config is None
 
     @property
+    def trained_point(self) -> OperatingPoint | None:
+        """The point that its training aimed at; None where nothing was trained but the backbone."""
+        trained = self.config is not None and self.config.training is not None
+        return self.model.trained_point if trained or self.is_published or self.method.needs_training else None
+
+    @property
     def calibration_augment(self) -> Augment | None:
         """How calibration images are changed for a model that may have learned them; None: not at all."""
         return self.method.published_augment if self.is_published else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 from dynvit import cost
 from dynvit.backbones.normalize import Normalize
 from dynvit.budgets import KnobSolver, mean_macs
-from dynvit.interface import DynamicModel, OperatingPoint, Prediction
+from dynvit.errors import InputError
+from dynvit.interface import DynamicModel, OperatingPoint, Prediction, Recipe, Stage
 from dynvit.testing.comparison import close, image_gradients, same_usage
 from dynvit.testing.subject import LawBroken, NotApplicable, Subject
 
@@ -140,7 +142,7 @@ def gradients_reach_every_trained_part(subject: Subject) -> None:
     model = subject.model()
     recipe = next(iter(subject.method.recipes.values()))
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    for stage in subject.method.stages(model, recipe):
+    for stage in _stages(subject, model, recipe):
         if stage.begin is not None:
             stage.begin(model)
             names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -193,6 +195,13 @@ def forward_returns_one_type(subject: Subject) -> None:
     if len(kinds) > 1 or not issubclass(next(iter(kinds)), Prediction):
         names = " and ".join(sorted(kind.__name__ for kind in kinds))
         raise LawBroken(f"forward returns {names}, in eval and training and over points: it must be one Prediction")
+
+
+def _stages(subject: Subject, model: DynamicModel, recipe: Recipe) -> Sequence[Stage]:
+    try:
+        return subject.method.stages(model, recipe)
+    except InputError as refused:
+        raise NotApplicable(f"under these options nothing is trained: {refused}") from refused
 
 
 def _unreached(parameter: nn.Parameter) -> bool:

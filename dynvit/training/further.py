@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch.nn.functional as F
-from torch import nn
-
 from dynvit.backbones.build import image_size
 from dynvit.backbones.dense import dense_macs
 from dynvit.budgets import KnobSolver, check_feasible, noise_batch
 from dynvit.errors import InputError
-from dynvit.interface import Batch, DynamicModel, Losses, Method, OperatingPoint, Recipe, Stage
+from dynvit.interface import DynamicModel, Method, OperatingPoint, Recipe, Stage
 from dynvit.knobs import knobs_of
-from dynvit.recipes import decayed_groups
+from dynvit.recipes import cross_entropy_at, decayed_groups
 from dynvit.units import GIGA
 
 
@@ -47,12 +44,9 @@ def point_at(target: float, method: Method[Any], model: DynamicModel, options: A
 def at_point(recipe: Recipe, point: OperatingPoint) -> Stage:
     """One stage: all parameters, by cross-entropy with what the point drops or merges left out."""
 
-    def loss(model: nn.Module, batch: Batch) -> Losses:
-        return Losses(F.cross_entropy(model(batch.images, point).logits.float(), batch.targets.float()))
-
     return Stage(
         name="finetune",
         epochs=recipe.epochs,
         groups=lambda model: decayed_groups(model.named_parameters(), recipe),
-        loss=loss,
+        loss=cross_entropy_at(lambda: point),
     )

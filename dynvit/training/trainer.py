@@ -191,6 +191,8 @@ class _Training:
                 break
             ended = self._epoch(index, epoch, running, progress)
         running.finish()
+        if stage.end is not None:
+            stage.end(self.model)
 
     def _epoch(self, index: int, epoch: int, running: RunningStage, progress: Progress) -> bool:
         """One epoch with all that follows it; whether the stage is over before its time."""

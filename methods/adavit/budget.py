@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from dynvit import cost
-from dynvit.errors import InputError
+from dynvit.backbones.targets import ratio_within
 
 from .masks import Masks
 from .model import AdaViTModel
@@ -39,16 +39,11 @@ def ratio_for(target: float, model: AdaViTModel) -> float:
 
     Units: ``target`` as a fraction of the backbone's MACs. Raises: ``InputError`` that names the feasible range.
     """
-    dense, low, high = dense_macs(model), round(1000 * LEAST), 1000
-    least = macs_at(model, LEAST) / dense
-    if not least <= target <= 1:
-        raise InputError(
-            f"a target of method adavit on this backbone must be {least:.3f} to 1 of the dense MACs (a share of "
-            f"{LEAST} to 1 of {', '.join(model.options.dimensions)}), got {target:g}"
-        )
-    if target == 1:
-        return 1.0
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if macs_at(model, middle / 1000) <= target * dense else (low, middle)
-    return low / 1000
+    return ratio_within(
+        target,
+        lambda share: macs_at(model, share),
+        LEAST,
+        "method adavit",
+        dense=dense_macs(model),
+        of=f"a share of {', '.join(model.options.dimensions)} of",
+    )

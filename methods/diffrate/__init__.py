@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -14,13 +14,16 @@ from torch import Tensor, nn
 from dynvit import cost
 from dynvit.backbones.block import class_attention
 from dynvit.backbones.reducing import ReducingMethod, ReducingModel, Step
+from dynvit.backbones.targets import check_target
 from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
-from dynvit.interface import OperatingPoint, Trait, register_method
+from dynvit.interface import DynamicModel, OperatingPoint, Recipe, Stage, Trait, register_method
 from dynvit.ops.merging import Groups, cosines
 from dynvit.ops.tokens import gather_tokens, with_prefix
 
 from .schedules import BETWEEN, PUBLISHED_TOKENS, Counts, counts_at, nearest, own, published
+from .search import CountSearch, lowest_share
+from .training import RECIPES, DiffRateRecipe, stages
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,22 @@ class DiffRateOptions:
     """Own counts instead, block by block: tokens left after pruning, the class token among them."""
     merge: tuple[int, ...] = ()
     """Tokens left after merging, block by block; with ``prune``."""
+    target: float | None = None
+    """Counts that a training searches for this share of the backbone's MACs, instead; before it nothing is dropped."""
+    cost_weight: float | None = None
+    """λ of (MACs − target)², in shares of dense MACs, in the search. None: the recipe's."""
+    every: int = 1
+    """Candidates of the search: from all patches down, each this many below the one before. The public script has 4."""
+
+    def __post_init__(self) -> None:
+        if self.target is not None and (self.prune or self.merge):
+            raise InputError(
+                "options prune and merge are your own counts, target has them searched: give one of the two"
+            )
+        for name, least in (("cost_weight", 0.0), ("every", 1)):
+            given = getattr(self, name)
+            if given is not None and not given >= least:
+                raise InputError(f"option {name} must be at least {least:g}, got {given:g}")
 
 
 class DiffRateModel(ReducingModel[tuple[int, int]]):
@@ -41,8 +60,27 @@ class DiffRateModel(ReducingModel[tuple[int, int]]):
 
     def __init__(self, backbone: nn.Module, options: DiffRateOptions) -> None:
         super().__init__(backbone, "method diffrate", DiffRate.serves)
-        self.schedules, self.whole = schedules_of(self.vit, options)
-        self.neutral = OperatingPoint(level=BETWEEN * len(self.schedules))
+        self.fixed, self.whole = schedules_of(self.vit, options)
+        self.neutral = OperatingPoint(level=BETWEEN * len(self.fixed))
+        self.options = options
+        if options.target is not None:
+            self.search = CountSearch(self.vit, options.every)
+            self.trained_point = OperatingPoint(level=BETWEEN)
+            check_target(options.target, lowest_share(self.vit, self.search), "method diffrate")
+
+    @property
+    def schedules(self) -> Sequence[Counts]:
+        """The schedules that levels go through, the cheapest first; a searched one has nothing below it."""
+        return self.fixed if self.options.target is None else [self.fixed[0], self.search.found()]
+
+    def merge(self, ranked: Tensor, sizes: Tensor, merged: int) -> tuple[Tensor, Tensor]:
+        """What ``attend`` does with tokens that are ranked; for the search.
+
+        Shape: ranked (B, n, width), sizes (B, n) → (B, merged, width), (B, merged).
+        """
+        places = torch.arange(ranked.shape[1], device=ranked.device).expand(len(ranked), -1)
+        groups = ranked_groups(places, ranked, merged, self.vit.shape.prefix)
+        return groups.mean(ranked, None)[0], groups.total(sizes, groups.similarity)
 
     def plan(self, point: OperatingPoint) -> Sequence[tuple[int, int] | None]:
         """Tokens that each block keeps after pruning and after merging, the class token among them."""
@@ -109,6 +147,9 @@ def schedules_of(vit: PlainViT, options: DiffRateOptions) -> tuple[list[Counts],
     if options.prune or options.merge:
         tokens, prefix = vit.shape.tokens, vit.shape.prefix
         return own(options.prune, options.merge, vit.shape.depth, tokens, prefix), tokens
+    if options.target is not None:
+        nothing = (0,) * vit.shape.depth
+        return [(nothing, nothing)] * 2, vit.shape.tokens
     name = nearest(vit.shape.width) if options.schedule == "nearest" else options.schedule
     return published(name), PUBLISHED_TOKENS
 
@@ -117,10 +158,11 @@ def schedules_of(vit: PlainViT, options: DiffRateOptions) -> tuple[list[Counts],
 class DiffRate(ReducingMethod[DiffRateOptions]):
     """Searched pruning and merging on any plain ViT."""
 
-    summary = "prune, then merge, by searched counts for each block; no training"
+    summary = "prune, then merge, by searched counts for each block; runs untrained"
     venue, year = "ICCV", 2023
     Options = DiffRateOptions
     budget_knob = "level"
+    recipes: ClassVar[Mapping[str, Recipe]] = RECIPES
     serves: ClassVar[frozenset[Trait]] = frozenset({"registers", "distillation token", "gated MLPs"})
 
     def knobs(self, options: DiffRateOptions, backbone: nn.Module) -> Mapping[str, BaseDistribution]:
@@ -131,3 +173,24 @@ class DiffRate(ReducingMethod[DiffRateOptions]):
     def attach(self, backbone: nn.Module, options: DiffRateOptions) -> DiffRateModel:
         """A plain ViT with a class token."""
         return DiffRateModel(backbone, options)
+
+    def stages(self, model: DynamicModel, recipe: Recipe) -> Sequence[Stage]:
+        """The search for the target. Raises: ``InputError`` without a target, and for a recipe of another method."""
+        if not isinstance(model, DiffRateModel) or not isinstance(recipe, DiffRateRecipe):
+            raise InputError(f"method diffrate trains with its own recipes: {', '.join(self.recipes)}")
+        if model.options.target is None or model.trained_point is None:
+            raise InputError(
+                "method diffrate trains by searching counts for a target: give --target (--targets in a bench), a "
+                "fraction of dense MACs"
+            )
+        weight = recipe.cost_weight if model.options.cost_weight is None else model.options.cost_weight
+        return stages(model.trained_point, model.options.target, weight, recipe)
+
+    def options_for(self, target: float, backbone: nn.Module, options: DiffRateOptions) -> DiffRateOptions:
+        """The options that say which target counts are searched for.
+
+        Units: ``target`` as a fraction of the backbone's MACs. Raises: ``InputError`` for one that is not feasible.
+        """
+        wanted = replace(options, target=target)
+        DiffRateModel(backbone, wanted)
+        return wanted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dynvit.interface import Batch, DynamicModel, Losses, ParamGroup, Schedule, Stage, constant
 from dynvit.ops.precision import at_least_float32
 from dynvit.recipes import is_vector
-from dynvit.schedules import cosine
+from dynvit.schedules import StageProgress, cosine
 from dynvit.units import GIGA
 
 from .agents import become_agents
@@ -66,7 +66,7 @@ def keep_everything(model: MIAModel, recipe: MIARecipe) -> Stage:
 def cotraining(model: MIAModel, recipe: MIARecipe) -> Stage:
     """Controllers and backbone, by the task and the cost (Eq. 6, 7)."""
     options, choices, dense = model.options, recipe.choices(model.options), model.dense_macs()
-    progress, scale = _StageProgress(), CostScale(choices.cost_scale, choices.cost_growth)
+    progress, scale = StageProgress(), CostScale(choices.cost_scale, choices.cost_growth)
     schedule = progress.track(cosine(recipe.warmup_epochs / recipe.share, recipe.min_lr / recipe.lr))
 
     def loss(model: MIAModel, batch: Batch) -> Losses:
@@ -214,22 +214,6 @@ class _Held:
     """The last batch that a stage saw."""
 
     images: Tensor | None = None
-
-
-@dataclass
-class _StageProgress:
-    """Progress of a stage from 0 to 1, known from the learning rate schedule, which is called before each step."""
-
-    done: float = field(default=0.0)
-
-    def track(self, law: Schedule) -> Schedule:
-        """The same schedule, whose calls update ``done``."""
-
-        def schedule(epoch: float, epochs: float) -> float:
-            self.done = min(epoch / epochs, 1.0)
-            return law(epoch, epochs)
-
-        return schedule
 
 
 def _groups(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch.nn.functional as F
@@ -13,10 +13,15 @@ from torch import nn
 
 from dynvit.backbones.block import class_attention
 from dynvit.backbones.reducing import ReducingMethod, ReducingModel, Step
-from dynvit.interface import OperatingPoint, Trait, register_method
+from dynvit.errors import InputError
+from dynvit.interface import DynamicModel, OperatingPoint, Recipe, Stage, Trait, register_method
 from dynvit.ops.merging import Fused, Kept
 from dynvit.ops.schedule import blocks_of, kept_from_block, kept_of_current
 from dynvit.ops.tokens import top_k, with_prefix
+
+from .training import RECIPES, EViTRecipe, shrinking, train_keep_for
+
+LOWEST_RATIO = 0.2
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,12 @@ class EViTOptions:
     TokenReduction (arXiv 2308.04657). Either way a fused token comes on top."""
     fuse: bool = True
     """Whether what is dropped becomes one token, Σ aᵢ xᵢ over the dropped, a the class attention's mean over heads."""
+    train_keep: float = 0.7
+    """The k that training aims at, 0.2 to 1."""
+
+    def __post_init__(self) -> None:
+        if not LOWEST_RATIO <= self.train_keep <= 1:
+            raise InputError(f"option train_keep must be {LOWEST_RATIO} to 1, got {self.train_keep:g}")
 
 
 class EViTModel(ReducingModel[int]):
@@ -40,6 +51,7 @@ class EViTModel(ReducingModel[int]):
     def __init__(self, backbone: nn.Module, options: EViTOptions) -> None:
         super().__init__(backbone, "method evit", EViT.serves)
         self.options, self.stages = options, blocks_of(options.stages, self.vit.shape.depth)
+        self.trained_point = OperatingPoint(keep_ratio=options.train_keep)
 
     def plan(self, point: OperatingPoint) -> Sequence[int | None]:
         """The tokens that each block keeps; a fused one counts among those of the next stage."""
@@ -69,12 +81,27 @@ class EViT(ReducingMethod[EViTOptions]):
     venue, year = "ICLR", 2022
     Options = EViTOptions
     budget_knob = "keep_ratio"
+    recipes: ClassVar[Mapping[str, Recipe]] = RECIPES
     serves: ClassVar[frozenset[Trait]] = frozenset({"registers", "distillation token", "gated MLPs"})
 
     def knobs(self, options: EViTOptions) -> Mapping[str, BaseDistribution]:
         """``keep_ratio``: k, the share of its tokens that each stage keeps."""
-        return {"keep_ratio": FloatDistribution(0.2, 1.0)}
+        return {"keep_ratio": FloatDistribution(LOWEST_RATIO, 1.0)}
 
     def attach(self, backbone: nn.Module, options: EViTOptions) -> EViTModel:
         """A plain ViT with a class token."""
         return EViTModel(backbone, options)
+
+    def stages(self, model: DynamicModel, recipe: Recipe) -> Sequence[Stage]:
+        """One stage, in which the keep ratio falls to ``train_keep``. Raises: ``InputError`` for another's recipe."""
+        if not isinstance(model, EViTModel) or not isinstance(recipe, EViTRecipe):
+            raise InputError(f"method evit trains with its own recipes: {', '.join(self.recipes)}")
+        return [shrinking(model.options.train_keep, recipe)]
+
+    def options_for(self, target: float, backbone: nn.Module, options: EViTOptions) -> EViTOptions:
+        """The highest ``train_keep``, in thousandths, that costs at most the target.
+
+        Units: ``target`` as a fraction of the backbone's MACs. Raises: ``InputError`` for one that is not feasible.
+        """
+        model = EViTModel(backbone, options)
+        return replace(options, train_keep=train_keep_for(target, model, options.fuse, LOWEST_RATIO))
