@@ -34,17 +34,14 @@ def point_names(board: Leaderboard) -> dict[str, str]:
             for key in sorted({key for entry in own for key in entry.options})
             if any(entry.options.get(key) != own[0].options.get(key) for entry in own)
         ]
-        trainings = [
-            ("for {}", [entry.training and entry.training.target for entry in own], bool(differing)),
-            ("seed {}", [entry.training and entry.training.seed for entry in own], False),
-        ]
-        for place, entry in enumerate(own):
+        targets = [None if differing or entry.training is None else entry.training.target for entry in own]
+        seeds = [None if entry.training is None else entry.training.seed for entry in own]
+        for entry, target, seed in zip(own, targets, seeds, strict=True):
             options = [f"{key}={entry.options.get(key)}" for key in differing]
-            options += [
-                form.format(values[place])
-                for form, values, known in trainings
-                if not known and values[place] is not None and len(set(values)) > 1
-            ]
+            if target is not None and len(set(targets)) > 1:
+                options.append(f"for {target:g}")
+            if seed is not None and len(set(seeds)) > 1:
+                options.append(f"seed {seed}")
             names[entry.record_id] = " ".join([*options, _point(entry)]).strip()
     return names
 
