@@ -78,7 +78,7 @@ def compact(board: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("name", THEN)
+@pytest.mark.parametrize("name", [name for name in THEN if name != "digits.json"])  # made again since
 def test_every_number_of_the_boards_of_version_1_is_found_again(name: str) -> None:
     board = json.loads((PUBLISHED / name).read_text())
     assert board["schema_version"] == 2
