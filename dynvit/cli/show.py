@@ -11,6 +11,21 @@ from dynvit.cli._plugins import Plugin, load
 from dynvit.plain import say
 
 
+Form = Annotated[str, typer.Option("--format", metavar="FORM", help="table, or the entries as md, latex, csv or json.")]
+Columns = Annotated[str, typer.Option(metavar="NAME,NAME", help="Their columns. Default: all")]
+Where = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=VALUE", help="Only entries of which this holds; repeatable.")
+]
+Sort = Annotated[str, typer.Option(metavar="NAME", help="By this number; -NAME for falling.")]
+Pick = Annotated[
+    str,
+    typer.Option(
+        metavar="F,F",
+        help="Dense, and of each method the most accurate entry at such a share of dense compute or below.",
+    ),
+]
+
+
 def show(
     path: Annotated[Path, typer.Argument(help="A bench's output folder, its runs.jsonl, or a leaderboard.json.")],
     render: Annotated[
@@ -22,21 +37,31 @@ def show(
             metavar="FOLDER", help="Papers' rows (such as leaderboards/papers): those of the board's setting beside it."
         ),
     ] = None,
+    form: Form = "table",
+    columns: Columns = "",
+    where: Where = None,
+    sort: Sort = "",
+    pick: Pick = "",
     plugin: Plugin = None,
 ) -> None:
-    """Print the tables of a finished or running bench, and draw its pictures again."""
+    """Print the tables of a finished or running bench, and draw its pictures again; or list its entries."""
     from dynvit.errors import InputError
     from dynvit.leaderboard.papers import read_papers, with_papers
     from dynvit.report import print_board, write_pictures
     from dynvit.report.found import boards_in, warn_of_contradictions
+    from dynvit.report.listing import listing, view_of
     from dynvit.terminal import new_console
 
     load(plugin)
     read = () if papers is None else read_papers(papers)
     boards, console = [with_papers(board, read) if read else board for board in boards_in(path)], new_console()
     warn_of_contradictions(path)
+    view = view_of(form, columns, where or (), sort, pick)
     for board in boards:
-        print_board(board, console)
+        if view is None:
+            print_board(board, console)
+        else:
+            say(listing(board, view))
     if render:
         if len(boards) > 1:
             raise InputError(f"{path} holds {len(boards)} settings: --render takes a file with one")

@@ -52,7 +52,7 @@ def prior_loss(scores: Tensor, depth: float, deviation: float) -> Tensor:
     Shape: scores (blocks,) → scalar, in nats. Units: ``depth`` and ``deviation`` in blocks, counted from 0.
 
     >>> gaussian = torch.tensor([-0.5, 0.0, -0.5]).exp()
-    >>> round(float(prior_loss(0.1 * gaussian, 1.0, 1.0)), 6)
+    >>> round(abs(float(prior_loss(0.1 * gaussian, 1.0, 1.0))), 6)
     0.0
     """
     blocks = torch.arange(len(scores), dtype=scores.dtype, device=scores.device)

@@ -88,7 +88,7 @@ def of_shares(first: int, n_first: int, second: int, n_second: int) -> Differenc
     Fisher's exact test.
 
     >>> print(of_shares(56, 70, 48, 80))
-    +20.00 points [+5.24, +33.39], p = 0.0084 (unpaired, 70 images)
+    +20.00 points [+5.24, +33.39], p = 0.013 (unpaired, 70 images)
     """
     from scipy.stats import fisher_exact
 

@@ -1,0 +1,99 @@
+"""``dynvit show --format``: the entries of a board as text for papers, spreadsheets and programs."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dynvit.cli import main
+from dynvit.errors import InputError
+from dynvit.report.boards import Board, read_board
+from dynvit.report.listing import FORMS, View, listed, listing, view_of
+
+BOARD = Path(__file__).parents[2] / "leaderboards" / "cifar10.json"
+
+
+@pytest.fixture(scope="module")
+def board() -> Board:
+    return read_board(BOARD)
+
+
+def test_every_entry_is_a_row_of_any_form(board: Board) -> None:
+    assert len(listing(board, View("md")).splitlines()) == 2 + len(board.entries)
+    assert listing(board, View("latex")).count(" " + 2 * chr(92)) == 1 + len(board.entries)
+    assert len(pd.read_csv(io.StringIO(listing(board, View("csv"))))) == len(board.entries)
+    assert len(json.loads(listing(board, View("json")))) == len(board.entries)
+
+
+def test_spreadsheets_and_programs_get_every_digit(board: Board) -> None:
+    frame = pd.read_csv(io.StringIO(listing(board, View("csv", columns=("gmacs_mean", "top1_pct")))))
+    assert list(frame["gmacs_mean"]) == [entry.gmacs_mean for entry in board.entries]
+    rows = json.loads(listing(board, View("json", columns=("top1_pct",))))
+    assert rows == [{"top1_pct": entry.top1_pct} for entry in board.entries]
+
+
+def test_conditions_are_facts_of_the_entry_its_options_and_its_training(board: Board) -> None:
+    found = listed(board, View(where={"method": "mia", "target": "0.55"}))
+    assert found
+    assert all(entry.method == "mia" and entry.options["target"] == 0.55 for entry in found)
+    assert all(entry.on_front for entry in listed(board, View(where={"on_front": "true"})))
+
+
+def test_rows_are_sorted_by_a_number_either_way(board: Board) -> None:
+    rising = [entry.top1_pct for entry in listed(board, View(sort="top1_pct"))]
+    assert rising == sorted(rising)
+    assert [entry.top1_pct for entry in listed(board, View(sort="-top1_pct"))] == rising[::-1]
+
+
+def test_what_is_picked_is_dense_and_each_methods_most_accurate_within_a_share(board: Board) -> None:
+    picked = listed(board, View(pick=(0.65,)))
+    dense = board.setting.dense_gmacs
+    assert [entry.baseline for entry in picked].count(True) == 1
+    assert len(picked) == 1 + len({entry.method for entry in board.entries if not entry.baseline})
+    for entry in picked:
+        rivals = [e.top1_pct for e in board.entries if e.method == entry.method and e.gmacs_mean <= 0.65 * dense]
+        assert entry.baseline or entry.top1_pct == max(rivals)
+
+
+def test_a_column_of_the_data_frame_is_one_too(board: Board) -> None:
+    text = listing(board, View("md", columns=("method", "corruption.accuracy_pct"), where={"method": "dense"}))
+    assert text.splitlines()[2] == "| dense | 77.33 |"
+
+
+def test_names_from_outside_break_no_table(board: Board) -> None:
+    entry = board.entries[0].model_copy(update={"method": "a|b_c&\x1b[31m"})
+    odd = board.model_copy(update={"entries": (entry,)})
+    assert r"a\|b_c&\x1b[31m" in listing(odd, View("md", columns=("method",)))
+    assert r"a|b\_c\&/x1b[31m" in listing(odd, View("latex", columns=("method",)))
+    formula = board.model_copy(update={"entries": (entry.model_copy(update={"method": "=1+1"}),)})
+    assert "'=1+1" in listing(formula, View("csv", columns=("method",)))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("html", "", (), "", ""), "unknown format 'html'.*Known: csv, json, latex, md, table"),
+        (("table", "id", (), "", ""), "give --format md"),
+        (("md", "", ("method",), "", ""), "--where must be NAME=VALUE"),
+        (("md", "", ("metod=x",), "", ""), "unknown fact of an entry 'metod': did you mean 'method'"),
+        (("md", "", (), "-top1", ""), "unknown fact of an entry 'top1': did you mean 'top1_pct'"),
+        (("md", "top", (), "", ""), "unknown column 'top'"),
+        (("csv", "top", (), "", ""), "unknown column 'top'"),
+        (("json", "top", (), "", ""), "unknown field of an entry 'top'"),
+        (("md", "", (), "", "65"), "--pick must be shares of dense compute"),
+        (("md", "", (), "", "x"), "--pick must be shares of dense compute"),
+    ],
+)
+def test_wrong_words_are_one_line(board: Board, words: tuple[str, str, tuple[str, ...], str, str], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        listing(board, view_of(*words) or View())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_command_prints_it(form: str, capsys: pytest.CaptureFixture) -> None:
+    assert main(["show", str(BOARD), "--format", form, "--pick", "0.65", "--where", "method=mia"]) == 0
+    assert "mia" in capsys.readouterr().out
