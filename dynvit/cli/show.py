@@ -10,7 +10,6 @@ import typer
 from dynvit.cli._plugins import Plugin, load
 from dynvit.plain import say
 
-
 Form = Annotated[str, typer.Option("--format", metavar="FORM", help="table, or the entries as md, latex, csv or json.")]
 Columns = Annotated[str, typer.Option(metavar="NAME,NAME", help="Their columns. Default: all")]
 Where = Annotated[
