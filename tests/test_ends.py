@@ -107,9 +107,11 @@ def calls(function):
 def test_a_plug_in_s_fault_leads_with_its_name_file_and_line(
     name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "mine.py").write_text(PLUGIN)
-    load_plugin(tmp_path / "mine.py")
-    module = sys.modules["dynvit_plugin_mine"]
+    file = tmp_path / "mine.py"
+    file.write_text(PLUGIN)
+    load_plugin(file)
+    # Another test's mine.py may be loaded, and be the first of that name.
+    module = next(one for one in sys.modules.values() if getattr(one, "__file__", None) == str(file))
     fault: Callable[[], None] = getattr(module, name)
     with pytest.raises(cli.InputError, match=r"^plug-in 'mine.py', "), plugin_faults():
         fault()
@@ -125,7 +127,7 @@ def test_a_plug_in_s_fault_leads_with_its_name_file_and_line(
     assert line.startswith("dynvit: error: plug-in 'mine.py', ")
     assert words in line
     assert line.count("\n") == 1
-    del sys.modules["dynvit_plugin_mine"]
+    del sys.modules[module.__name__]
 
 
 def test_an_interrupt_and_our_own_fault_are_nobody_s_plug_in() -> None:
