@@ -46,7 +46,8 @@ def records(folder: Path) -> list[Record]:
 
 def recorded(folder: Path) -> dict[str, dict[str, Any]]:
     """Records by id, without what may differ between two runs of one measurement: when, where and how long."""
-    fleeting = {"date_utc", "wall_s", "command", "environment", "git_sha", "sha256"}
+    fleeting: dict[str, Any] = dict.fromkeys(("date_utc", "wall_s", "command", "environment", "git_sha"), True)
+    fleeting["training"] = {"wall_s"}
     return {record.record_id: record.model_dump(mode="json", exclude=fleeting) for record in records(folder)}
 
 
