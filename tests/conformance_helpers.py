@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import nullcontext
+from functools import cache
+from typing import Any
 
 import pytest
+import timm
+import torch
+from torch import nn
 
 from dynvit.errors import InputError
-from dynvit.interface import DynamicModel
+from dynvit.interface import DynamicModel, methods
+from dynvit.options import parse_options
 from dynvit.testing import CAPABILITY_LAWS, Law, NotApplicable, Subject
 
 
@@ -31,6 +38,29 @@ def _trains(subject: Subject, model: DynamicModel) -> bool:
         return any(len(subject.method.stages(model, recipe)) > 0 for recipe in subject.method.recipes.values())
     except InputError:
         return False
+
+
+def subject(name: str, options: str = "", **backbone: Any) -> Subject:
+    """A method with options written as on the command line, on vit_digits with other arguments of timm's."""
+    made = Subject.of(name, options=parse_options(methods.get(name).Options, options.split()))
+    if not backbone:
+        return made
+
+    def make() -> nn.Module:
+        torch.manual_seed(0)
+        drawn = timm.create_model("vit_digits", **backbone)
+        for parameter in drawn.parameters():
+            if parameter.ndim > 1:
+                parameter.data.normal_(std=1.5 * parameter[0].numel() ** -0.5)
+        return drawn
+
+    return dataclasses.replace(made, make_backbone=make)
+
+
+@cache
+def backbone_of(name: str, **given: Any) -> nn.Module:
+    """One that no test changes."""
+    return timm.create_model(name, **given)
 
 
 def check_law(law: Law, subject: Subject) -> None:

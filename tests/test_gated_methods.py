@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import dynvit.backbones.small  # noqa: F401 - registers vit_digits with timm
+from conformance_helpers import backbone_of, subject
 from dynvit import cost
 from dynvit.backbones.normalize import Normalize
 from dynvit.errors import InputError
 from dynvit.interface import Batch, DynamicModel, OperatingPoint, methods
 from dynvit.options import parse_options
 from dynvit.search import draw
-from dynvit.testing import Subject
 from dynvit_methods.adavit import AdaViT, AdaViTModel, AdaViTOptions, Masks
 from dynvit_methods.adavit.block import masked_block, packed_block
 from dynvit_methods.adavit.checkpoints import THEIRS
@@ -40,28 +40,6 @@ OPTIONS = (
     ("adavit", "dimensions=heads,layers static_blocks=0 init_logit=1"),
     ("adavit", "attention_gradient=yes usage=squared static_blocks=3"),
 )
-
-
-def subject(name: str, options: str = "", **backbone: Any) -> Subject:
-    made = Subject.of(name, options=parse_options(methods.get(name).Options, options.split()))
-    if not backbone:
-        return made
-
-    def make() -> nn.Module:
-        torch.manual_seed(0)
-        drawn = timm.create_model("vit_digits", **backbone)
-        for parameter in drawn.parameters():
-            if parameter.ndim > 1:
-                parameter.data.normal_(std=1.5 * parameter[0].numel() ** -0.5)
-        return drawn
-
-    return dataclasses.replace(made, make_backbone=make)
-
-
-@cache
-def backbone_of(name: str, **given: Any) -> nn.Module:
-    """One that no test changes."""
-    return timm.create_model(name, **given)
 
 
 @pytest.mark.parametrize(("name", "options"), OPTIONS)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import dynvit.backbones.small  # noqa: F401 - registers vit_digits with timm
-from conformance_helpers import check_law
+from conformance_helpers import backbone_of, check_law, subject
 from dynvit import cost
 from dynvit.backbones.build import BackboneSpec, build
 from dynvit.backbones.normalize import Normalize
@@ -25,7 +25,7 @@ from dynvit.interface import DynamicModel, Method, OperatingPoint, methods
 from dynvit.knobs import knobs_of
 from dynvit.options import parse_options
 from dynvit.search import draw
-from dynvit.testing import Law, Subject
+from dynvit.testing import Law
 from dynvit.testing.capabilities import explanations_agree_with_predict, frozen_gates_repeat_decisions
 from dynvit.testing.laws import claimed_macs_are_executed, results_do_not_depend_on_the_batch
 from dynvit.units import GIGA
@@ -53,28 +53,6 @@ OPTIONS = (
     ("atc", "linkage=single proportional=no"),
     ("atc", "linkage=average stages=1"),
 )
-
-
-def subject(name: str, options: str = "", **backbone: Any) -> Subject:
-    made = Subject.of(name, options=parse_options(methods.get(name).Options, options.split()))
-    if not backbone:
-        return made
-
-    def make() -> nn.Module:
-        torch.manual_seed(0)
-        drawn = timm.create_model("vit_digits", **backbone)
-        for parameter in drawn.parameters():
-            if parameter.ndim > 1:
-                parameter.data.normal_(std=1.5 * parameter[0].numel() ** -0.5)
-        return drawn
-
-    return dataclasses.replace(made, make_backbone=make)
-
-
-@cache
-def backbone_of(name: str, **given: Any) -> nn.Module:
-    """One that no test changes."""
-    return timm.create_model(name, **given)
 
 
 @cache
