@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -85,5 +85,13 @@ def first_fault(error: ValidationError) -> str:
     faults = error.errors(include_url=False)
     where = ".".join(str(step) for step in faults[0]["loc"])
     what = faults[0]["msg"].removeprefix("Value error, ")
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return (f"{where}: {what}" if where else what) + more
+    return (f"{where}: {what}" if where else what) + and_more(faults)
+
+
+def and_more(faults: Sized) -> str:
+    """How many there are beside the first, to be said behind it.
+
+    >>> and_more("abc"), and_more("a")
+    (' (and 2 more)', '')
+    """
+    return f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""

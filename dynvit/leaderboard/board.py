@@ -27,7 +27,7 @@ from dynvit.leaderboard.record import (
     UtcDate,
 )
 from dynvit.leaderboard.spread import SeedSpread
-from dynvit.leaderboard.training import Division, TrainingRecord, division_of
+from dynvit.leaderboard.training import Division, TrainingRecord
 from dynvit.units import Rule, Solve
 
 SummaryT = TypeVar("SummaryT", bound=Frozen)
@@ -156,9 +156,10 @@ class Leaderboard(Digested, Frozen):
     @property
     def division(self) -> Division | None:
         """What its entries were allowed; None where an entry does not say how its weights came about."""
-        divisions = {division_of(entry.training) for entry in self.entries}
-        if None in divisions:
+        trainings = [entry.training for entry in self.entries if entry.training is not None]
+        if len(trainings) < len(self.entries):
             return None
+        divisions = {training.division for training in trainings}
         return divisions.pop() if len(divisions) == 1 else "free"
 
     def write(self, path: str | os.PathLike[str]) -> None:

@@ -11,6 +11,8 @@ import binascii
 import hashlib
 import os
 from collections.abc import Iterable
+from functools import reduce
+from operator import and_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -73,6 +75,11 @@ def images_hash(ids: Iterable[str]) -> str:
     True
     """
     return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()[:16]
+
+
+def right_in_all(results: Iterable[Bools]) -> Bools:
+    """The images that every one of several results has right, one at least. Shape: (n,)."""
+    return reduce(and_, results)
 
 
 def pack(right: Bools) -> str:

@@ -33,8 +33,3 @@ class TrainingRecord(Frozen):
     seed: int | None = Field(default=None, description="seed of new weights, order and augmentation")
     data_seed: int | None = Field(default=None, description="seed of the held-out images")
     wall_s: float | None = Field(default=None, description="seconds of its steps")
-
-
-def division_of(training: TrainingRecord | None) -> Division | None:
-    """The division of a record; None for one of a dynvit that did not write it."""
-    return None if training is None else training.division

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dynvit.errors import InputError
+from dynvit.errors import InputError, and_more
 from dynvit.leaderboard.board import BOARD_VERSION
 from dynvit.leaderboard.digest import has_digest
 from dynvit.leaderboard.per_sample import PER_SAMPLE, VERSION_1, PerSampleStore
@@ -52,8 +52,7 @@ def checked(path: Path) -> Iterator[str]:
         elif not any(fault.file == file or len(files) == 1 for fault in faults):
             yield f"{file}: {counts[file]}, all valid"
     if faults:
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise InputError(f"{faults[0]}{more}: restore the files from a copy, or measure again")
+        raise InputError(f"{faults[0]}{and_more(faults)}: restore the files from a copy, or measure again")
 
 
 def warn_of_contradictions(path: Path) -> None:
@@ -63,8 +62,7 @@ def warn_of_contradictions(path: Path) -> None:
     """
     faults = list(dict.fromkeys(_shown_faults(path)))
     if faults:
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        warnings.warn(f"{faults[0]}{more}: `dynvit validate {path}` names every fault", stacklevel=2)
+        warnings.warn(f"{faults[0]}{and_more(faults)}: `dynvit validate {path}` names every fault", stacklevel=2)
 
 
 def convert_boards(path: Path) -> Iterator[str]:
@@ -103,7 +101,8 @@ def _shown_faults(path: Path) -> Iterator[Fault]:
         return
     for file in files_in(path):
         # A digest tells all, and at once; an older board is derived again.
-        yield from edited_board(file) if has_digest(read_json(file, "board")) else _faults([file])
+        body = read_json(file, "board")
+        yield from edited_board(file, body) if has_digest(body) else _faults([file])
 
 
 def _faults(files: Sequence[Path]) -> Iterator[Fault]:

@@ -41,9 +41,10 @@ def division_line(board: Leaderboard) -> str:
         what = "nothing was trained on top of the backbone" if board.division == "off-the-shelf" else "any training"
         return f"division {board.division}: {what}"
     trainings = [entry.training for entry in board.entries if entry.training is not None]
-    images = [training.images_seen for training in trainings if training.images_seen is not None]
-    seen = f"{min(images):,}" if min(images) == max(images) else f"{min(images):,} to {max(images):,}"
-    return f"division fine-tuned: all by recipe {trainings[0].recipe}, {seen} images, from one start"
+    images = sorted({training.images_seen for training in trainings if training.images_seen is not None})
+    ends = dict.fromkeys((*images[:1], *images[-1:]))  # none where an edited board says nothing
+    seen = f", {' to '.join(f'{count:,}' for count in ends)} images" if ends else ""
+    return f"division fine-tuned: all by recipe {trainings[0].recipe}{seen}, from one start"
 
 
 def _skipped(board: Leaderboard) -> dict[tuple[str, str, str], int]:

@@ -30,17 +30,14 @@ _SAME_MACHINE = ("device", "cpu", "torch", "timm", "numpy")
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a file, and in which line."""
+    """What is wrong with a file, and in which line; None: the whole of it."""
 
     file: Path
     text: str
+    line: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.file}{self.text}"
-
-    def is_of(self, number: int) -> bool:
-        """Whether it is of this line of its file."""
-        return self.text.startswith(f" line {number}:")
+        return f"{self.file}{'' if self.line is None else f' line {self.line}'}{self.text}"
 
     def concerns(self, file: Path) -> bool:
         """Whether it is of this file, or between another and this one."""
@@ -78,7 +75,7 @@ def faults_of_board(file: Path, *, beside: bool) -> Iterator[Fault]:
     """Every contradiction within a board, and between it and the runs ``beside`` it. Raises: ``InputError``."""
     board = read_board(file)
     within = [Fault(file, f": {found}") for found in of_board(board)]
-    yield from within or edited_board(file)
+    yield from within or edited_board(file, read_json(file, "board"))
     if not beside:
         return
     records = standing(read_placed(file.parent).records)
@@ -86,20 +83,21 @@ def faults_of_board(file: Path, *, beside: bool) -> Iterator[Fault]:
     yield from (Fault(file, f": {found}") for found in of_runs(file, board, places))
     for line in records.values():
         if line.line.role == "report" and setting_of(line.line) != board.setting:
-            yield Fault(line.file, f" line {line.number}: must be of the setting of {file.name}, is of another")
+            yield Fault(line.file, f": must be of the setting of {file.name}, is of another", line.number)
 
 
-def edited_board(file: Path) -> Iterator[Fault]:
-    """That a board was changed after it was written. Raises: ``InputError``."""
-    if is_edited(read_json(file, "board")):
+def edited_board(file: Path, body: Any) -> Iterator[Fault]:
+    """That a board was changed after it was written. ``body``: the file's JSON."""
+    if is_edited(body):
         yield Fault(file, f" {_EDITED}")
 
 
 def _edited(lines: Sequence[Placed[Any]], found: Sequence[Fault]) -> Iterator[Fault]:
     """The edited lines of which no other fault says what is wrong."""
+    told = {(fault.file, fault.line) for fault in found}
     for line in lines:
-        if line.edited and not any(fault.file == line.file and fault.is_of(line.number) for fault in found):
-            yield Fault(line.file, f" line {line.number} {_EDITED}")
+        if line.edited and (line.file, line.number) not in told:
+            yield Fault(line.file, f" {_EDITED}", line.number)
 
 
 def _of_records(run: PlacedRun) -> Iterator[Fault]:
@@ -107,7 +105,7 @@ def _of_records(run: PlacedRun) -> Iterator[Fault]:
     for line in run.records:
         yield from (_fault(line, found) for found in of_record(line.line))
         if line.key in first:
-            yield Fault(line.file, f" line {line.number}: record {line.key} stands in {first[line.key].where} already")
+            yield Fault(line.file, f": record {line.key} stands in {first[line.key].where} already", line.number)
         first.setdefault(line.key, line)
     by_place = {line.where: line for line in run.records}
     records = [(line.where, line.line) for line in run.records]
@@ -141,7 +139,7 @@ def _of_follow_ups(kind: Kind, lines: Sequence[Placed[FollowUp[Any]]], run: Plac
     for line in lines:
         before = seen.setdefault(line.key, line)
         if before is not line and before.line.result == line.line.result:
-            yield Fault(line.file, f" line {line.number}: key {line.key} stands in {before.where} with the same result")
+            yield Fault(line.file, f": key {line.key} stands in {before.where} with the same result", line.number)
         by_record.setdefault(line.line.record_id, []).append(line)
     for record_id, own in by_record.items():
         record = records.get(record_id)
@@ -169,8 +167,8 @@ def _same_machine(one: FollowUp[Any] | Record, other: FollowUp[Any] | Record) ->
 
 
 def _fault(line: Placed[Any], found: Contradiction) -> Fault:
-    return Fault(line.file, f" line {line.number}: {found}")
+    return Fault(line.file, f": {found}", line.number)
 
 
 def _no_record(line: Placed[Any], record_id: str) -> Fault:
-    return Fault(line.file, f" line {line.number}: record_id must name a record of {RUNS}, got {record_id}")
+    return Fault(line.file, f": record_id must name a record of {RUNS}, got {record_id}", line.number)

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import combinations, groupby
-from operator import and_
 from typing import TYPE_CHECKING, Literal
 
 from dynvit.leaderboard.paired import exceeds, one_sided
+from dynvit.leaderboard.per_sample import right_in_all
 
 if TYPE_CHECKING:
     from dynvit.leaderboard.per_sample import Bools
@@ -160,7 +159,8 @@ def _unbounded(own: Sequence[Measured]) -> Iterator[Finding]:
 def _undefended(measured: Sequence[Measured], undefended: Sequence[Measured], far: float) -> Iterator[Finding]:
     """Under all attempts of a ball together, whose number is the same for both."""
     ours, theirs = (
-        {_ball(group[0]): _in_all(group) for group in _grouped(those, _ball)} for those in (measured, undefended)
+        {_ball(group[0]): right_in_all(one.right for one in group) for group in _grouped(those, _ball)}
+        for those in (measured, undefended)
     )
     for ball, kept in ours.items():
         if ball not in theirs:
@@ -186,7 +186,7 @@ def _stand_ins(
         ]
         if stand_in.form != form or not same:
             continue
-        p, counts = _fools_more(stand_in.right, _in_all(same))
+        p, counts = _fools_more(stand_in.right, right_in_all(one.right for one in same))
         through = " and ".join(str(m) for m in same)
         text = (
             f"at {stand_in.ball} {stand_in} fools what {through} through the gates does not: {counts}: "
@@ -228,8 +228,3 @@ def _grouped(measured: Iterable[Measured], key: Callable[[Measured], object]) ->
 
 def _ball(measured: Measured) -> tuple[str, float]:
     return measured.norm, measured.eps
-
-
-def _in_all(those: Iterable[Measured]) -> Bools:
-    """Which images all of them leave right."""
-    return reduce(and_, (one.right for one in those))

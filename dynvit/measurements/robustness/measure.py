@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-import numpy as np
 import torch
 
 from dynvit.data.source import ImageSource
 from dynvit.finite import naming
 from dynvit.interface import DynamicModel, OperatingPoint
 from dynvit.leaderboard.interval import wilson
-from dynvit.leaderboard.per_sample import images_hash, pack, unpack
+from dynvit.leaderboard.per_sample import images_hash, pack, right_in_all, unpack
 from dynvit.leaderboard.record import saving_lost_pct
 from dynvit.measurements.robustness.result import RobustnessResult
 from dynvit.measurements.robustness.tasks import AttackTask, size_of
@@ -57,7 +56,7 @@ def result_of(task: AttackTask, results: AttackResults, run: Run) -> RobustnessR
 def worst_pct(results: Sequence[RobustnessResult]) -> float:
     """Accuracy under the worst of several attacks on the same images, image by image. Units: percent."""
     left = [unpack(result.right, result.n) for result in results if result.right is not None]
-    return 100 * float(np.logical_and.reduce(left).mean())
+    return 100 * float(right_in_all(left).mean())
 
 
 def seconds_a_pass(at: MeasuredPoint, few: ImageSource, run: Run) -> float:

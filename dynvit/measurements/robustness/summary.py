@@ -11,7 +11,7 @@ from pydantic import Field
 from dynvit.leaderboard.board import Entry, Leaderboard, Objective
 from dynvit.leaderboard.front import hypervolume, non_dominated
 from dynvit.leaderboard.interval import wilson
-from dynvit.leaderboard.per_sample import unpack
+from dynvit.leaderboard.per_sample import right_in_all, unpack
 from dynvit.leaderboard.record import Amount, Frozen, Name, Percent, Record, is_static
 from dynvit.measurements.robustness.masking import masking_signs
 from dynvit.measurements.robustness.result import RobustnessResult, comparable, on_most_images, said, unbounded
@@ -188,12 +188,11 @@ def left_within(results: Sequence[RobustnessResult], norm: str, eps: float) -> t
     Returns: a hash of the images, and a bit each; None where the ball was not tried.
     """
     within = [attack for attack in comparable(results) if attack.norm == norm and attack.eps <= eps]
-    alive: Bools | None = None
-    for attack in within:
-        assert attack.right is not None
-        right = unpack(attack.right, attack.n)
-        alive = right if alive is None else alive & right
-    return None if alive is None else (within[0].images, alive)
+    if not within:
+        return None
+    return within[0].images, right_in_all(
+        unpack(attack.right, attack.n) for attack in within if attack.right is not None
+    )
 
 
 def slowdown_entries(results: Sequence[RobustnessResult]) -> tuple[SlowdownEntry, ...]:
