@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from dynvit.errors import InputError
-from dynvit.recipe import Augment, Recipe, Scope, Situation
+from dynvit.recipe import Augment, Recipe, Scope, Situation, numbers_sha256
 from dynvit.recipes import CIFAR
 
 
@@ -17,9 +15,9 @@ class SharedRecipe:
     """What every model of the fine-tuned division has in common on a data set, dense among them.
 
     All start from the same weights and see each image as often, cut and mirrored alike, with labels smoothed alike; no
-    labels are mixed and nothing is distilled but where that is the method itself. A method keeps its losses, its
-    stages within these epochs, and the learning rates of what it adds; a stage of it that looks at no labels comes on
-    top, and is counted.
+    labels are mixed, no blocks dropped by chance, no weights averaged, and nothing is distilled but where that is the
+    method itself. A method keeps its losses, its stages within these epochs, and the learning rates of what it adds; a
+    stage of it that looks at no labels comes on top, and is counted.
 
     Units: ``backbone_lr`` at ``batch_size`` images a step; ``warmup_epochs`` of a stage.
     """
@@ -38,8 +36,7 @@ class SharedRecipe:
     @property
     def sha256(self) -> str:
         """A hash of the numbers, equal for all that were trained by them."""
-        numbers = {key: value for key, value in asdict(self).items() if key not in ("name", "scope", "source")}
-        return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
+        return numbers_sha256(self)
 
 
 # A random resized crop has no black border, as a padded one has: a border costs a model that skips nothing, and a cost
@@ -96,15 +93,18 @@ def shared_for(what: Situation) -> SharedRecipe:
 def as_shared(recipe: Recipe, shared: SharedRecipe) -> Recipe:
     """A method's recipe with all that the division shares in place of its own."""
     common = {field: getattr(shared, field) for field in _COMMON}
-    return replace(recipe, **common, ema_decay=0.0, clip_grad=0.0).with_backbone_lr(shared.backbone_lr)
+    return replace(recipe, **common, ema_decay=0.0, clip_grad=0.0, drop_path=0.0).with_backbone_lr(shared.backbone_lr)
 
 
 _COMMON = ("epochs", "batch_size", "augment", "weight_decay", "warmup_epochs", "min_lr")
 
 
-def refuse_changes(asked: Iterable[str]) -> None:
-    """Raises: ``InputError`` where something is asked for that the division shares."""
-    changed = [f"--{name.replace('_', '-')}" for name in asked]
+def refuse_changes(asked: Mapping[str, object]) -> None:
+    """Raises: ``InputError`` where a training, or the trainings of a bench, are asked for what the division shares.
+
+    Other epochs are no change: all models of a bench get them. ``asked`` by the option's name, None where it is not.
+    """
+    changed = [f"--{name.replace('_', '-')}" for name, value in asked.items() if value is not None]
     if changed:
         raise InputError(
             f"the fine-tuned division trains all models alike, got {', '.join(changed)}: leave that out, or leave out "

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Self
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,19 @@ class Augment:
     repeats: int = 1
 
 
+def numbers_sha256(recipe: Any) -> str:
+    """A hash of all that a recipe trains by; what it is called, is for and comes from does not count."""
+    numbers = {key: value for key, value in asdict(recipe).items() if key not in ("name", "scope", "source")}
+    return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A named training recipe: the settings that all methods share. A method with further settings subclasses it.
 
     Units: ``lr`` at ``batch_size`` images an optimiser step over all processes; ``warmup_epochs`` of the
-    stage; ``clip_grad`` a norm, 0 for none; ``ema_decay`` per step, 0 for none.
+    stage; ``clip_grad`` a norm, 0 for none; ``ema_decay`` per step, 0 for none; ``drop_path`` the rate of stochastic
+    depth at the last block, rising linearly from 0 at the first, of methods that have it.
     """
 
     epochs: int
@@ -101,6 +110,7 @@ class Recipe:
     min_lr: float = 1e-6
     ema_decay: float = 0.0
     clip_grad: float = 0.0
+    drop_path: float = 0.0
     augment: Augment = Augment()
     scope: Scope = Scope()
     """What the recipe is for: where it fits, and no other does, it is the default."""

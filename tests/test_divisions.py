@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dynvit.api.benching import plan_bench
 from dynvit.backbones.build import BackboneSpec, build
 from dynvit.benchmark.config import own_methods
 from dynvit.cli import main
@@ -152,3 +153,40 @@ class TestBench:
         free = records[0].training.model_copy(update={"division": "free"})  # type: ignore[union-attr]
         assert len(group(records)) == 1
         assert len(group([*records, records[0].model_copy(update={"training": free})])) == 2
+
+
+def planned(**given: Any) -> list[str]:
+    plan = plan_bench(None, {"methods": ("dense", "topk", "dynamicvit"), "dataset": "digits", **given})
+    return [one.label for one in plan.preparation.planned if one.trained]
+
+
+def test_a_division_trains_though_nobody_says_train() -> None:
+    assert planned(division="fine-tuned", targets=(0.6,)) == ["dense", "topk-0.6", "dynamicvit-0.6"]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"train": False}, "--division fine-tuned trains every model: leave that out, or --no-train"),
+        ({"recipe": "digits"}, "trains all models alike, got --recipe"),
+        ({"lr": 0.1, "train_batch_size": 32}, "trains all models alike, got --lr, --train-batch-size"),
+        ({"targets": ()}, "method topk has no training of its own, and learns at a target"),
+        ({"targets": (0.01,)}, "a target of 0.01 of dense .* is out of range"),
+    ],
+)
+def test_a_bench_refuses_before_it_trains_the_start(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        planned(**{"division": "fine-tuned", "targets": (0.6,), **given})
+
+
+def test_seeds_are_trainings_of_their_own_in_any_division() -> None:
+    free = planned(train=True, seeds=(0, 3), methods=("dense", "dynamicvit"), targets=(0.6, 0.8))
+    assert free == [f"dynamicvit-{target}{seed}" for seed in ("", "-seed3") for target in (0.6, 0.8)]
+
+
+def test_blocks_are_dropped_by_chance_in_no_model_of_the_division() -> None:
+    large = Situation("deit_small_patch16_224", "vit", "imagenet", 224)
+    for name in ("dvt", "evit", "thinkingvit", "adavit"):
+        own = choose_recipe(name, methods.get(name).recipes, large).recipe
+        assert own.drop_path == 0.1
+        assert as_shared(own, shared_for(large)).drop_path == 0

@@ -70,8 +70,6 @@ class Budgets:
         _say_duplicates(opened.label, points, budgets)
         targets = [Target(point, budget / GIGA, solver.by) for point, budget in zip(points, budgets, strict=True)]
         trained = opened.trained_point
-        if trained is None and opened.config is not None:
-            trained = opened.kept_point
         if trained is not None and trained not in points and not self.named:
             targets.append(Target(trained))
         return targets if self.named else [*targets, *published(opened)]

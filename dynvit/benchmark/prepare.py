@@ -13,6 +13,7 @@ from dynvit.benchmark.config import BenchConfig
 from dynvit.benchmark.trainings import Trainings
 from dynvit.budgets import KnobSolver, check_feasible, noise_batch
 from dynvit.contract import check_model
+from dynvit.divisions import refuse_changes
 from dynvit.errors import InputError, unknown
 from dynvit.interface import DynamicModel, Method, methods
 from dynvit.knobs import knobs_of
@@ -20,7 +21,7 @@ from dynvit.measurements.base import Measurement
 from dynvit.options import options_to_json
 from dynvit.session import OpenModel, Session, Wanted
 from dynvit.training.forecast import Forecast
-from dynvit.training.further import trains_at_a_point
+from dynvit.training.further import point_at, trains_at_a_point
 from dynvit.units import GIGA
 
 START = "start"
@@ -65,7 +66,7 @@ class Preparation:
         if self.trains_backbone:
             static = static_method()
             place = training / (static if self.config.division is None else START)
-            made = self.trainings.start(place, command, static)
+            made = self.trainings.of_start.train(place, command, static)
             backbone, seed = replace(backbone, weights=str(made), new_head=False), self.config.seed
         return [self._open(planned, backbone, seed, training, command) for planned in self.planned]
 
@@ -94,7 +95,7 @@ class Preparation:
     def forecasts(self) -> Iterator[Forecast]:
         """What each training would do and take, by a few steps of it; nothing is written."""
         if self.trains_backbone:
-            yield self.trainings.forecast_start(static_method())
+            yield self.trainings.of_start.forecast(static_method())
         for one in self.planned:
             if one.trained:
                 yield self.trainings.forecast(one.wanted.name, options_to_json(one.wanted.options), one.target)
@@ -139,7 +140,7 @@ def prepare(config: BenchConfig, session: Session, measurements: Measurements = 
         )
     preparation = Preparation(config, session, backbone, planned, trains_backbone, measurements)
     if trains_backbone:
-        preparation.trainings.start_recipe(static_method())
+        preparation.trainings.of_start.recipe(static_method())
     for one in planned:
         _check(preparation, one)
     return preparation
@@ -150,24 +151,39 @@ def _check(preparation: Preparation, planned: Planned) -> None:
     if wanted.checkpoint is not None:
         preparation.session.check(wanted)
         return
-    chosen = preparation.trainings.recipe(wanted.name) if planned.trained and wanted.method.recipes else None
     attached = wanted.method.attach(preparation.session.untrained(), wanted.options)
     check_model(attached, wanted.name)
     _check_budgets(config.budgets, wanted, attached)
     for measurement in preparation.measurements:
         knobs = knobs_of(wanted.method, wanted.options, lambda: attached.backbone)
         measurement.measurer.check_model(wanted.label, attached, knobs)
-    if chosen is None or trains_at_a_point(wanted.method):
+    if planned.trained:
+        _check_training(preparation, planned, attached)
+
+
+def _check_training(preparation: Preparation, planned: Planned, attached: DynamicModel) -> None:
+    """What a training refuses is said before any other begins; ``attached`` is the model without its target."""
+    wanted, target = planned.wanted, planned.target
+    if preparation.config.division is not None and trains_at_a_point(wanted.method):
+        point_at(target, wanted.name, attached, wanted.options)
         return
-    trained = attached
-    if planned.target is not None:
+    chosen = preparation.trainings.recipe(wanted.name)
+    if target is not None:
         bare = preparation.session.untrained()
-        trained = wanted.method.attach(bare, wanted.method.options_for(planned.target, bare, wanted.options))
-    wanted.method.stages(trained, chosen.recipe)  # what a training refuses is said before any other began
+        attached = wanted.method.attach(bare, wanted.method.options_for(target, bare, wanted.options))
+    wanted.method.stages(attached, chosen.recipe)
 
 
 def _trains(config: BenchConfig, session: Session) -> bool:
-    """Whether to train what needs training: asked for, else where some method is given nothing that it could use."""
+    """Whether to train what needs training: asked for, else where some method is given nothing that it could use.
+
+    Raises: ``InputError`` where a division is to be trained, and nothing is.
+    """
+    if config.division is not None:
+        if config.train is False:
+            raise InputError(f"--division {config.division} trains every model: leave that out, or --no-train")
+        refuse_changes({name: getattr(config, name) for name in ("recipe", "lr", "train_batch_size", "scale_lr")})
+        return True
     if config.train is not None:
         return config.train
     lacking = len(config.method_checkpoint) < len(config.methods)
@@ -182,8 +198,9 @@ def _plan(config: BenchConfig, name: str, trains: bool) -> Iterator[Planned]:
         yield Planned(replace(wanted, label=label, checkpoint=path), f"checkpoint {path}")
     if given:
         return
-    if trains and config.division is not None:
-        yield from _further(config, wanted)
+    if config.division is not None:
+        aims = trains_at_a_point(wanted.method) or type(wanted.method).options_for is not Method.options_for
+        yield from _trainings(config, wanted, config.targets if aims else ())
         return
     trains_all = bool(config.train) and bool(wanted.method.recipes) and not wanted.method.static
     if not wanted.method.needs_training and not trains_all:
@@ -193,21 +210,14 @@ def _plan(config: BenchConfig, name: str, trains: bool) -> Iterator[Planned]:
             f"method {name!r} has parts that mean nothing before training: give --method-checkpoint {name}=PATH, "
             "or --train to train it first"
         )
-    elif not config.targets:
-        yield Planned(wanted, "training", trained=True)
     else:
-        for target in config.targets:
-            label = f"{name}-{target:g}"
-            yield Planned(replace(wanted, label=label), f"training for {target:g}", target=target, trained=True)
+        yield from _trainings(config, wanted, config.targets)
 
 
-def _further(config: BenchConfig, wanted: Wanted) -> Iterator[Planned]:
-    """The trainings of a method in the fine-tuned division: for each target where it can be trained for one."""
-    method = wanted.method
-    aims = trains_at_a_point(method) or type(method).options_for is not Method.options_for
-    targets: Sequence[float | None] = config.targets if aims and config.targets else (None,)
+def _trainings(config: BenchConfig, wanted: Wanted, targets: Sequence[float]) -> Iterator[Planned]:
+    """One for each seed and target; none of the latter is one without."""
     for place, seed in enumerate(config.seeds or (config.seed,)):
-        for target in targets:
+        for target in targets or (None,):
             label = wanted.name + ("" if target is None else f"-{target:g}") + (f"-seed{seed}" if place else "")
             source = "training" if target is None else f"training for {target:g}"
             yield Planned(replace(wanted, label=label), source, target, trained=True, seed=seed)

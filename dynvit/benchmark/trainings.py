@@ -48,32 +48,22 @@ class Trainings:
 
         Returns: the folder.
         """
-        request = self._request(name, options, target)
-        return train_to(
-            folder, request if seed is None else request.model_copy(update={"seed": seed}), self._settings(command)
-        )
+        return train_to(folder, self._request(name, options, target, seed), self._settings(command))
 
-    def start(self, folder: Path, command: str, name: str) -> Path:
-        """Train the backbone that all others begin from, by its own recipe, into a folder. Returns the folder."""
-        return replace(self, config=self._of_start).train(folder, command, name)
+    @property
+    def of_start(self) -> Trainings:
+        """The training of the backbone that all others begin from, by its own recipe.
+
+        A division says how models are trained further, and not what they begin from.
+        """
+        if self.config.division is None:
+            return self
+        return replace(self, config=self.config.model_copy(update={"division": None, "epochs": None}))
 
     def forecast(self, name: str, options: Mapping[str, Any] = {}, target: float | None = None) -> Forecast:
         """What a training would do and take, by a few steps of it; nothing is written."""
         made = forecast(self._request(name, options, target), self._settings(""))
         return made if self.config.division else replace(made, chosen=self.recipe(name))
-
-    def forecast_start(self, name: str) -> Forecast:
-        """The same of the backbone's training."""
-        return replace(self, config=self._of_start).forecast(name)
-
-    def start_recipe(self, name: str) -> ChosenRecipe:
-        """The recipe of the backbone's training. Raises: as ``recipe``."""
-        return replace(self, config=self._of_start).recipe(name)
-
-    @property
-    def _of_start(self) -> BenchConfig:
-        """A division says how models are trained further, and not what they begin from."""
-        return self.config.model_copy(update={"division": None, "epochs": None} if self.config.division else {})
 
     def recipe(self, name: str) -> ChosenRecipe:
         """The recipe that a method is trained by here: the one that is asked for where it has it, else what fits.
@@ -84,7 +74,9 @@ class Trainings:
         what = Situation(self.backbone.name, family_of(bare), self.session.dataset.name, image_size(bare)[0])
         return choose_recipe(name, recipes, what, self.config.recipe if self.config.recipe in recipes else None)
 
-    def _request(self, name: str, options: Mapping[str, Any], target: float | None) -> TrainRequest:
+    def _request(
+        self, name: str, options: Mapping[str, Any], target: float | None, seed: int | None = None
+    ) -> TrainRequest:
         config = self.config
         shared = {field: getattr(config, field) for field in TrainingOptions.model_fields}
         asked = {
@@ -101,7 +93,7 @@ class Trainings:
             weights=self.backbone.weights,
             image_size=self.session.request.image_size,
             target=target,
-            seed=config.seed,
+            seed=config.seed if seed is None else seed,
             data_seed=self.session.data_seed,
             calibration=self.session.request.calibration,
         )

@@ -51,9 +51,13 @@ class OpenModel:
 
     @property
     def trained_point(self) -> OperatingPoint | None:
-        """The point that its training aimed at; None where nothing was trained but the backbone."""
-        trained = self.config is not None and self.config.training is not None
-        return self.model.trained_point if trained or self.is_published or self.method.needs_training else None
+        """The point that its training aimed at; None where nothing was trained but the backbone.
+
+        A method that has no training of its own learns at the point that its checkpoint is kept at.
+        """
+        if self.config is not None and self.config.training is not None:
+            return self.model.trained_point if self.method.recipes else self.kept_point
+        return self.model.trained_point if self.is_published or self.method.needs_training else None
 
     @property
     def calibration_augment(self) -> Augment | None:

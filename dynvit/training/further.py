@@ -8,7 +8,7 @@ from dynvit.backbones.build import image_size
 from dynvit.backbones.dense import dense_macs
 from dynvit.budgets import KnobSolver, check_feasible, noise_batch
 from dynvit.errors import InputError
-from dynvit.interface import DynamicModel, Method, OperatingPoint, Recipe, Stage
+from dynvit.interface import DynamicModel, Method, OperatingPoint, Recipe, Stage, methods
 from dynvit.knobs import knobs_of
 from dynvit.recipes import cross_entropy_at, decayed_groups
 from dynvit.units import GIGA
@@ -19,12 +19,20 @@ def trains_at_a_point(method: Method[Any]) -> bool:
     return not method.recipes and method.budget_knob is not None
 
 
-def point_at(target: float, method: Method[Any], model: DynamicModel, options: Any) -> OperatingPoint:
-    """The most expensive point within a target. Units: ``target`` as a fraction of the backbone's MACs.
+def point_at(target: float | None, name: str, model: DynamicModel, options: Any) -> OperatingPoint:
+    """The most expensive point within a target, at which the method ``name`` learns.
 
     Costs are those of an image of noise; where images differ in cost they differ little from it before training.
-    Raises: ``InputError`` for a target that it cannot be set to.
+    Units: ``target`` as a fraction of the backbone's MACs.
+
+    Raises: ``InputError`` for no target, and for one that it cannot be set to.
     """
+    if target is None:
+        raise InputError(
+            f"method {name} has no training of its own, and learns at a target in the fine-tuned division: give "
+            "--target (--targets in a bench), a fraction of dense MACs"
+        )
+    method = methods.get(name)()
     knob = method.budget_knob
     assert knob is not None
     knobs = knobs_of(method, options, lambda: model.backbone)

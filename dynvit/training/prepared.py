@@ -70,7 +70,7 @@ def prepare(request: TrainRequest, settings: RunSettings) -> Prepared:
             options = method.options_for(request.target, backbone, options)
         model = method.attach(backbone, options)
         check_model(model, request.method)
-        point = _point(request, method, model, options) if at_a_point else None
+        point = point_at(request.target, request.method, model, options) if at_a_point else None
         stages = tuple(method.stages(model, recipe)) if point is None else (at_point(recipe, point),)
     return Prepared(
         spec=spec,
@@ -104,18 +104,9 @@ def chosen_recipe(
 
 def _shared(request: TrainRequest, what: Situation) -> SharedRecipe:
     """The division's recipe, with the epochs that are asked for, which all its models then have."""
-    refuse_changes(name for name in ("recipe", "lr", "batch_size", "scale_lr") if getattr(request, name) is not None)
+    refuse_changes({name: getattr(request, name) for name in ("recipe", "lr", "batch_size", "scale_lr")})
     shared = shared_for(what)
     return shared if request.epochs is None else replace(shared, epochs=request.epochs)
-
-
-def _point(request: TrainRequest, method: Method[Any], model: DynamicModel, options: Any) -> OperatingPoint:
-    if request.target is None:
-        raise InputError(
-            f"method {request.method} has no training of its own, and learns at a target in the fine-tuned division: "
-            "give --target (--targets in a bench), a fraction of dense MACs"
-        )
-    return point_at(request.target, method, model, options)
 
 
 def as_asked(recipe: Recipe, request: TrainRequest) -> Recipe:

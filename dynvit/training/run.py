@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import os
 import warnings
 from contextlib import nullcontext
@@ -19,8 +17,9 @@ from dynvit.data.training import TrainingBatches
 from dynvit.errors import InputError
 from dynvit.files import locked
 from dynvit.finite import check_logits
-from dynvit.interface import DynamicModel, Recipe
+from dynvit.interface import DynamicModel
 from dynvit.options import options_to_json
+from dynvit.recipe import numbers_sha256
 from dynvit.training.accelerator import accelerator_for
 from dynvit.training.folder import LOG, STATE, check_folder, claim_folder
 from dynvit.training.prepared import Prepared, prepare
@@ -137,10 +136,6 @@ def _validation(prepared: Prepared, request: TrainRequest, settings: RunSettings
     return validate
 
 
-def _recipe_hash(recipe: Recipe) -> str:
-    return hashlib.sha256(json.dumps(dataclasses.asdict(recipe), sort_keys=True).encode()).hexdigest()
-
-
 def _config(
     prepared: Prepared,
     request: TrainRequest,
@@ -161,7 +156,7 @@ def _config(
         metrics=summary.metrics,
         command=settings.command,
         division="free" if prepared.shared is None else "fine-tuned",
-        recipe_sha256=_recipe_hash(prepared.recipe) if prepared.shared is None else prepared.shared.sha256,
+        recipe_sha256=numbers_sha256(prepared.shared or prepared.recipe),
         start_sha256=prepared.info.weights_sha256,
         images_seen=summary.images_seen,
         images_seen_unlabelled=summary.images_seen_unlabelled,

@@ -12,12 +12,11 @@ from dynvit.recipes import CIFAR, DEIT_AUGMENT, IMAGENET_VIT
 class AdaViTRecipe(Recipe):
     """A recipe of one stage; ``lr`` is the backbone's.
 
-    Units: ``policy_lr`` as a multiple of ``lr``; ``drop_path`` the rate at the last block, rising from 0 at the first;
-    ``init_logit`` replaces the option of that name when training begins, None to leave it.
+    Units: ``policy_lr`` as a multiple of ``lr``; ``init_logit`` replaces the option of that name when training begins,
+    None to leave it.
     """
 
     policy_lr: float = 1.0
-    drop_path: float = 0.0
     init_logit: float | None = None
 
     def with_backbone_lr(self, rate: float) -> AdaViTRecipe:

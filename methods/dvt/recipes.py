@@ -24,12 +24,11 @@ from .exit import Exit
 class DVTRecipe(Recipe):
     """A recipe with DVT's own choices: ``backbone_lr_scale`` is the backbone's factor on ``lr``, heads excluded.
 
-    ``drop_path`` is the rate of stochastic depth at the last block of each exit, rising linearly from 0 at its first.
+    ``drop_path`` is that of each exit.
     """
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     backbone_lr_scale: float = 1.0
-    drop_path: float = 0.0
 
     def with_backbone_lr(self, rate: float) -> DVTRecipe:
         """``lr`` is that of heads and reuse."""
@@ -141,7 +140,7 @@ def _set_drop_path(model: DynamicModel, recipe: Recipe) -> None:
     assert isinstance(model, Cascade)
     for exit in model.exits:
         assert isinstance(exit, Exit)
-        set_drop_path(exit.vit, recipe.drop_path if isinstance(recipe, DVTRecipe) else 0.0)
+        set_drop_path(exit.vit, recipe.drop_path)
 
 
 def summed_cross_entropy(model: nn.Module, batch: Batch, point: OperatingPoint) -> Losses:

@@ -15,8 +15,7 @@ class DynamicViTRecipe(Recipe):
     """A recipe for new predictors on a trained backbone: ``lr`` is the predictors'.
 
     Units: ``backbone_lr`` as a fraction of ``lr``; ``freeze_epochs`` of the stage, during which the backbone is
-    frozen; ``drop_path`` the rate at the last block, rising from 0 at the first; ``ratio_weight`` replaces the option
-    of that name, None to leave it.
+    frozen; ``ratio_weight`` replaces the option of that name, None to leave it.
     """
 
     backbone_lr: float = 0.01
@@ -27,7 +26,6 @@ class DynamicViTRecipe(Recipe):
     """Whether rates change once an epoch, not at every step."""
     train_embeddings: bool = True
     """Whether the class token and the position table are trained."""
-    drop_path: float = 0.0
     ratio_weight: float | None = None
 
     def with_backbone_lr(self, rate: float) -> DynamicViTRecipe:

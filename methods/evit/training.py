@@ -21,15 +21,12 @@ from dynvit.schedules import StageProgress, cosine, scaled_lr
 class EViTRecipe(Recipe):
     """A recipe whose keep ratio falls by half a cosine; what the authors give in epochs is a share of them here.
 
-    ``drop_path`` is the rate at the last block, rising from 0 at the first.
-
     Units: ``shrink_start``, until which all is kept, and ``shrink_for``, the length of the fall, as shares of the
     stage. With both 0 the first step is taken at the ratio that is aimed at.
     """
 
     shrink_start: float = 0.0
     shrink_for: float = 0.0
-    drop_path: float = 0.0
 
     def keep_ratio(self, done: float, aim: float) -> float:
         """k when a share ``done`` of the stage is over.

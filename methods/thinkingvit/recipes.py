@@ -22,12 +22,11 @@ from .model import ThinkingViTModel
 class ThinkingViTRecipe(Recipe):
     """A recipe with ThinkingViT's own choices.
 
-    ``drop_path`` is the rate of stochastic depth at the last block, rising linearly from 0 at the first and drawn anew
-    in each round. Units: ``cooldown_epochs``, at the end and among ``epochs``, are trained at the lowest rate.
+    ``drop_path`` is drawn anew in each round. Units: ``cooldown`` is the last share of the stage, trained at the lowest
+    rate.
     """
 
-    drop_path: float = 0.0
-    cooldown_epochs: int = 0
+    cooldown: float = 0.0
 
 
 RECIPES: dict[str, Recipe] = {
@@ -40,7 +39,7 @@ RECIPES: dict[str, Recipe] = {
         min_lr=1e-5,
         ema_decay=0.99996,
         drop_path=0.1,
-        cooldown_epochs=10,
+        cooldown=10 / 310,
         augment=DEIT_AUGMENT,
         source="args.yaml of ds-kiel/ThinkingViT, which starts from a DeiT-Tiny in the first heads; its recipe of 800 "
         "epochs is not released",
@@ -75,15 +74,11 @@ def stages(model: DynamicModel, recipe: Recipe) -> list[Stage]:
         Stage(
             name="rounds",
             epochs=recipe.epochs,
-            begin=lambda model: _set_drop_path(model, recipe),
+            begin=lambda model: set_drop_path(model.backbone, recipe.drop_path),
             groups=lambda model: groups(model, recipe),
             loss=lambda model, batch: mean_cross_entropy(model, batch, every),
         )
     ]
-
-
-def _set_drop_path(model: DynamicModel, recipe: Recipe) -> None:
-    set_drop_path(model.backbone, recipe.drop_path if isinstance(recipe, ThinkingViTRecipe) else 0.0)
 
 
 def mean_cross_entropy(model: nn.Module, batch: Batch, point: OperatingPoint) -> Losses:
@@ -101,5 +96,5 @@ def groups(model: DynamicModel, recipe: Recipe) -> Sequence[ParamGroup]:
 
 def _schedule(recipe: Recipe) -> Schedule:
     falling = cosine(recipe.warmup_epochs, recipe.min_lr / recipe.lr)
-    at_the_end = recipe.cooldown_epochs if isinstance(recipe, ThinkingViTRecipe) else 0
-    return lambda epoch, epochs: falling(min(epoch, epochs - at_the_end), epochs - at_the_end)
+    falls_for = 1 - recipe.cooldown if isinstance(recipe, ThinkingViTRecipe) else 1.0
+    return lambda epoch, epochs: falling(min(epoch, falls_for * epochs), falls_for * epochs)
