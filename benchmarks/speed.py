@@ -15,6 +15,7 @@ from functools import partial
 import torch
 from _measure import Row, interleaved, report, rounds_row, run
 from _models import drawn, point_at
+from _products import products
 
 from dynvit import cost
 from dynvit.errors import InputError
@@ -66,10 +67,11 @@ def main(
             raise InputError(f"method {method} has no budget to be set to: give --keep-ratio or --knob")
         (point,) = solver.solve([budget * GIGA])
     with torch.inference_mode():
-        dense_macs = float(cost.macs(dense.predict(images, whole).usage).double().mean())
-        macs = float(cost.macs(dynamic.predict(images, point).usage).double().mean())
+        usages = dense.predict(images, whole).usage, dynamic.predict(images, point).usage
+        dense_macs, macs = (float(cost.macs(usage).double().mean()) for usage in usages)
         both = partial(dense.predict, images, whole), partial(dynamic.predict, images, point)
         times = interleaved(*both, rounds=rounds, most=most, clock=clock)
+        alone = interleaved(*map(products, usages), rounds=rounds, most=most, clock=clock)
     theoretical = dense_macs / macs
     share, wanted = times.speedup / theoretical, WANTED if batch_size > 1 else WANTED_ALONE
     best = min((each.before for each in times.rounds), default=float("nan"))
@@ -82,6 +84,7 @@ def main(
             Row("theoretical speed-up, of MACs", f"{theoretical:.3f}"),
             Row("realised speed-up", str(times)),
             Row("share of theoretical", f"{share:.3f}", f"≥ {wanted}", share >= wanted),
+            Row("share of the products alone", f"{alone.speedup / theoretical:.3f}"),
         ],
     )
 
