@@ -1,5 +1,8 @@
 """What chance leaves open of the methods' fronts: other images, other trainings, and so the ranks.
 
+A front is as good as the accuracy that it has to offer at a cost, on average over the costs that every ranked method
+can meet. Its hypervolume says less: most of that lies below the cheapest points, and goes to whoever reaches lowest.
+
 Every record is judged on the same resampled images, so that two methods are compared as image by image. An image's
 cost is not resampled: a record keeps the bit of each image, and of the cost its mean.
 """
@@ -33,11 +36,15 @@ _ENDS = (2.5, 97.5)
 
 
 class MethodBootstrap(Frozen):
-    """How far the images and the seeds settle what a method's front is worth."""
+    """How far the images and the seeds settle the accuracy that a method's front offers."""
 
     resamples: int = Field(ge=1, description="resamples of the images; the same for every method of the board")
-    worth_pct: float = Field(
-        ge=0, le=100, description="hypervolume_share in percent; of several seeds: mean over the front of each"
+    from_gmacs: float = Field(ge=0, description="the least cost that every ranked method can meet, GMACs")
+    mean_pct: float = Field(
+        ge=0,
+        le=100,
+        description="top-1 of the best point that costs no more, mean over costs from from_gmacs to the static backbone's"
+        ", percent; of several seeds: mean over the front of each",
     )
     low_pct: float = Field(ge=0, le=100, description="2.5 % of the resamples give less, percent")
     high_pct: float = Field(ge=0, le=100, description="97.5 % of the resamples give less, percent")
@@ -61,12 +68,16 @@ class Front:
 
 
 @dataclass(frozen=True)
-class Worth:
-    """What a method's front is worth as measured, in each resample, and by each seed of several. Units: percent."""
+class Offer:
+    """The mean accuracy of a method's front as measured, in each resample, and by each seed of several.
+
+    Units: percent; ``from_gmacs``, where the costs begin, GMACs.
+    """
 
     measured: float
     resampled: Floats
     by_seed: Mapping[int, float]
+    from_gmacs: float
 
 
 def draws(n: int, resamples: int, seed: int = SEED) -> NDArray[np.float32]:
@@ -93,61 +104,67 @@ def resampled_accuracy(right: Bools, resamples: int = RESAMPLES, seed: int = SEE
     return 100 * np.concatenate(found).astype(np.float64) / n
 
 
-def worth_of_resamples(gmacs: Floats, accuracy: Floats, reference: tuple[float, float]) -> Floats:
-    """The hypervolume of the points in each resample, as percent of the rectangle down to ``reference``.
+def mean_of_front(gmacs: Floats, accuracy: Floats, costs: tuple[float, float]) -> Floats:
+    """The accuracy of the best point that costs no more, on average over a range of costs, in each resample.
 
     Args:
-        gmacs: (k,), the same in every resample.
+        gmacs: (k,), the same in every resample; one is not above the lower cost.
         accuracy: (resamples, k), percent.
-        reference: GMACs of the static backbone, and chance in percent.
+        costs: the range, GMACs.
 
-    Returns: (resamples,). As ``dynvit.leaderboard.front.hypervolume``, for many sets of points at once.
+    Returns: (resamples,), percent.
 
     >>> import numpy as np
-    >>> worth_of_resamples(np.array([1.0, 2.0]), np.array([[70.0, 80.0]]), (4.0, 0.0)).round(3).tolist()
-    [57.5]
+    >>> mean_of_front(np.array([0.5, 2.0]), np.array([[70.0, 80.0]]), (1.0, 4.0)).round(3).tolist()
+    [76.667]
     """
     import numpy as np
 
     order = np.argsort(gmacs, kind="stable")
-    cost, dense = np.minimum(gmacs[order], reference[0]), reference[0]
-    best = np.maximum.accumulate(np.maximum(accuracy[:, order] - reference[1], 0.0), axis=1)
-    worth: Floats = 100 * (best @ np.diff(cost, append=dense)) / (dense * (100 - reference[1]))
-    return worth
+    best = np.maximum.accumulate(accuracy[:, order], axis=1)
+    mean: Floats = best @ np.diff(np.clip(gmacs[order], *costs), append=costs[1]) / (costs[1] - costs[0])
+    return mean
 
 
-def worths(
-    methods: Mapping[str, Mapping[int, Front]], reference: tuple[float, float], resamples: int = RESAMPLES
-) -> dict[str, Worth]:
-    """What each method's fronts are worth on the same resampled images: of several seeds the mean over their fronts.
+def offers(
+    methods: Mapping[str, Mapping[int, Front]], dense_gmacs: float, resamples: int = RESAMPLES
+) -> dict[str, Offer]:
+    """What the fronts of each method offer on the same resampled images: of several seeds the mean over their fronts.
+
+    A method none of whose trainings can save anything has nothing to offer, and is left out.
 
     Args:
         methods: by method, then by seed; all on the same images.
-        reference: GMACs of the static backbone, and chance in percent.
+        dense_gmacs: of the static backbone.
         resamples: how many.
 
     Returns: by method.
     """
     import numpy as np
 
-    fronts = [front for by_seed in methods.values() for _, front in sorted(by_seed.items())]
+    least = {name: max(float(one.gmacs.min()) for one in own.values()) for name, own in methods.items()}
+    saving = {name: own for name, own in methods.items() if least[name] < dense_gmacs}
+    if not saving:
+        return {}
+    costs = max(least[name] for name in saving), dense_gmacs
+    fronts = [front for by_seed in saving.values() for _, front in sorted(by_seed.items())]
     right = np.concatenate([front.right for front in fronts])
     places = np.cumsum([len(front.gmacs) for front in fronts])[:-1]
     both = np.concatenate([100 * right.mean(axis=1)[None], resampled_accuracy(right, resamples)])
-    worth = iter(
-        worth_of_resamples(front.gmacs, accuracy, reference)
+    means = iter(
+        mean_of_front(front.gmacs, accuracy, costs)
         for front, accuracy in zip(fronts, np.split(both, places, axis=1), strict=True)
     )
     found = {}
-    for name, by_seed in methods.items():
-        own = {seed: next(worth) for seed in sorted(by_seed)}
+    for name, by_seed in saving.items():
+        own = {seed: next(means) for seed in sorted(by_seed)}
         mean = np.mean(list(own.values()), axis=0)
         measured = {seed: float(each[0]) for seed, each in own.items()} if len(own) > 1 else {}
-        found[name] = Worth(float(mean[0]), mean[1:], measured)
+        found[name] = Offer(float(mean[0]), mean[1:], measured, costs[0])
     return found
 
 
-def difference(first: Worth, second: Worth) -> tuple[float, float]:
+def difference(first: Offer, second: Offer) -> tuple[float, float]:
     """The 95 % interval of second less first, over images and seeds together. Units: points.
 
     Of the images the bootstrap's percentiles; of the seeds Welch's interval; their half widths add as squares. One
@@ -182,8 +199,8 @@ def welch_half_width(first: Sequence[float], second: Sequence[float]) -> float:
     return float(stdtrit(freedom, 0.975)) * math.sqrt(total)
 
 
-def bootstrap(methods: Mapping[str, Worth]) -> dict[str, MethodBootstrap]:
-    """Each method's worth with its interval and its place among the others.
+def bootstrap(methods: Mapping[str, Offer]) -> dict[str, MethodBootstrap]:
+    """Each method's mean accuracy with its interval and its place among the others.
 
     A place is a range: a method is better than another where the 95 % interval of their difference is above 0, each
     pair by itself. Methods that chance does not tell apart share places.
@@ -200,7 +217,8 @@ def bootstrap(methods: Mapping[str, Worth]) -> dict[str, MethodBootstrap]:
         low, high = np.clip(np.percentile(one.resampled, _ENDS), 0, 100)
         found[name] = MethodBootstrap(
             resamples=len(one.resampled),
-            worth_pct=min(one.measured, 100.0),
+            from_gmacs=one.from_gmacs,
+            mean_pct=min(one.measured, 100.0),
             low_pct=float(low),
             high_pct=float(high),
             seeds=tuple(one.by_seed),

@@ -64,27 +64,29 @@ def seeds_table(board: Leaderboard) -> Table | None:
     return shown
 
 
-def worth_table(board: Leaderboard) -> Table | None:
+def offers_table(board: Leaderboard) -> Table | None:
     """One row a method, the best first, with the places that chance leaves it; ``None`` where that is not known."""
     ranked = [(method.name, method.bootstrap) for method in board.methods if method.bootstrap is not None]
     if not ranked:
         return None
+    first, decimals = ranked[0][1], digits(board.setting.dense_gmacs)
     shown = plain_table(
-        "what the fronts are worth",
-        "hypervolume of a method's front, percent of what is possible, mean over its trainings' seeds · 95 % interval "
-        f"by {ranked[0][1].resamples:,} resamples of the images, the same for all · ± standard deviation over seeds · "
-        "place: methods that images and seeds do not tell apart share places, each pair by itself",
+        "what the fronts offer",
+        f"top-1 of the best point that costs no more, on average over costs from {first.from_gmacs:.{decimals}f} GMACs, "
+        f"which every method can meet, to dense, and over seeds · 95 % interval by {first.resamples:,} resamples of the "
+        "images, the same for all · ± standard deviation over seeds · place: methods that images and seeds do not tell "
+        "apart share places, each pair by itself",
     )
     shown.add_column("place", justify="right", no_wrap=True)
     shown.add_column("method")
-    for heading in ("worth %", "95 %", "± seeds"):
+    for heading in ("mean top-1 %", "95 %", "± seeds"):
         shown.add_column(heading, justify="right", no_wrap=True)
-    for name, found in sorted(ranked, key=lambda row: (row[1].rank_best, row[1].rank_worst, -row[1].worth_pct)):
+    for name, found in sorted(ranked, key=lambda row: (row[1].rank_best, row[1].rank_worst, -row[1].mean_pct)):
         best, worst = found.rank_best, found.rank_worst
         shown.add_row(
             str(best) if best == worst else f"{best}–{worst}",
             name,
-            f"{found.worth_pct:.2f}",
+            f"{found.mean_pct:.2f}",
             f"[{found.low_pct:.2f}, {found.high_pct:.2f}]",
             "" if found.seed_sd_pct is None else f"{found.seed_sd_pct:.2f} ({len(found.seeds)})",
         )

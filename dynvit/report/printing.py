@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dynvit.leaderboard.board import Leaderboard
-from dynvit.leaderboard.table import papers_table, seeds_table, table, worth_table
+from dynvit.leaderboard.table import offers_table, papers_table, seeds_table, table
 from dynvit.measurements.base import measurements
 from dynvit.progress import counted
 from dynvit.terminal import print_line, print_table
@@ -24,7 +24,7 @@ def print_board(board: Leaderboard, console: Console) -> None:
     for kind in kinds.values():
         for shown in kind.tables(board):
             print_table(console, shown)
-    for further_table in (seeds_table(board), worth_table(board), papers_table(board)):
+    for further_table in (seeds_table(board), offers_table(board), papers_table(board)):
         if further_table is not None:
             print_table(console, further_table)
     for kind in kinds.values():

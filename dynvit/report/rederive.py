@@ -11,7 +11,7 @@ from dynvit.leaderboard.record import looks_static, saving_pct
 from dynvit.leaderboard.rederive import of_interval, of_top5
 from dynvit.leaderboard.spread import SeedSpread, spread_of
 from dynvit.measurements.base import measurements
-from dynvit.report.build import objectives_of, on_front, share_of, worth_of
+from dynvit.report.build import mean_top1, objectives_of, on_front, share_of, worth_of
 
 
 def of_board(board: Leaderboard) -> Iterator[Contradiction]:
@@ -135,9 +135,12 @@ def _of_bootstraps(board: Leaderboard) -> Iterator[Contradiction]:
         yield from between(f"{at}.low_pct", found.low_pct, 0, found.high_pct, "high_pct or less")
         if (found.seed_sd_pct is None) != (len(found.seeds) < 2):
             yield Contradiction(f"{at}.seed_sd_pct", "be null with one training, else a number", found.seed_sd_pct)
+        own = [(e.gmacs_mean, e.top1_pct) for e in board.entries if e.method == board.methods[place].name]
+        top1 = [each for _, each in own]
+        yield from between(f"{at}.mean_pct", found.mean_pct, min(top1), max(top1), "top-1 of its entries")
         if not found.seeds:
-            share = 100 * board.methods[place].hypervolume_share
-            yield from equal(f"{at}.worth_pct", found.worth_pct, share, "hypervolume_share in percent")
+            costs = found.from_gmacs, board.setting.dense_gmacs
+            yield from equal(f"{at}.mean_pct", found.mean_pct, mean_top1(own, costs), "of its front")
 
 
 def _of_seeds(spread: SeedSpread, entries: Sequence[Entry]) -> Iterator[Contradiction]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from dynvit.leaderboard.board import MethodSummary, Objective
-from dynvit.leaderboard.bootstrap import Front, MethodBootstrap, bootstrap, worths
+from dynvit.leaderboard.bootstrap import Front, MethodBootstrap, bootstrap, offers
 from dynvit.leaderboard.per_sample import PerSampleResults
 from dynvit.leaderboard.record import Record, is_static
 
@@ -37,15 +37,14 @@ def bootstraps(
 ) -> dict[str, MethodBootstrap]:
     """By method; empty where a record's per-sample results were not kept, or are of other images.
 
-    The static backbone alone is no method: it is worth nothing by definition, and is not ranked.
+    The static backbone alone is no method: it saves nothing, and is not ranked.
     """
     ranked = {name: own for name, own in by_method.items() if not all(is_static(record) for record in own)}
     ids = [record.record_id for own in ranked.values() for record in own]
     if not ids or not kept.keys() >= set(ids) or len({kept[name].images for name in ids}) > 1:
         return {}
-    cost, accuracy = objectives
-    reference = cost.reference, accuracy.reference
-    return bootstrap(worths({name: _fronts(own, kept) for name, own in ranked.items()}, reference))
+    dense_gmacs = objectives[0].reference
+    return bootstrap(offers({name: _fronts(own, kept) for name, own in ranked.items()}, dense_gmacs))
 
 
 def _fronts(records: Sequence[Record], kept: Mapping[str, PerSampleResults]) -> dict[int, Front]:

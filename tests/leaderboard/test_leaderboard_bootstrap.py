@@ -18,19 +18,18 @@ from rich.console import Console
 from consistent_bench import make_bench
 from dynvit.leaderboard.bootstrap import (
     Front,
-    Worth,
+    Offer,
     bootstrap,
     difference,
     draws,
+    mean_of_front,
+    offers,
     resampled_accuracy,
-    worth_of_resamples,
-    worths,
 )
-from dynvit.leaderboard.front import hypervolume
 from dynvit.report import print_board, read_board
 from dynvit.report.found import boards_in
 
-REFERENCE = (2.0, 10.0)
+DENSE = 2.0
 POINTS = st.lists(st.tuples(st.floats(0.01, 3.0), st.floats(0, 100)), min_size=1, max_size=8)
 
 
@@ -41,12 +40,31 @@ def front(*points: tuple[float, float], n: int = 1000, seed: int = 0) -> Front:
     return Front(np.array([gmacs for gmacs, _ in points]), right)
 
 
-@given(POINTS)
-def test_the_worth_of_a_resample_is_the_hypervolume(points: list[tuple[float, float]]) -> None:
-    cost, accuracy = np.array(points).T
-    of_many = worth_of_resamples(cost, np.stack([accuracy, accuracy]), REFERENCE)
-    exact = 100 * hypervolume(points, REFERENCE, minimise=(True, False)) / (2.0 * 90.0)
-    assert of_many == pytest.approx([exact, exact], abs=1e-9)
+@given(POINTS, st.floats(0.01, 1.9))
+def test_what_a_front_offers_is_the_best_accuracy_that_a_cost_buys_averaged_over_costs(
+    points: list[tuple[float, float]], least: float
+) -> None:
+    points = [(least, 5.0), *points]
+    gmacs, accuracy = np.array(points).T
+    middles = np.linspace(least, 2.0, 4001)
+    middles = (middles[1:] + middles[:-1]) / 2
+    bought = np.mean([max(top1 for cost, top1 in points if cost <= middle) for middle in middles])
+    of_many = mean_of_front(gmacs, np.stack([accuracy, accuracy]), (least, 2.0))
+    assert of_many == pytest.approx([bought, bought], abs=0.25)  # a step within one of the cells
+
+
+def test_a_method_that_reaches_lower_costs_is_not_better_for_that() -> None:
+    fine, coarse = front((1.0, 0.7), (1.5, 0.8)), front((0.4, 0.5), (1.0, 0.7), (1.5, 0.8))
+    found = bootstrap(offers({"fine": {0: fine}, "coarse": {0: coarse}}, DENSE))
+    assert {(one.rank_best, one.rank_worst, one.from_gmacs) for one in found.values()} == {(1, 2, 1.0)}
+    assert found["fine"].mean_pct == pytest.approx(75)
+
+
+def test_what_saves_nothing_is_not_ranked_and_takes_no_range_from_the_others() -> None:
+    found = bootstrap(offers({"cheap": {0: front((1.0, 0.7))}, "dear": {0: front((2.5, 0.9))}}, DENSE))
+    assert set(found) == {"cheap"}
+    assert found["cheap"].from_gmacs == 1.0
+    assert offers({"dear": {0: front((2.5, 0.9))}}, DENSE) == {}
 
 
 @given(st.integers(1, 300), st.integers(1, 20))
@@ -74,29 +92,29 @@ def test_methods_that_fail_on_the_same_images_are_told_apart_by_less() -> None:
     base = front((1.0, 0.7), n=4000)
     better = Front(base.gmacs, base.right | (np.arange(4000) % 200 == 0))  # the same, and a few more
     chance = front((1.0, float(better.right.mean())), n=4000, seed=7)
-    paired = bootstrap(worths({"base": {0: base}, "better": {0: better}}, REFERENCE))
+    paired = bootstrap(offers({"base": {0: base}, "better": {0: better}}, DENSE))
     assert (paired["better"].rank_best, paired["better"].rank_worst) == (1, 1)
     assert (paired["base"].rank_best, paired["base"].rank_worst) == (2, 2)
-    apart = bootstrap(worths({"base": {0: base}, "better": {0: chance}}, REFERENCE))
+    apart = bootstrap(offers({"base": {0: base}, "better": {0: chance}}, DENSE))
     assert {(one.rank_best, one.rank_worst) for one in apart.values()} == {(1, 2)}
 
 
 def test_seeds_that_scatter_take_a_place_away() -> None:
     low = np.linspace(29, 31, 1000)
-    alone = {"a": Worth(30, low, {}), "b": Worth(33, low + 3, {})}
+    alone = {"a": Offer(30, low, {}, 1.0), "b": Offer(33, low + 3, {}, 1.0)}
     assert bootstrap(alone)["b"].rank_worst == 1
-    seeds = alone | {"b": Worth(33, low + 3, {0: 30.0, 1: 33.0, 2: 36.0})}
+    seeds = alone | {"b": Offer(33, low + 3, {0: 30.0, 1: 33.0, 2: 36.0}, 1.0)}
     found = bootstrap(seeds)
     assert {(one.rank_best, one.rank_worst) for one in found.values()} == {(1, 2)}
     assert (found["b"].seeds, found["b"].seed_sd_pct) == ((0, 1, 2), 3.0)
     assert difference(seeds["a"], seeds["b"])[0] < 0 < 3 < difference(seeds["a"], seeds["b"])[1]
 
 
-def test_of_several_seeds_the_worth_is_their_mean_and_not_that_of_all_points_together() -> None:
+def test_of_several_seeds_the_mean_is_of_their_fronts_and_not_that_of_all_points_together() -> None:
     fronts = {0: front((1.0, 0.7)), 1: front((1.0, 0.5), seed=1)}
-    found = worths({"m": fronts}, REFERENCE)["m"]
-    assert found.by_seed == pytest.approx({0: 100 * 60 / 180, 1: 100 * 40 / 180})
-    assert found.measured == pytest.approx(100 * 50 / 180)
+    found = offers({"m": fronts}, DENSE)["m"]
+    assert found.by_seed == pytest.approx({0: 70, 1: 50})
+    assert found.measured == pytest.approx(60)
 
 
 def test_a_thousand_resamples_of_ten_thousand_images_and_sixty_records_take_less_than_two_seconds() -> None:
@@ -105,7 +123,7 @@ def test_a_thousand_resamples_of_ten_thousand_images_and_sixty_records_take_less
         f"m{place}": {0: Front(random.uniform(0.5, 2.0, 6), random.random((6, 10_000)) < 0.8)} for place in range(10)
     }
     start = time.process_time()
-    bootstrap(worths(methods, REFERENCE))
+    bootstrap(offers(methods, DENSE))
     assert time.process_time() - start < 2
 
 
@@ -122,11 +140,11 @@ class TestOfABoard:
         assert found["topk"] is not None
         assert (found["topk"].seeds, found["topk"].resamples) == ((0, 1), 1000)
         assert found["dvt"] is not None
-        assert found["dvt"].low_pct < found["dvt"].worth_pct < found["dvt"].high_pct
+        assert found["dvt"].low_pct < found["dvt"].mean_pct < found["dvt"].high_pct
         console = Console(width=100, file=io.StringIO(), record=True)
         print_board(board, console)
         text = console.export_text()
-        assert "what the fronts are worth" in text
+        assert "what the fronts offer" in text
         assert "1–2" in text  # 40 images tell nothing apart
 
     def test_it_is_stored_and_read_again_and_shown_without_the_runs(self, done: Path) -> None:
