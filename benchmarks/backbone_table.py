@@ -24,7 +24,7 @@ from dynvit.interface import methods
 
 PAGE = Path(__file__).parent.parent / "docs" / "backbones.md"
 METHODS = (
-    *("dense", "random", "topk", "tome", "mctf", "atc", "evit", "diffrate", "ats", "resolution", "depth"),
+    *("dense", "random", "topk", "tome", "mctf", "atc", "evit", "diffrate", "ats", "resolution", "classrow", "depth"),
     *("dynamicvit", "mia", "dvt", "avit", "adavit", "thinkingvit"),
 )
 SMALL: Mapping[str, Any] = {"embed_dim": 48, "depth": 4, "num_heads": 3, "num_classes": 5}

@@ -25,6 +25,8 @@ POINTS = (
     ("dvt", 1.2, 28, {"threshold": 0.5}, 0),
     ("topk", 1.0, 25, {"keep_ratio": 0.5}, 0),
     ("topk", 1.0, 27, {"keep_ratio": 0.5}, 1),
+    ("topk", 1.4, 27, {"keep_ratio": 0.7}, 0),
+    ("topk", 1.4, 29, {"keep_ratio": 0.7}, 1),
 )
 
 

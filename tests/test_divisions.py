@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
+import torch
 
 from dynvit.api.benching import plan_bench
 from dynvit.backbones.build import BackboneSpec, build
@@ -102,6 +104,19 @@ def test_a_method_without_training_learns_at_its_target(tmp_path: Path) -> None:
     assert training["images_seen"] == 128
     # Its forward masks what it drops: all tokens run, and backward is twice that.
     assert training["training_gmacs"] == pytest.approx(3 * 128 * 0.002056224, rel=0.05)
+
+
+def test_a_method_without_a_knob_learns_at_its_only_point_and_whatever_is_not_read_has_no_part_in_it(
+    tmp_path: Path,
+) -> None:
+    for name in ("dense", "classrow"):
+        train_to(tmp_path / name, request(name))
+    whole, last_row = (
+        safetensors.torch.load_file(tmp_path / name / "model.safetensors") for name in ("dense", "classrow")
+    )
+    assert whole.keys() == last_row.keys()
+    for name, weights in whole.items():
+        torch.testing.assert_close(last_row[name], weights, rtol=1e-3, atol=1e-5)
 
 
 @pytest.fixture(scope="module")

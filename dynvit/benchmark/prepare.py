@@ -15,13 +15,13 @@ from dynvit.budgets import KnobSolver, check_feasible, noise_batch
 from dynvit.contract import check_model
 from dynvit.divisions import refuse_changes
 from dynvit.errors import InputError, unknown
-from dynvit.interface import DynamicModel, Method, methods
+from dynvit.interface import DynamicModel, methods
 from dynvit.knobs import knobs_of
 from dynvit.measurements.base import Measurement
 from dynvit.options import options_to_json
 from dynvit.session import OpenModel, Session, Wanted
 from dynvit.training.forecast import Forecast
-from dynvit.training.further import point_at, trains_at_a_point
+from dynvit.training.further import point_at, takes_target, trains_at_a_point
 from dynvit.units import GIGA
 
 START = "start"
@@ -199,8 +199,7 @@ def _plan(config: BenchConfig, name: str, trains: bool) -> Iterator[Planned]:
     if given:
         return
     if config.division is not None:
-        aims = trains_at_a_point(wanted.method) or type(wanted.method).options_for is not Method.options_for
-        yield from _trainings(config, wanted, config.targets if aims else ())
+        yield from _trainings(config, wanted, config.targets if takes_target(wanted.method) else ())
         return
     trains_all = bool(config.train) and bool(wanted.method.recipes) and not wanted.method.static
     if not wanted.method.needs_training and not trains_all:

@@ -43,8 +43,8 @@ class MethodBootstrap(Frozen):
     mean_pct: float = Field(
         ge=0,
         le=100,
-        description="top-1 of the best point that costs no more, mean over costs from from_gmacs to the static backbone's"
-        ", percent; of several seeds: mean over the front of each",
+        description="top-1 of the best point that costs no more, mean over costs from from_gmacs to the static "
+        "backbone's, percent; of several seeds: mean over the front of each",
     )
     low_pct: float = Field(ge=0, le=100, description="2.5 % of the resamples give less, percent")
     high_pct: float = Field(ge=0, le=100, description="97.5 % of the resamples give less, percent")
@@ -131,7 +131,7 @@ def offers(
 ) -> dict[str, Offer]:
     """What the fronts of each method offer on the same resampled images: of several seeds the mean over their fronts.
 
-    A method none of whose trainings can save anything has nothing to offer, and is left out.
+    Left out is what has no choice to offer: a single point, or none that saves anything.
 
     Args:
         methods: by method, then by seed; all on the same images.
@@ -143,7 +143,8 @@ def offers(
     import numpy as np
 
     least = {name: max(float(one.gmacs.min()) for one in own.values()) for name, own in methods.items()}
-    saving = {name: own for name, own in methods.items() if least[name] < dense_gmacs}
+    several = {name for name, own in methods.items() if all(len(np.unique(one.gmacs)) > 1 for one in own.values())}
+    saving = {name: own for name, own in methods.items() if name in several and least[name] < dense_gmacs}
     if not saving:
         return {}
     costs = max(least[name] for name in saving), dense_gmacs

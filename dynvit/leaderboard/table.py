@@ -72,10 +72,10 @@ def offers_table(board: Leaderboard) -> Table | None:
     first, decimals = ranked[0][1], digits(board.setting.dense_gmacs)
     shown = plain_table(
         "what the fronts offer",
-        f"top-1 of the best point that costs no more, on average over costs from {first.from_gmacs:.{decimals}f} GMACs, "
-        f"which every method can meet, to dense, and over seeds · 95 % interval by {first.resamples:,} resamples of the "
-        "images, the same for all · ± standard deviation over seeds · place: methods that images and seeds do not tell "
-        "apart share places, each pair by itself",
+        "top-1 of the best point that costs no more, on average over costs from "
+        f"{first.from_gmacs:.{decimals}f} GMACs, which every method can meet, to dense, and over seeds · 95 % interval "
+        f"by {first.resamples:,} resamples of the images, the same for all · ± standard deviation over seeds · place: "
+        "methods that images and seeds do not tell apart share places, each pair by itself",
     )
     shown.add_column("place", justify="right", no_wrap=True)
     shown.add_column("method")

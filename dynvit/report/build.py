@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dynvit.errors import InputError
 from dynvit.leaderboard.board import Entry, Generated, MethodSummary, Objective, Setting
-from dynvit.leaderboard.bootstrap import mean_of_front
 from dynvit.leaderboard.front import hypervolume, non_dominated
 from dynvit.leaderboard.paired import Paired, paired
 from dynvit.leaderboard.paper import PaperRow
@@ -164,14 +163,6 @@ def share_of(worth: float, objectives: Sequence[Objective]) -> float:
     """The same as a share of what is possible."""
     cost, accuracy = objectives
     return min(worth / (cost.reference * (100 - accuracy.reference)), 1.0)  # 1 up to a rounding
-
-
-def mean_top1(points: Sequence[Point], costs: tuple[float, float]) -> float:
-    """Top-1 of the best point that costs no more, on average over costs. Units: percent; costs in GMACs."""
-    import numpy as np
-
-    gmacs, top1 = np.array(points, dtype=np.float64).T
-    return float(mean_of_front(gmacs, top1[None], costs)[0])
 
 
 def _summary(name: str, records: Sequence[Record], objectives: Sequence[Objective]) -> MethodSummary:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dynvit.leaderboard.board import Entry, Leaderboard
+from dynvit.leaderboard.bootstrap import mean_of_front
 from dynvit.leaderboard.contradiction import Contradiction, between, differences, equal, share_of_images
 from dynvit.leaderboard.paired import Paired, difference_interval, mcnemar
 from dynvit.leaderboard.record import looks_static, saving_pct
 from dynvit.leaderboard.rederive import of_interval, of_top5
 from dynvit.leaderboard.spread import SeedSpread, spread_of
 from dynvit.measurements.base import measurements
-from dynvit.report.build import mean_top1, objectives_of, on_front, share_of, worth_of
+from dynvit.report.build import objectives_of, on_front, share_of, worth_of
 
 
 def of_board(board: Leaderboard) -> Iterator[Contradiction]:
@@ -140,7 +141,15 @@ def _of_bootstraps(board: Leaderboard) -> Iterator[Contradiction]:
         yield from between(f"{at}.mean_pct", found.mean_pct, min(top1), max(top1), "top-1 of its entries")
         if not found.seeds:
             costs = found.from_gmacs, board.setting.dense_gmacs
-            yield from equal(f"{at}.mean_pct", found.mean_pct, mean_top1(own, costs), "of its front")
+            yield from equal(f"{at}.mean_pct", found.mean_pct, _mean_top1(own, costs), "of its front")
+
+
+def _mean_top1(points: Sequence[tuple[float, float]], costs: tuple[float, float]) -> float:
+    """Top-1 of the best point that costs no more, on average over costs. Units: percent; costs in GMACs."""
+    import numpy as np
+
+    gmacs, top1 = np.array(points, dtype=np.float64).T
+    return float(mean_of_front(gmacs, top1[None], costs)[0])
 
 
 def _of_seeds(spread: SeedSpread, entries: Sequence[Entry]) -> Iterator[Contradiction]:

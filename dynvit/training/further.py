@@ -15,26 +15,38 @@ from dynvit.units import GIGA
 
 
 def trains_at_a_point(method: Method[Any]) -> bool:
-    """Whether a method has no training of its own, and a knob that takes it to a target."""
-    return not method.recipes and method.budget_knob is not None
+    """Whether a method has no training of its own: it learns where a target takes it, or at its only point."""
+    return not method.recipes
+
+
+def takes_target(method: Method[Any]) -> bool:
+    """Whether a fraction of dense MACs makes a difference to a method's training in the division."""
+    if trains_at_a_point(method):
+        return method.budget_knob is not None
+    return type(method).options_for is not Method.options_for
 
 
 def point_at(target: float | None, name: str, model: DynamicModel, options: Any) -> OperatingPoint:
-    """The most expensive point within a target, at which the method ``name`` learns.
+    """The most expensive point within a target, at which the method ``name`` learns; without a knob, its only point.
 
     Costs are those of an image of noise; where images differ in cost they differ little from it before training.
     Units: ``target`` as a fraction of the backbone's MACs.
 
     Raises: ``InputError`` for no target, and for one that it cannot be set to.
     """
+    method = methods.get(name)()
+    knob = method.budget_knob
+    if knob is None and model.neutral is not None:
+        return model.neutral
+    if knob is None:
+        raise InputError(
+            f"method {name} has neither a training nor a budget knob, so that nothing says at which point it learns"
+        )
     if target is None:
         raise InputError(
             f"method {name} has no training of its own, and learns at a target in the fine-tuned division: give "
             "--target (--targets in a bench), a fraction of dense MACs"
         )
-    method = methods.get(name)()
-    knob = method.budget_knob
-    assert knob is not None
     knobs = knobs_of(method, options, lambda: model.backbone)
     solver = KnobSolver(model, knob, knobs, [noise_batch(image_size(model.backbone))])
     budget, feasible = target * dense_macs(model.backbone), solver.range()

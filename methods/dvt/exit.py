@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dynvit import cost
 from dynvit.backbones.block import attention_inputs, attention_output
+from dynvit.backbones.class_row import class_row_inputs, class_row_parts
 from dynvit.backbones.vit import PlainViT
 from dynvit.interface import Part
 
@@ -111,7 +112,7 @@ class Exit(nn.Module):
         for index in range(s.depth):
             class_only = self.class_only and index == s.depth - 1
             queries = 1 if class_only else n
-            parts += self._class_block_parts(index, n) if class_only else self.adapter.block_parts(index, n)
+            parts += class_row_parts(s, index, n) if class_only else self.adapter.block_parts(index, n)
             if self.features is not None and index < self.features.blocks:
                 parts += [
                     cost.Normalization(f"blocks.{index}.norm2.reused", queries * self.options.feature_width),
@@ -124,20 +125,6 @@ class Exit(nn.Module):
         spare = self.class_only and self.options.feature_reuse != "class_token"
         return self.adapter.shape.depth - spare
 
-    def _class_block_parts(self, index: int, n: int) -> list[Part]:
-        s, name = self.adapter.shape, f"blocks.{index}"
-        inner = s.heads * s.head_dim
-        return [
-            cost.Normalization(f"{name}.norm1", n * s.width),
-            cost.Linear(f"{name}.attn.q", 1, s.width, inner),
-            cost.Linear(f"{name}.attn.kv", n, s.width, 2 * inner),
-            cost.Attention(f"{name}.attn", 1, n, s.heads, s.head_dim),
-            cost.Linear(f"{name}.attn.proj", 1, inner, s.width),
-            cost.Normalization(f"{name}.norm2", s.width),
-            cost.Linear(f"{name}.mlp.fc1", 1, s.width, s.hidden),
-            cost.Linear(f"{name}.mlp.fc2", 1, s.hidden, s.width),
-        ]
-
 
 def attend(
     block: Block, tokens: Tensor, bias: Tensor | None, record: bool, class_only: bool
@@ -147,7 +134,7 @@ def attend(
     Shape: tokens (B, n, width), bias (B, heads, n, n) → tokens, logits (B, heads, n, n). With ``class_only`` the
     bias and the results have the class token's row only.
     """
-    queries, keys, values = class_inputs(block, tokens) if class_only else attention_inputs(block, tokens)
+    queries, keys, values = class_row_inputs(block, tokens) if class_only else attention_inputs(block, tokens)
     residual = tokens[:, :1] if class_only else tokens
     dropout = block.attn.attn_drop.p if block.training else 0.0
     if not record:
@@ -160,20 +147,6 @@ def attend(
         logits = torch.baddbmm(flat[0], flat[1], flat[2].mT, alpha=block.attn.scale).view_as(bias)
     mixed = F.dropout(logits.softmax(-1), dropout) @ values
     return attention_output(block, residual, mixed), logits
-
-
-def class_inputs(block: Block, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The class token's query, and every token's key and value.
-
-    Shape: tokens (B, n, width) → (B, heads, 1, head_dim), twice (B, heads, n, head_dim).
-    """
-    attention = block.attn
-    inner, split = attention.attn_dim, (attention.num_heads, attention.head_dim)
-    normed, weight, bias = block.norm1(tokens), attention.qkv.weight, attention.qkv.bias
-    halves = (None, None) if bias is None else (bias[:inner], bias[inner:])
-    query = F.linear(normed[:, :1], weight[:inner], halves[0]).unflatten(-1, split).transpose(1, 2)
-    keys, values = F.linear(normed, weight[inner:], halves[1]).unflatten(-1, (2, *split)).permute(2, 0, 3, 1, 4)
-    return attention.q_norm(query), attention.k_norm(keys), values
 
 
 def reuse_mlp(block: Block, tokens: Tensor, features: Tensor | None) -> Tensor:

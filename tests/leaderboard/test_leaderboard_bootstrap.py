@@ -60,11 +60,12 @@ def test_a_method_that_reaches_lower_costs_is_not_better_for_that() -> None:
     assert found["fine"].mean_pct == pytest.approx(75)
 
 
-def test_what_saves_nothing_is_not_ranked_and_takes_no_range_from_the_others() -> None:
-    found = bootstrap(offers({"cheap": {0: front((1.0, 0.7))}, "dear": {0: front((2.5, 0.9))}}, DENSE))
-    assert set(found) == {"cheap"}
-    assert found["cheap"].from_gmacs == 1.0
-    assert offers({"dear": {0: front((2.5, 0.9))}}, DENSE) == {}
+def test_what_saves_nothing_or_is_a_single_point_is_not_ranked_and_takes_no_range_from_the_others() -> None:
+    choice, dear, single = front((1.0, 0.7), (1.5, 0.8)), front((2.5, 0.9), (2.6, 0.9)), front((1.9, 0.9))
+    found = bootstrap(offers({"choice": {0: choice}, "dear": {0: dear}, "single": {0: single}}, DENSE))
+    assert set(found) == {"choice"}
+    assert found["choice"].from_gmacs == 1.0
+    assert offers({"dear": {0: dear}}, DENSE) == {}
 
 
 @given(st.integers(1, 300), st.integers(1, 20))
@@ -89,9 +90,9 @@ def test_the_scatter_of_the_resamples_is_the_binomial_one() -> None:
 
 
 def test_methods_that_fail_on_the_same_images_are_told_apart_by_less() -> None:
-    base = front((1.0, 0.7), n=4000)
+    base = front((1.0, 0.7), (2.0, 0.7), n=4000)
     better = Front(base.gmacs, base.right | (np.arange(4000) % 200 == 0))  # the same, and a few more
-    chance = front((1.0, float(better.right.mean())), n=4000, seed=7)
+    chance = front((1.0, float(better.right.mean())), (2.0, 0.7), n=4000, seed=7)
     paired = bootstrap(offers({"base": {0: base}, "better": {0: better}}, DENSE))
     assert (paired["better"].rank_best, paired["better"].rank_worst) == (1, 1)
     assert (paired["base"].rank_best, paired["base"].rank_worst) == (2, 2)
@@ -111,7 +112,7 @@ def test_seeds_that_scatter_take_a_place_away() -> None:
 
 
 def test_of_several_seeds_the_mean_is_of_their_fronts_and_not_that_of_all_points_together() -> None:
-    fronts = {0: front((1.0, 0.7)), 1: front((1.0, 0.5), seed=1)}
+    fronts = {0: front((1.0, 0.7), (1.5, 0.7)), 1: front((1.0, 0.5), (1.5, 0.5), seed=1)}
     found = offers({"m": fronts}, DENSE)["m"]
     assert found.by_seed == pytest.approx({0: 70, 1: 50})
     assert found.measured == pytest.approx(60)
