@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +25,17 @@ POINTS = (
     ("dvt", 1.2, 28, {"threshold": 0.5}, 0),
     ("topk", 1.0, 25, {"keep_ratio": 0.5}, 0),
     ("topk", 1.0, 27, {"keep_ratio": 0.5}, 1),
-    ("topk", 1.4, 27, {"keep_ratio": 0.7}, 0),
-    ("topk", 1.4, 29, {"keep_ratio": 0.7}, 1),
 )
+CHOICES = (*POINTS, ("topk", 1.4, 27, {"keep_ratio": 0.7}, 0), ("topk", 1.4, 29, {"keep_ratio": 0.7}, 1))
+"""With more than one point of each training."""
 
 
-def make_bench(folder: Path, measure: Callable[..., Record]) -> Path:
+def make_bench(folder: Path, measure: Callable[..., Record], points: Sequence[Any] = POINTS) -> Path:
     """Records with their per-sample results, attacks, corruptions, timings, and the board of it all."""
     random = np.random.default_rng(0)
     records = [
         _adaptive(measure(name, gmacs, right, n=N, dense=DENSE, knobs=knobs, seed=seed))
-        for name, gmacs, right, knobs, seed in POINTS
+        for name, gmacs, right, knobs, seed in points
     ]
     with RunStore(folder / "runs.jsonl") as runs, PerSampleStore(folder / "per_sample.jsonl") as kept:
         for record in records:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from consistent_bench import make_bench
+from consistent_bench import CHOICES, make_bench
 from dynvit.leaderboard.bootstrap import (
     Front,
     Offer,
@@ -132,7 +132,7 @@ class TestOfABoard:
     @pytest.fixture(scope="class")
     @classmethod
     def done(cls, tmp_path_factory: pytest.TempPathFactory, measure: Callable[..., Any]) -> Path:
-        return make_bench(tmp_path_factory.mktemp("bench"), measure)
+        return make_bench(tmp_path_factory.mktemp("bench"), measure, CHOICES)
 
     def test_a_run_with_per_sample_results_has_intervals_and_places(self, done: Path) -> None:
         [board] = boards_in(done)
