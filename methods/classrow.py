@@ -57,7 +57,7 @@ class ClassRow(Method[ClassRowOptions]):
     summary = "control: the whole backbone, of its last block the class token's row alone"
     Options = ClassRowOptions
     adaptive_cost = False
-    serves: frozenset[Trait] = frozenset({"registers", "gated MLPs"})
+    serves: ClassVar[frozenset[Trait]] = frozenset({"registers", "gated MLPs"})
     by_default: ClassVar[bool] = False
 
     def knobs(self, options: ClassRowOptions) -> Mapping[str, BaseDistribution]:
