@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.leaderboard.contradiction import Contradiction, differences, equal
+from dynvit.leaderboard.place import Place
 from dynvit.leaderboard.store import RUNS
 from dynvit.measurements.base import measurements
 from dynvit.report.boards import Board, from_version_1
@@ -19,9 +20,9 @@ _ENTRIES, _METHODS, _SAID, _SKIPPED = "entries", "methods", "measurements", "ski
 _ELSEWHERE = (_ENTRIES, _METHODS, _SAID, "schema_version", "generated", "paper", "setting", "sha256")
 
 
-def of_runs(file: Path, board: Board, places: Mapping[str, str]) -> Iterator[Contradiction]:
+def of_runs(file: Path, beside: Place, board: Board, places: Mapping[str, str]) -> Iterator[Contradiction]:
     """Every number of a board that the runs beside it do not give. ``places``: of the records, by id."""
-    run = read_run(file.parent)
+    run = read_run(beside)
     groups = group(run.records)
     if board.setting not in groups:
         nearest = next(iter(groups), None)

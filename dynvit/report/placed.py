@@ -12,8 +12,9 @@ from pydantic import BaseModel
 from dynvit.leaderboard.follow_up import FollowUp
 from dynvit.leaderboard.lines import LineStore
 from dynvit.leaderboard.per_sample import PER_SAMPLE, VERSION_1, PerSampleResults, PerSampleStore
+from dynvit.leaderboard.place import Place
 from dynvit.leaderboard.record import Record
-from dynvit.leaderboard.store import RUNS, RunStore
+from dynvit.leaderboard.store import RunStore
 from dynvit.measurements.base import measurements
 
 LineT = TypeVar("LineT", bound=BaseModel)
@@ -40,7 +41,7 @@ class Placed(Generic[LineT]):
 
 @dataclass(frozen=True)
 class PlacedRun:
-    """A run's folder. ``follow_ups`` are by measurement."""
+    """The lines of a run, or of a published board. ``follow_ups`` are by measurement."""
 
     records: Sequence[Placed[Record]]
     per_sample: Sequence[Placed[PerSampleResults]]
@@ -54,13 +55,13 @@ def placed(store: LineStore[LineT]) -> list[Placed[LineT]]:
     return [Placed(store.path, number, store.key(line), line, number in edited) for number, line in numbered]
 
 
-def read_placed(folder: Path) -> PlacedRun:
-    """All lines that a folder holds. Raises: as ``LineStore``."""
+def read_placed(place: Place) -> PlacedRun:
+    """All lines of a run or of a published board. Raises: as ``LineStore``."""
     return PlacedRun(
-        records=placed(RunStore(folder / RUNS)),
-        per_sample=[line for name in (VERSION_1, PER_SAMPLE) for line in placed(PerSampleStore(folder / name))],
+        records=placed(RunStore(place.runs)),
+        per_sample=[line for name in (VERSION_1, PER_SAMPLE) for line in placed(PerSampleStore(place.file(name)))],
         follow_ups={
-            name: [line for store in kind.stores(folder) for line in placed(store)]
+            name: [line for store in kind.stores_at(place) for line in placed(store)]
             for name, kind in measurements.load_all().items()
         },
     )
