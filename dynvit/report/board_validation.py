@@ -23,8 +23,7 @@ from dynvit.report.validation import EDITED, Fault
 def faults_of_board(file: Path, beside: Place | None) -> Iterator[Fault]:
     """Every contradiction within a board, and between it and the lines ``beside`` it. Raises: ``InputError``."""
     board = read_board(file)
-    within = [Fault(file, f": {found}") for found in of_board(board)]
-    yield from within or edited_board(file, read_json(file, "board"))
+    yield from faults_within(file, board)
     if beside is None:
         return
     yield from _of_verifications(board, beside)
@@ -38,6 +37,12 @@ def faults_of_board(file: Path, beside: Place | None) -> Iterator[Fault]:
     for line in records.values():
         if line.line.role == "report" and setting_of(line.line) != board.setting:
             yield Fault(line.file, f": must be of the setting of {file.name}, is of another", line.number)
+
+
+def faults_within(file: Path, board: Board) -> Iterator[Fault]:
+    """Every contradiction within a board that was read from the file, else that it was edited."""
+    within = [Fault(file, f": {found}") for found in of_board(board)]
+    yield from within or edited_board(file, read_json(file, "board"))
 
 
 def _of_verifications(board: Board, beside: Place) -> Iterator[Fault]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path
 from typing import Any
 
 from dynvit.errors import InputError
+from dynvit.leaderboard.follow_up import FollowUp
 from dynvit.leaderboard.per_sample import PER_SAMPLE, VERSION_1, PerSampleResults, read_per_sample
 from dynvit.leaderboard.place import Place
 from dynvit.leaderboard.record import Record
@@ -49,16 +50,21 @@ def read_run(path: str | os.PathLike[str] | Place) -> RunData:
     results: dict[str, dict[str, list[Any]]] = {}
     skipped: dict[str, dict[str, str]] = {}
     for name, kind in measurements.load_all().items():
-        found, left_out = defaultdict(list), {}
-        for line in (line for store in kind.stores_at(place) for line in store.read()):
-            if line.result is None:
-                left_out[line.record_id] = line.skipped or ""
-            else:
-                found[line.record_id].append(line.result)
-        results[name] = dict(found)
-        # What an older code could not measure, and today's has, is measured.
-        skipped[name] = {record_id: why for record_id, why in left_out.items() if record_id not in found}
+        lines = (line for store in kind.stores_at(place) for line in store.read())
+        results[name], skipped[name] = sorted_out(lines)
     return RunData(RunStore(runs).read(), results, skipped, read_per_sample(place))
+
+
+def sorted_out(lines: Iterable[FollowUp[Any]]) -> tuple[dict[str, list[Any]], dict[str, str]]:
+    """The results of a measurement, and why it was skipped, by record id."""
+    found, left_out = defaultdict(list), {}
+    for line in lines:
+        if line.result is None:
+            left_out[line.record_id] = line.skipped or ""
+        else:
+            found[line.record_id].append(line.result)
+    # What an older code could not measure, and today's has, is measured.
+    return dict(found), {record_id: why for record_id, why in left_out.items() if record_id not in found}
 
 
 def _say_what_is_left_out(place: Place) -> None:

@@ -14,7 +14,6 @@ from dynvit.leaderboard.place import Place
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.rederive import agreeing, images_of, of_per_sample, of_record, of_records
 from dynvit.leaderboard.store import RUNS, RunStore
-from dynvit.leaderboard.verification import VERIFIED, VerificationStore
 from dynvit.measurements.base import Measurement, measurements
 from dynvit.measurements.rederive import Beside
 from dynvit.report.placed import Placed, PlacedRun, placed, read_placed, standing
@@ -42,13 +41,16 @@ class Fault:
 
 def faults_of_run(place: Place) -> Iterator[Fault]:
     """Every contradiction among the lines of a run, and every edited line. Raises: as ``LineStore``."""
-    run = read_placed(place)
+    yield from contradictions_in(read_placed(place))
+
+
+def contradictions_in(run: PlacedRun) -> Iterator[Fault]:
+    """Every contradiction among lines, and every edited line."""
     kinds = measurements.load_all()
     later = (_of_follow_ups(kind, run.follow_ups[name], run) for name, kind in kinds.items())
     found = [*_of_records(run), *_of_per_sample(run), *chain.from_iterable(later)]
     yield from found
-    again = placed(VerificationStore(place.file(VERIFIED)))
-    yield from _edited([*run.records, *run.per_sample, *again, *chain.from_iterable(run.follow_ups.values())], found)
+    yield from _edited(run.every(), found)
 
 
 def faults_of_file(file: Path, kind: Kind | None) -> Iterator[Fault]:
