@@ -88,4 +88,4 @@ def _options_of(command: str) -> dict[str, Any]:
     app = typer.Typer(add_completion=False)
     app.command("bench")(bench.command(()))
     with typer.main.get_command(app).make_context("bench", words) as context:
-        return {key: value for key, value in context.params.items() if value is not None}
+        return {key: value for key, value in context.params.items() if value not in (None, (), [])}

@@ -121,7 +121,7 @@ def _text(file: Path, merged: Merged, records: Sequence[Record]) -> Iterator[str
     yield from (f"- `{path.name}`" for path in merged.changed)
     yield from ("", "## Checked", "")
     yield "- `dynvit submit`: schema, digests, every derived number, per-sample results, training block, package."
-    yield f"- Anybody may measure it again: `dynvit verify {file.as_posix()}`."
+    yield f"- Anybody may measure it again: `dynvit verify leaderboards/{file.name}`."
 
 
 def _rows(board: Board, records: dict[str, Record]) -> Iterator[str]:
