@@ -59,7 +59,7 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
 def write_together(contents: Mapping[Path, bytes]) -> None:
     """Write several files, in this order: a full disk is met before any of them is changed."""
     with ExitStack() as renamed:
-        for path, content in reversed(contents.items()):  # the last that is entered is the first to be renamed
+        for path, content in reversed(list(contents.items())):  # the last that is entered is the first to be renamed
             renamed.enter_context(atomic(path)).write_bytes(content)
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dynvit.backbones.weights import find_weights, sha256_of
-from dynvit.checkpoint import is_checkpoint, read_config
+from dynvit.checkpoint import WEIGHTS, is_checkpoint
 from dynvit.errors import InputError
 from dynvit.interface import methods
 from dynvit.leaderboard.place import Place
 from dynvit.leaderboard.record import Record
 from dynvit.published import fetch, find
+from dynvit.session import checkpoint_facts
 
 _KINDS = (".safetensors", ".pth", ".pt", ".tar", ".bin")
 MODELS = "models"
@@ -66,6 +67,9 @@ class Weights:
         for place in self.places:
             files = [place] if place.is_file() else sorted(place.rglob("*")) if place.is_dir() else []
             for file in files:
-                if file.suffix in _KINDS and file.is_file():
-                    ours = is_checkpoint(file.parent) and file.name == "model.safetensors"
-                    yield (file.parent, read_config(file.parent).weights_sha256) if ours else (file, sha256_of(file))
+                if file.suffix not in _KINDS or not file.is_file():
+                    continue
+                if file.name == WEIGHTS and is_checkpoint(file.parent):
+                    yield file.parent, checkpoint_facts(file.parent).weights_sha256
+                else:
+                    yield file, sha256_of(file)

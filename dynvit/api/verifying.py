@@ -32,6 +32,7 @@ class Asked:
     """How entries are measured again.
 
     ``by``: who does; ``limit``: images at most, drawn by ``seed``; ``data_dir``: where the data lie here.
+    Raises: ``InputError`` for a number out of range.
     """
 
     by: str
@@ -42,6 +43,12 @@ class Asked:
     device: str = "auto"
     batch_size: int = 64
     workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("limit", 1), ("seed", 0), ("batch_size", 1), ("workers", 0)):
+            given = getattr(self, name)
+            if given < least:
+                raise InputError(f"--{name.replace('_', '-')} must be greater than or equal to {least}, got {given}")
 
 
 @dataclass(frozen=True)

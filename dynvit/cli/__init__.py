@@ -36,8 +36,9 @@ def command_line(arguments: Sequence[str] = ()) -> typer.Typer:
         app.command(name)(module.command(arguments if called == name else None))
     for function in (new.new, check.check, show.show, show.validate, show.convert, compare.compare):
         app.command()(function)
-    for function in (merge.merge, submit.submit, verify.verify):
-        app.command()(function)
+    app.command()(merge.merge)
+    app.command()(submit.submit)
+    app.command()(verify.verify)
     app.add_typer(data.app, name="data")
     app.add_typer(ls.app, name="ls")
     app.callback()(_dynvit)

@@ -11,32 +11,42 @@ import typer
 from dynvit.cli._plugins import Plugin, load
 from dynvit.plain import say
 
+Entries = Annotated[
+    list[str] | None, typer.Option(metavar="ID", help="Only this entry, by the start of its id; repeatable.")
+]
+Limit = Annotated[int, typer.Option(metavar="N", help="Images at most, drawn at random.")]
+Seed = Annotated[int | None, typer.Option(metavar="N", help="Draws them. Default: by chance")]
+DataDir = Annotated[str | None, typer.Option(metavar="DIR|URL", help="Where the data set lies here.")]
+Files = Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Weights that may be the entries'; repeatable.")]
+Runs = Annotated[
+    list[Path] | None, typer.Option(metavar="FOLDER", help="A folder to look for checkpoints in; repeatable.")
+]
+Train = Annotated[
+    bool, typer.Option("--train", help="Train again what is not found, and compare as far as seeds allow.")
+]
+Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="Keep there what --train trains.")]
+Write = Annotated[bool, typer.Option("--write", help="Add what was measured to BOARD.verified.jsonl.")]
+By = Annotated[str | None, typer.Option(metavar="NAME", help="Who measures, for --write.")]
+Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, or an accelerator.")]
+BatchSize = Annotated[int, typer.Option("--batch-size", "-b", metavar="N", help="Images a batch.")]
+Workers = Annotated[int, typer.Option("--workers", "-j", metavar="N", help="Processes that decode.")]
+
 
 def verify(
     path: Annotated[Path, typer.Argument(metavar="BOARD|FOLDER", help="A published board, or a bench's folder.")],
-    entry: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="Only this entry, by the start of its id; repeatable.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Images at most, drawn at random.")] = 1000,
-    seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Draws them. Default: by chance")] = None,
-    data_dir: Annotated[str | None, typer.Option(metavar="DIR|URL", help="Where the data set lies here.")] = None,
-    weights: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Weights that may be the entries'; repeatable.")
-    ] = None,
-    run: Annotated[
-        list[Path] | None, typer.Option(metavar="FOLDER", help="A folder to look for checkpoints in; repeatable.")
-    ] = None,
-    train: Annotated[
-        bool, typer.Option("--train", help="Train again what is not found, and compare as far as seeds allow.")
-    ] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Keep there what --train trains.")
-    ] = None,
-    write: Annotated[bool, typer.Option("--write", help="Add what was measured to BOARD.verified.jsonl.")] = False,
-    by: Annotated[str | None, typer.Option(metavar="NAME", help="Who measures, for --write.")] = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, or an accelerator.")] = "auto",
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, metavar="N", help="Images a batch.")] = 64,
-    workers: Annotated[int, typer.Option("--workers", "-j", min=0, metavar="N", help="Processes that decode.")] = 0,
+    entry: Entries = None,
+    limit: Limit = 1000,
+    seed: Seed = None,
+    data_dir: DataDir = None,
+    weights: Files = None,
+    run: Runs = None,
+    train: Train = False,
+    output: Output = None,
+    write: Write = False,
+    by: By = None,
+    device: Device = "auto",
+    batch_size: BatchSize = 64,
+    workers: Workers = 0,
     plugin: Plugin = None,
 ) -> None:
     """Measure entries again, and hold them to what is published: image by image where per-sample results are.
@@ -52,14 +62,14 @@ def verify(
     if write and not (by or "").strip():
         raise InputError("--write publishes who measured: add --by NAME")
     asked = Asked(
-        by=by or "nobody",
-        command=command_line(),
-        seed=secrets.randbelow(2**31) if seed is None else seed,
-        limit=limit,
-        data_dir=data_dir,
-        device=device,
-        batch_size=batch_size,
-        workers=workers,
+        by or "nobody",
+        command_line(),
+        secrets.randbelow(2**31) if seed is None else seed,
+        limit,
+        data_dir,
+        device,
+        batch_size,
+        workers,
     )
     places = [*(run or ()), *(weights or ())]
     made_by = _options_of if train else None

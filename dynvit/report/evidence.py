@@ -29,6 +29,8 @@ def evidence_of(file: Path, board: Board | None = None) -> Evidence:
     board = board or read_board(file)
     place = Place.of_evidence(file)
     run = read_placed(place)
+    if not run.every():
+        return Evidence()
     again: dict[str, list[Verification]] = {}
     for line in run.again:
         if not line.edited:
@@ -65,7 +67,9 @@ def _contradicted(file: Path, board: Board, place: Place, run: PlacedRun) -> Ite
         yield from everything
         return
     yield from _named(of_board(board), board)
-    ids = {(line.file, line.number): getattr(line.line, "record_id", line.key) for line in run.every()}
+    ids: dict[tuple[Path, int | None], str] = {
+        (line.file, line.number): getattr(line.line, "record_id", line.key) for line in run.every()
+    }
     faults = list(contradictions_in(run))
     yield from (ids[fault.file, fault.line] for fault in faults if (fault.file, fault.line) in ids)
     if not run.records:

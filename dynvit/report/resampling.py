@@ -28,7 +28,8 @@ class Ranked:
     @classmethod
     def of_entry(cls, entry: Entry) -> Ranked:
         """That of an entry whose record is not known."""
-        return cls(entry.record_id, entry.gmacs_mean, entry.training and entry.training.seed, entry.baseline)
+        seed = None if entry.training is None else entry.training.seed
+        return cls(entry.record_id, entry.gmacs_mean, seed, entry.baseline)
 
 
 def with_bootstraps(
