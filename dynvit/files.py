@@ -7,9 +7,10 @@ import os
 import socket
 import sys
 import tempfile
+import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +20,12 @@ if sys.platform != "win32":
     import fcntl
 
 LOCK = ".lock"
+_BETWEEN_TRIES_S = 0.05
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EROFS)
+
+
+class HeldError(InputError):
+    """Another process writes there."""
 
 
 @contextmanager
@@ -50,6 +56,13 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
         temporary.write_bytes(content)
 
 
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write several files, in this order: a full disk is met before any of them is changed."""
+    with ExitStack() as renamed:
+        for path, content in reversed(list(contents.items())):  # the last that is entered is the first to be renamed
+            renamed.enter_context(atomic(path)).write_bytes(content)
+
+
 @contextmanager
 def named(path: Path) -> Iterator[None]:
     """An ``OSError`` in the block names ``path``: a full disk is met in ``write``, which knows no name."""
@@ -73,7 +86,7 @@ def lock(file: BinaryIO, path: Path, doing: str = "writing", holder: str = "anot
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise InputError(f"{holder} is {doing} {path}: wait for it, or give another --output") from error
+        raise HeldError(f"{holder} is {doing} {path}: wait for it, or give another --output") from error
     except OSError:
         warnings.warn(
             f"{path} lies on a disk without locks: start no second run in this folder while one is running",
@@ -82,15 +95,23 @@ def lock(file: BinaryIO, path: Path, doing: str = "writing", holder: str = "anot
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, patience_s: float = 0) -> Iterator[None]:
     """The folder for this process alone, as long as the block runs: two that train or measure into it would mix.
 
     The file ``.lock`` in it says who has it, and goes when the block ends; one that a kill leaves locks nothing.
+    ``patience_s``: seconds to wait for another process.
     Raises: ``InputError`` where another process has it, naming that process.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / LOCK
-    file = _taken(path, folder)
+    path, end = folder / LOCK, time.monotonic() + patience_s
+    while True:
+        try:
+            file = _taken(path, folder)
+            break
+        except HeldError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(_BETWEEN_TRIES_S)
     try:
         with named(path):
             file.truncate(0)

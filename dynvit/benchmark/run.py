@@ -14,6 +14,7 @@ from dynvit.benchmark.identity import check, claimed
 from dynvit.benchmark.prepare import Preparation, prepare
 from dynvit.data import ImageSource
 from dynvit.interface import OperatingPoint
+from dynvit.leaderboard.place import BOARD
 from dynvit.measurements.accuracy.measure import Recorder
 from dynvit.measurements.base import Measurement, measurements
 from dynvit.measurements.run import Run
@@ -22,8 +23,6 @@ from dynvit.measurements.task import MeasuredPoint
 from dynvit.progress import Progress
 from dynvit.report import Board, build_board, read_run, write_pictures
 from dynvit.session import OpenModel, Session, open_session
-
-BOARD = "leaderboard.json"
 
 
 @dataclass(frozen=True)

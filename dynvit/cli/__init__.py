@@ -11,7 +11,7 @@ from typing import TextIO
 
 import typer
 
-from dynvit.cli import attack, bench, check, compare, data, explain, ls, new, show, speed, train
+from dynvit.cli import attack, bench, check, compare, data, explain, ls, merge, new, show, speed, submit, train, verify
 from dynvit.errors import InputError, os_fault
 from dynvit.plain import say, speak_any_encoding
 from dynvit.plugin_faults import plugin_fault
@@ -36,6 +36,9 @@ def command_line(arguments: Sequence[str] = ()) -> typer.Typer:
         app.command(name)(module.command(arguments if called == name else None))
     for function in (new.new, check.check, show.show, show.validate, show.convert, compare.compare):
         app.command()(function)
+    app.command()(merge.merge)
+    app.command()(submit.submit)
+    app.command()(verify.verify)
     app.add_typer(data.app, name="data")
     app.add_typer(ls.app, name="ls")
     app.callback()(_dynvit)

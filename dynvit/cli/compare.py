@@ -9,9 +9,11 @@ import typer
 
 
 def compare(
-    first: Annotated[str, typer.Argument(metavar="RECORD", help="FOLDER:ID, or FOLDER for its static backbone.")],
+    first: Annotated[
+        str, typer.Argument(metavar="RECORD", help="FOLDER:ID or BOARD:ID; without the id its static backbone.")
+    ],
     second: Annotated[
-        str | None, typer.Argument(metavar="[RECORD]", help="FOLDER:ID. Default: every record of the first's folder")
+        str | None, typer.Argument(metavar="[RECORD]", help="The same. Default: every record beside the first")
     ] = None,
 ) -> None:
     """Pair two records image by image: the difference, its interval, and an exact McNemar test.

@@ -47,6 +47,7 @@ def show(
     from dynvit.errors import InputError
     from dynvit.leaderboard.papers import read_papers, with_papers
     from dynvit.report import print_board, write_pictures
+    from dynvit.report.evidence import standings_in
     from dynvit.report.found import boards_in, warn_of_contradictions
     from dynvit.report.listing import listing, view_of
     from dynvit.terminal import new_console
@@ -55,12 +56,13 @@ def show(
     read = () if papers is None else read_papers(papers)
     boards, console = [with_papers(board, read) if read else board for board in boards_in(path)], new_console()
     warn_of_contradictions(path)
+    standings = standings_in(path)
     view = view_of(form, columns, where or (), sort, pick)
     for board in boards:
         if view is None:
-            print_board(board, console)
+            print_board(board, console, standings)
         else:
-            say(listing(board, view))
+            say(listing(board, view, standings))
     if render:
         if len(boards) > 1:
             raise InputError(f"{path} holds {len(boards)} settings: --render takes a file with one")

@@ -163,9 +163,13 @@ class Leaderboard(Digested, Frozen):
         return divisions.pop() if len(divisions) == 1 else "free"
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the board: sorted keys, the same bytes for the same board, whole or not at all."""
+        """Write the board, whole or not at all."""
+        write_whole(Path(path), self.content())
+
+    def content(self) -> bytes:
+        """What a file holds: sorted keys, the same bytes for the same board."""
         text = json.dumps(with_digest(self.model_dump(mode="json")), sort_keys=True, indent=1, ensure_ascii=False)
-        write_whole(Path(path), text.encode() + b"\n")
+        return text.encode() + b"\n"
 
     def overview(self, measurement: str, model: type[SummaryT]) -> SummaryT | None:
         """What a measurement says of all entries together; None where it says nothing."""

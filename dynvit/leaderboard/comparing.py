@@ -9,8 +9,9 @@ from dynvit.errors import InputError
 from dynvit.leaderboard.naming import short_ids
 from dynvit.leaderboard.paired import Paired, paired
 from dynvit.leaderboard.per_sample import PerSampleResults, read_per_sample
+from dynvit.leaderboard.place import Place
 from dynvit.leaderboard.record import Record, is_static
-from dynvit.leaderboard.store import RUNS, RunStore
+from dynvit.leaderboard.store import RunStore
 from dynvit.leaderboard.table import plain_table
 from dynvit.terminal import Table
 
@@ -26,14 +27,17 @@ class Answered:
 
 
 def read_answered(folder: Path) -> list[Answered]:
-    """The reporting records of a bench whose per-sample results were kept.
+    """The reporting records of a bench, or beside a published board, whose per-sample results were kept.
 
     Raises: ``InputError`` where there is no bench, or none of its records has them.
     """
-    runs = folder / RUNS if folder.is_dir() else folder
+    place = Place.of_evidence(folder) if folder.suffix == ".json" else Place.of(folder)
+    runs = place.runs if folder.is_dir() or folder.suffix == ".json" else folder
+    if folder.suffix == ".json" and folder.is_file() and not runs.is_file():
+        raise InputError(f"{folder} was published without its records ({runs.name}): its entries cannot be paired")
     if not runs.is_file():
-        raise InputError(f"no bench in {str(folder)!r}: give its output folder, or FOLDER:RECORD")
-    kept = read_per_sample(runs)
+        raise InputError(f"no bench in {str(folder)!r}: give its output folder, a board, or one of them with :RECORD")
+    kept = read_per_sample(place)
     reported = [record for record in RunStore(runs).read() if record.role == "report"]
     found = [Answered(record, kept[record.record_id]) for record in reported if record.record_id in kept]
     if not found:

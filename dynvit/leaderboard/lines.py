@@ -25,6 +25,12 @@ CURRENT = 2
 """The version of lines that need no upgrade."""
 
 
+def text_of(line: BaseModel) -> bytes:
+    """A line as it is written, with its digest and without a newline."""
+    text = line.model_dump_json()
+    return f'{text[:-1]},"{KEY}":"{digest(json.loads(text))}"}}'.encode()
+
+
 @dataclass(frozen=True)
 class _Parsed(Generic[LineT]):
     """A line, or None where it belongs into another file: jsonlines takes a bare None for an empty line."""
@@ -74,11 +80,10 @@ class LineStore(Generic[LineT]):
 
     def append(self, line: LineT) -> None:
         """Add a line; when this returns it is on the disk."""
-        file, text = self._open(), line.model_dump_json()
-        written = f'{text[:-1]},"{KEY}":"{digest(json.loads(text))}"}}\n'
+        file, written = self._open(), text_of(line)
         try:
             with named(self.path):
-                file.write(written.encode())
+                file.write(written + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
         except BaseException:
@@ -112,10 +117,13 @@ class LineStore(Generic[LineT]):
                 ) from error
         return found
 
+    def texts(self) -> dict[int, bytes]:
+        """Every line as it stands in the file, by its number."""
+        return {number: text for number, text in enumerate(self._split()[0].splitlines(), 1) if text.strip()}
+
     def edited(self) -> set[int]:
         """The numbers of the lines that were changed after they were written. Raises: as ``numbered``."""
-        lines = enumerate(self._split()[0].splitlines(), 1)
-        return {number for number, text in lines if text.strip() and is_edited(json.loads(text))}
+        return {number for number, text in self.texts().items() if is_edited(json.loads(text))}
 
     def find(self, key: str) -> LineT | None:
         """The measurement of this key, or ``None`` where it was not made yet."""

@@ -13,13 +13,13 @@ import os
 from collections.abc import Iterable
 from functools import reduce
 from operator import and_
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
 from dynvit.leaderboard.digest import Digested
 from dynvit.leaderboard.lines import LineStore
+from dynvit.leaderboard.place import Place
 from dynvit.leaderboard.record import Frozen
 
 if TYPE_CHECKING:
@@ -60,11 +60,12 @@ class PerSampleStore(LineStore[PerSampleResults]):
         super().__init__(path, PerSampleResults, "record_id")
 
 
-def read_per_sample(runs: str | os.PathLike[str]) -> dict[str, PerSampleResults]:
-    """What is kept beside a ``runs.jsonl``, by record id. Raises: as ``LineStore``."""
+def read_per_sample(place: Place | str | os.PathLike[str]) -> dict[str, PerSampleResults]:
+    """What is kept of a run or of a published board, by record id. Raises: as ``LineStore``."""
+    place = place if isinstance(place, Place) else Place.of(place)
     found: dict[str, PerSampleResults] = {}
     for name in (VERSION_1, PER_SAMPLE):
-        found |= {line.record_id: line for line in PerSampleStore(Path(runs).with_name(name)).read()}
+        found |= {line.record_id: line for line in PerSampleStore(place.file(name)).read()}
     return found
 
 

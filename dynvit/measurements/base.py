@@ -21,6 +21,7 @@ from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.contradiction import Contradiction
 from dynvit.leaderboard.follow_up import FollowUp, from_version_1
 from dynvit.leaderboard.lines import LineStore, UnwrittenLines
+from dynvit.leaderboard.place import Place
 from dynvit.leaderboard.record import Frozen, JsonObject, Record
 from dynvit.measurements.measurer import Measurer
 from dynvit.measurements.rederive import Beside
@@ -44,7 +45,8 @@ class Measurement(Generic[SettingsT, ResultT, SummaryT]):
     ``Result`` (of a task), ``Summary`` (of a record, in a board) and ``Overview`` (of all entries of a board; None:
     there is none); ``unit`` of progress; ``shared``, whether several processes share a task's images; ``searchable``,
     whether its measurer gives a search a third objective; ``higher_is_better``, by the summary's keys; ``judgements``,
-    keys of the summary that another version of the package may judge otherwise: ``validate`` does not hold them.
+    keys of the summary that another version of the package may judge otherwise: ``validate`` does not hold them;
+    ``repeats``, whether measured again it gives the same numbers: else the newer line stands when runs are merged.
     """
 
     name: ClassVar[str]
@@ -59,6 +61,7 @@ class Measurement(Generic[SettingsT, ResultT, SummaryT]):
     searchable: ClassVar[bool] = False
     higher_is_better: ClassVar[Mapping[str, bool]] = {}
     judgements: ClassVar[frozenset[str]] = frozenset()
+    repeats: ClassVar[bool] = True
 
     def __init__(self, settings: SettingsT) -> None:
         self.settings = settings
@@ -91,6 +94,11 @@ class Measurement(Generic[SettingsT, ResultT, SummaryT]):
     def stores(cls, folder: Path) -> Sequence[LineStore[FollowUp[ResultT]]]:
         """The files of a run's folder that hold its lines."""
         return [cls.store(folder)]
+
+    @classmethod
+    def stores_at(cls, place: Place) -> Sequence[LineStore[FollowUp[ResultT]]]:
+        """The same of a run or of a published board, wherever its files lie."""
+        return [cls.store(place.file(f"{cls.name}.jsonl"))] if place.is_published else cls.stores(place.folder)
 
     @classmethod
     def recognises(cls, config: Mapping[str, Any]) -> bool:

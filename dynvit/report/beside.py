@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.leaderboard.contradiction import Contradiction, differences, equal
+from dynvit.leaderboard.place import Place
 from dynvit.leaderboard.store import RUNS
 from dynvit.measurements.base import measurements
+from dynvit.report.assembling import assembled
 from dynvit.report.boards import Board, from_version_1
 from dynvit.report.build import build, group
 from dynvit.report.run_data import read_run
@@ -19,16 +21,21 @@ _ENTRIES, _METHODS, _SAID, _SKIPPED = "entries", "methods", "measurements", "ski
 _ELSEWHERE = (_ENTRIES, _METHODS, _SAID, "schema_version", "generated", "paper", "setting", "sha256")
 
 
-def of_runs(file: Path, board: Board, places: Mapping[str, str]) -> Iterator[Contradiction]:
+def of_runs(file: Path, beside: Place, board: Board, places: Mapping[str, str]) -> Iterator[Contradiction]:
     """Every number of a board that the runs beside it do not give. ``places``: of the records, by id."""
-    run = read_run(file.parent)
+    run = read_run(beside)
     groups = group(run.records)
     if board.setting not in groups:
         nearest = next(iter(groups), None)
         must = nearest.model_dump(mode="json") if nearest else {}
         yield from differences(board.setting.model_dump(mode="json"), must, f"of {RUNS}", "setting")
         return
-    made = build(run.only(groups[board.setting]), papers=board.paper)
+    known = {record.record_id for record in groups[board.setting]}
+    if beside.is_published and any(entry.record_id not in known for entry in board.entries):
+        made = assembled(run.only(groups[board.setting]), [board], "")
+        places = {entry.record_id: "itself" for entry in board.entries} | dict(places)
+    else:
+        made = build(run.only(groups[board.setting]), papers=board.paper)
     body = json.loads(file.read_bytes())
     stored, must = from_version_1(body) if body["schema_version"] == 1 else body, made.model_dump(mode="json")
     yield from equal("generated.date_utc", board.generated.date_utc, made.generated.date_utc, "the newest record's")

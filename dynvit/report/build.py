@@ -17,7 +17,7 @@ from dynvit.leaderboard.spread import seed_spreads
 from dynvit.leaderboard.training import TrainingRecord
 from dynvit.measurements.base import measurements
 from dynvit.report.boards import Board, with_overviews
-from dynvit.report.resampling import with_bootstraps
+from dynvit.report.resampling import Ranked, with_bootstraps
 from dynvit.report.run_data import RunData
 from dynvit.version import __version__
 
@@ -40,7 +40,7 @@ def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -
     if not groups:
         raise InputError("no record reports a point: run `dynvit bench` to its end first")
     if len(groups) > 1:
-        raise InputError(f"one front cannot hold {_difference(list(groups))}: give each its own leaderboard")
+        raise InputError(f"one front cannot hold {difference(list(groups))}: give each its own leaderboard")
     [(setting, kept)] = groups.items()
     objectives = objectives_of(setting)
     by_method: dict[str, list[Record]] = defaultdict(list)
@@ -50,11 +50,12 @@ def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -
     own = [flag for name in sorted(by_method) for flag in on_front(_points(by_method[name]))]
     worth = worth_of(_points(ordered), objectives)
     methods = [_summary(name, by_method[name], objectives) for name in sorted(by_method)]
+    ranked = {name: [Ranked.of_record(record) for record in own] for name, own in by_method.items()}
     board = Board(
         setting=setting,
         objectives=objectives,
         entries=tuple(_entries(ordered, own, run)),
-        methods=with_bootstraps(methods, by_method, run.per_sample, objectives),
+        methods=with_bootstraps(methods, ranked, run.per_sample, objectives),
         hypervolume=worth,
         hypervolume_share=share_of(worth, objectives),
         seeds=seed_spreads(ordered),
@@ -71,7 +72,7 @@ def _entries(records: Sequence[Record], on_method_front: Sequence[bool], run: Ru
     said = {name: kind.summarise(records, run.results.get(name, {})) for name, kind in measurements.load_all().items()}
     overall_front = on_front(_points(records))
     for record, mine, overall in zip(records, on_method_front, overall_front, strict=True):
-        entry = _entry(record, _against(static, kept.get(record.record_id)), mine, overall)
+        entry = _entry(record, against(static, kept.get(record.record_id)), mine, overall)
         yield entry.model_copy(update={"measurements": _said(record, said), "skipped": _skipped(record, run)})
 
 
@@ -116,12 +117,12 @@ def _shared(training: TrainingRecord | None) -> dict[str, str | None]:
     return {"shared_recipe_sha256": training.recipe_sha256, "start_sha256": training.start_sha256}
 
 
-def _difference(settings: Sequence[Setting]) -> str:
+def difference(settings: Sequence[Setting]) -> str:
     """The first thing in which settings differ, with its values.
 
     >>> one = {"dataset": "digits", "split": "validation", "manifest_sha256": "0" * 64, "n": 360, "backbone": "v"}
     >>> one |= {"image_size": (8, 8), "num_classes": 10, "rule": "matmul+conv", "dense_gmacs": 1.0}
-    >>> _difference([Setting(**one), Setting(**one | {"n": 100})])
+    >>> difference([Setting(**one), Setting(**one | {"n": 100})])
     'records of n 360 and 100'
     """
     for key in Setting.model_fields:
@@ -179,7 +180,8 @@ def _summary(name: str, records: Sequence[Record], objectives: Sequence[Objectiv
     )
 
 
-def _against(static: PerSampleResults | None, results: PerSampleResults | None) -> Paired | None:
+def against(static: PerSampleResults | None, results: PerSampleResults | None) -> Paired | None:
+    """The results held against the static backbone's; None where there are none of either, or of other images."""
     if static is None or results is None or static is results or static.images != results.images:
         return None
     return paired(static.bits(), results.bits())

@@ -11,13 +11,16 @@ from dynvit.errors import InputError, and_more
 from dynvit.leaderboard.board import BOARD_VERSION
 from dynvit.leaderboard.digest import has_digest
 from dynvit.leaderboard.per_sample import PER_SAMPLE, VERSION_1, PerSampleStore
+from dynvit.leaderboard.place import BOARD, Place
 from dynvit.leaderboard.store import RUNS, RunStore
+from dynvit.leaderboard.verification import VERIFIED, VerificationStore
 from dynvit.measurements.base import measurements
 from dynvit.reading import open_regular, read_json
+from dynvit.report.board_validation import edited_board, faults_of_board
 from dynvit.report.boards import Board, read_board
 from dynvit.report.build import build, group
 from dynvit.report.run_data import read_run
-from dynvit.report.validation import Fault, edited_board, faults_of_board, faults_of_file, faults_of_run
+from dynvit.report.validation import Fault, faults_of_file, faults_of_run
 
 
 def boards_in(path: Path) -> list[Board]:
@@ -28,7 +31,7 @@ def boards_in(path: Path) -> list[Board]:
     if path.suffix == ".json":
         return [read_board(path)]
     if path.is_dir() and not (path / RUNS).exists():
-        return [read_board(file) for file in files_in(path)]
+        return [read_board(file) for file in files_in(path) if file.suffix == ".json"]
     run = read_run(path)
     groups = group(run.records)
     if not groups:
@@ -82,12 +85,11 @@ def convert_boards(path: Path) -> Iterator[str]:
 
 
 def files_in(path: Path) -> list[Path]:
-    """The result files that ``path`` names: itself, a bench's own, or every board of a published folder."""
+    """The result files that ``path`` names: itself, a bench's own, or every board of a folder with its lines."""
     if not path.is_dir():
         return [path]
-    names = (*_of_a_bench(), "leaderboard.json")
-    bench = [path / name for name in names if (path / name).exists()]
-    found = bench or sorted(path.glob("*.json"))
+    bench = [path / name for name in (*_of_a_bench(), BOARD) if (path / name).exists()]
+    found = bench or [file for board in sorted(path.glob("*.json")) for file in (board, *_lines_of(Place.of(board)))]
     if not found:
         raise InputError(f"no results in {str(path)!r}: give a bench's output folder, its {RUNS}, or a board")
     return found
@@ -97,9 +99,11 @@ def _shown_faults(path: Path) -> Iterator[Fault]:
     """What is wrong with what is shown of a path: a board beside the lines of a run may be older, and is not."""
     shown = path / RUNS if path.is_dir() else path
     if shown.name == RUNS and shown.is_file():
-        yield from faults_of_run(shown.parent)
+        yield from faults_of_run(Place(shown.parent))
         return
     for file in files_in(path):
+        if file.suffix == ".jsonl":
+            continue
         # A digest tells all, and at once; an older board is derived again.
         body = read_json(file, "board")
         yield from edited_board(file, body) if has_digest(body) else _faults([file])
@@ -110,22 +114,28 @@ def _faults(files: Sequence[Path]) -> Iterator[Fault]:
 
     A board is held against the runs beside it where these do not contradict themselves.
     """
-    of_folder: dict[Path, list[Fault]] = {}
+    of_place: dict[Place, list[Fault]] = {}
     for file in sorted(files, key=lambda file: file.suffix != ".jsonl"):
-        bench = (file.parent / RUNS).is_file()
-        if bench and file.parent not in of_folder:
-            of_folder[file.parent] = list(faults_of_run(file.parent))
+        place = Place.of(file) if file.suffix == ".jsonl" else Place.of_evidence(file)
+        known = _lines_of(place) if place.is_published or place.runs.is_file() else []
+        if known and place not in of_place:
+            of_place[place] = list(faults_of_run(place))
         if file.suffix != ".jsonl":
-            yield from faults_of_board(file, beside=bench and not of_folder[file.parent])
-        elif bench and file.name in _of_a_bench():
-            yield from of_folder[file.parent]
+            yield from faults_of_board(file, place if known and not of_place[place] else None)
+        elif file in known:
+            yield from of_place[place]
         else:
             kind = _kind_of(file)
             yield from faults_of_file(file, None if kind is None else measurements.get(kind))
 
 
+def _lines_of(place: Place) -> list[Path]:
+    """The files with lines of a run or of a published board."""
+    return [file for file in map(place.file, _of_a_bench()) if file.exists()]
+
+
 def _of_a_bench() -> tuple[str, ...]:
-    return (RUNS, *(f"{name}.jsonl" for name in measurements.names()), VERSION_1, PER_SAMPLE)
+    return (RUNS, *(f"{name}.jsonl" for name in measurements.names()), VERSION_1, PER_SAMPLE, VERIFIED)
 
 
 def _entries(file: Path) -> str:
@@ -136,8 +146,11 @@ def _lines(file: Path) -> str:
     """How many lines of which kind a file holds; each was checked."""
     if not file.is_file():
         raise InputError(f"no file {str(file)!r}: give a bench's output folder, its {RUNS}, or a leaderboard.json")
-    if file.name in (PER_SAMPLE, VERSION_1):
+    name = file.name.removeprefix(Place.of(file).prefix)
+    if name in (PER_SAMPLE, VERSION_1):
         return f"per-sample results of {len(PerSampleStore(file).read())} records"
+    if name == VERIFIED:
+        return f"{len(VerificationStore(file).read())} measured again"
     kind = _kind_of(file)
     if kind is not None:
         return f"{len(measurements.get(kind).store(file).read())} {kind} measurements"
@@ -146,8 +159,9 @@ def _lines(file: Path) -> str:
 
 def _kind_of(file: Path) -> str | None:
     """The measurement whose lines a file holds, by its name, else by what its first line says; None: records."""
-    if file.stem in measurements.names():
-        return file.stem
+    stem = file.stem.removeprefix(Place.of(file).prefix)
+    if stem in measurements.names():
+        return stem
     with open_regular(file, "results") as lines:
         try:
             first = json.loads(lines.readline() or b"null")

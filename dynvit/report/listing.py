@@ -12,9 +12,11 @@ from dynvit.errors import InputError, unknown
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.naming import point_names, short_ids
 from dynvit.leaderboard.table import digits
+from dynvit.leaderboard.tiers import Standing
 from dynvit.measurements.base import measurements
 from dynvit.plain import no_formula, visible
 from dynvit.report.boards import Board
+from dynvit.report.printing import tier_column
 
 Form = Literal["md", "latex", "csv", "json"]
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -63,12 +65,15 @@ def listed(board: Leaderboard, view: View) -> list[Entry]:
     return found
 
 
-def listing(board: Board, view: View) -> str:
-    """The text of a view, without a newline at its end. Raises: ``InputError`` for an unknown column or fact."""
+def listing(board: Board, view: View, standings: Mapping[str, Standing] = {}) -> str:
+    """The text of a view, without a newline at its end. ``standings`` are of published entries, by record id.
+
+    Raises: ``InputError`` for an unknown column or fact.
+    """
     entries = listed(board, view)
     if view.form in ("csv", "json"):
         return _data(board, entries, view)
-    cells = dict(_cells(board))
+    cells = _cells(board) | tier_column(standings)
     headings = list(view.columns) or list(cells)
     if any(heading not in cells for heading in headings):
         cells |= _further(board, [heading for heading in headings if heading not in cells], cells)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.table import offers_table, papers_table, seeds_table, table
+from dynvit.leaderboard.tiers import CHECKED, SELF_REPORTED, Standing
 from dynvit.measurements.base import measurements
 from dynvit.progress import counted
 from dynvit.terminal import print_line, print_table
@@ -13,11 +15,17 @@ from dynvit.terminal import print_line, print_table
 if TYPE_CHECKING:
     from rich.console import Console
 
+_SHORT = {CHECKED: "checked"}
 
-def print_board(board: Leaderboard, console: Console) -> None:
-    """The main table, those of each measurement, then what is to be noted and what was skipped."""
+
+def print_board(board: Leaderboard, console: Console, standings: Mapping[str, Standing] = {}) -> None:
+    """The main table, those of each measurement, then what is to be noted and what was skipped.
+
+    ``standings`` are of published entries, by record id.
+    """
     kinds = measurements.load_all()
     further = {heading: cells for kind in kinds.values() for heading, cells in kind.columns(board).items()}
+    further |= tier_column(standings)
     print_table(console, table(board, further))
     if board.division is not None:
         print_line(console, division_line(board))
@@ -33,6 +41,17 @@ def print_board(board: Leaderboard, console: Console) -> None:
     for (method, name, reason), count in _skipped(board).items():
         points = counted(count, "point")
         print_line(console, f"– {name} was skipped for {method} ({points}): {reason}")
+
+
+def tier_column(standings: Mapping[str, Standing]) -> dict[str, dict[str, str]]:
+    """The column of tiers, where any entry is more than self-reported."""
+    if all(one.tier == SELF_REPORTED and not one.again for one in standings.values()):
+        return {}
+    return {
+        "tier": {
+            name: "disputed" if one.is_disputed else _SHORT.get(one.tier, one.tier) for name, one in standings.items()
+        }
+    }
 
 
 def division_line(board: Leaderboard) -> str:

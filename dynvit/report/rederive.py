@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.bootstrap import mean_of_front
 from dynvit.leaderboard.contradiction import Contradiction, between, differences, equal, share_of_images
 from dynvit.leaderboard.paired import Paired, difference_interval, mcnemar
+from dynvit.leaderboard.per_sample import PerSampleResults
 from dynvit.leaderboard.record import looks_static, saving_pct
 from dynvit.leaderboard.rederive import of_interval, of_top5
 from dynvit.leaderboard.spread import SeedSpread, spread_of
@@ -29,6 +30,17 @@ def of_board(board: Leaderboard) -> Iterator[Contradiction]:
         for found in _of_seeds(spread, board.entries):
             yield found.within(f"seeds.{place}")
     yield from _of_measurements(board)
+
+
+def of_evidence(board: Leaderboard, kept: Mapping[str, PerSampleResults], where: str) -> Iterator[Contradiction]:
+    """What a board's entries say against per-sample results, where no record stands between. ``where``: of these."""
+    for place, entry in enumerate(board.entries):
+        results = kept.get(entry.record_id)
+        if results is not None:
+            right = int(results.bits().sum())
+            why = f"{right:,} of {results.n:,} in {where}"
+            yield from equal(f"entries.{place}.top1_pct", entry.top1_pct, 100 * right / results.n, why)
+            yield from equal("setting.n", board.setting.n, results.n, f"images in {where}")
 
 
 def _of_setting(board: Leaderboard) -> Iterator[Contradiction]:

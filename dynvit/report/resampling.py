@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from dynvit.leaderboard.board import MethodSummary, Objective
+from dynvit.leaderboard.board import Entry, MethodSummary, Objective
 from dynvit.leaderboard.bootstrap import Front, MethodBootstrap, bootstrap, offers
 from dynvit.leaderboard.per_sample import PerSampleResults
 from dynvit.leaderboard.record import Record, is_static
 
 
+@dataclass(frozen=True)
+class Ranked:
+    """A point as the bootstrap sees it. ``seed``: of its training. Units: ``gmacs_mean`` GMACs an image."""
+
+    record_id: str
+    gmacs_mean: float
+    seed: int | None
+    static: bool
+
+    @classmethod
+    def of_record(cls, record: Record) -> Ranked:
+        """A record's."""
+        return cls(record.record_id, record.compute.gmacs_mean, record.seeds.training, is_static(record))
+
+    @classmethod
+    def of_entry(cls, entry: Entry) -> Ranked:
+        """That of an entry whose record is not known."""
+        seed = None if entry.training is None else entry.training.seed
+        return cls(entry.record_id, entry.gmacs_mean, seed, entry.baseline)
+
+
 def with_bootstraps(
     methods: Iterable[MethodSummary],
-    by_method: Mapping[str, Sequence[Record]],
+    by_method: Mapping[str, Sequence[Ranked]],
     kept: Mapping[str, PerSampleResults],
     objectives: tuple[Objective, Objective],
 ) -> tuple[MethodSummary, ...]:
@@ -20,7 +42,7 @@ def with_bootstraps(
 
     Args:
         methods: without.
-        by_method: their records.
+        by_method: their points.
         kept: per-sample results, by record id.
         objectives: of the board.
 
@@ -31,7 +53,7 @@ def with_bootstraps(
 
 
 def bootstraps(
-    by_method: Mapping[str, Sequence[Record]],
+    by_method: Mapping[str, Sequence[Ranked]],
     kept: Mapping[str, PerSampleResults],
     objectives: tuple[Objective, Objective],
 ) -> dict[str, MethodBootstrap]:
@@ -39,26 +61,26 @@ def bootstraps(
 
     The static backbone alone is no method: it saves nothing, and is not ranked.
     """
-    ranked = {name: own for name, own in by_method.items() if not all(is_static(record) for record in own)}
-    ids = [record.record_id for own in ranked.values() for record in own]
+    ranked = {name: own for name, own in by_method.items() if not all(point.static for point in own)}
+    ids = [point.record_id for own in ranked.values() for point in own]
     if not ids or not kept.keys() >= set(ids) or len({kept[name].images for name in ids}) > 1:
         return {}
     dense_gmacs = objectives[0].reference
     return bootstrap(offers({name: _fronts(own, kept) for name, own in ranked.items()}, dense_gmacs))
 
 
-def _fronts(records: Sequence[Record], kept: Mapping[str, PerSampleResults]) -> dict[int, Front]:
+def _fronts(points: Sequence[Ranked], kept: Mapping[str, PerSampleResults]) -> dict[int, Front]:
     """By the seed of the training. What was not trained stands with the first of the seeds."""
     import numpy as np
 
-    seeds = sorted({record.seeds.training for record in records if record.seeds.training is not None}) or [0]
-    of_seed: dict[int, list[Record]] = {seed: [] for seed in seeds}
-    for record in records:
-        of_seed[seeds[0] if record.seeds.training is None else record.seeds.training].append(record)
+    seeds = sorted({point.seed for point in points if point.seed is not None}) or [0]
+    of_seed: dict[int, list[Ranked]] = {seed: [] for seed in seeds}
+    for point in points:
+        of_seed[seeds[0] if point.seed is None else point.seed].append(point)
     return {
         seed: Front(
-            np.array([record.compute.gmacs_mean for record in own]),
-            np.stack([kept[record.record_id].bits() for record in own]),
+            np.array([point.gmacs_mean for point in own]),
+            np.stack([kept[point.record_id].bits() for point in own]),
         )
         for seed, own in of_seed.items()
     }

@@ -17,12 +17,14 @@ from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.follow_up import FollowUp
 from dynvit.leaderboard.per_sample import PerSampleResults
 from dynvit.leaderboard.record import Record
+from dynvit.leaderboard.verification import Verification
 from dynvit.measurements.base import measurements
 
 MODELS: dict[str, type[BaseModel]] = {
     "record.schema.json": Record,
     "per_sample.schema.json": PerSampleResults,
     "leaderboard.schema.json": Leaderboard,
+    "verified.schema.json": Verification,
 }
 
 

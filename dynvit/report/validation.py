@@ -9,22 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.leaderboard.contradiction import Contradiction
-from dynvit.leaderboard.digest import is_edited
 from dynvit.leaderboard.follow_up import FollowUp
+from dynvit.leaderboard.place import Place
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.rederive import agreeing, images_of, of_per_sample, of_record, of_records
 from dynvit.leaderboard.store import RUNS, RunStore
 from dynvit.measurements.base import Measurement, measurements
 from dynvit.measurements.rederive import Beside
-from dynvit.reading import read_json
-from dynvit.report.beside import of_runs
-from dynvit.report.boards import read_board
-from dynvit.report.build import setting_of
 from dynvit.report.placed import Placed, PlacedRun, placed, read_placed, standing
-from dynvit.report.rederive import of_board
 
 Kind = type[Measurement[Any, Any, Any]]
-_EDITED = "must be as it was written: something in it was edited or damaged since (its sha256 is of other content)"
+EDITED = "must be as it was written: something in it was edited or damaged since (its sha256 is of other content)"
 _SAME_MACHINE = ("device", "cpu", "torch", "timm", "numpy")
 
 
@@ -44,14 +39,18 @@ class Fault:
         return file == self.file or (file.parent == self.file.parent and file.name in self.text)
 
 
-def faults_of_run(folder: Path) -> Iterator[Fault]:
-    """Every contradiction among the lines of a run's folder, and every edited line. Raises: as ``LineStore``."""
-    run = read_placed(folder)
+def faults_of_run(place: Place) -> Iterator[Fault]:
+    """Every contradiction among the lines of a run, and every edited line. Raises: as ``LineStore``."""
+    yield from contradictions_in(read_placed(place))
+
+
+def contradictions_in(run: PlacedRun) -> Iterator[Fault]:
+    """Every contradiction among lines, and every edited line."""
     kinds = measurements.load_all()
     later = (_of_follow_ups(kind, run.follow_ups[name], run) for name, kind in kinds.items())
     found = [*_of_records(run), *_of_per_sample(run), *chain.from_iterable(later)]
     yield from found
-    yield from _edited([*run.records, *run.per_sample, *chain.from_iterable(run.follow_ups.values())], found)
+    yield from _edited(run.every(), found)
 
 
 def faults_of_file(file: Path, kind: Kind | None) -> Iterator[Fault]:
@@ -71,33 +70,12 @@ def faults_of_file(file: Path, kind: Kind | None) -> Iterator[Fault]:
     yield from _edited(lines, found)
 
 
-def faults_of_board(file: Path, *, beside: bool) -> Iterator[Fault]:
-    """Every contradiction within a board, and between it and the runs ``beside`` it. Raises: ``InputError``."""
-    board = read_board(file)
-    within = [Fault(file, f": {found}") for found in of_board(board)]
-    yield from within or edited_board(file, read_json(file, "board"))
-    if not beside:
-        return
-    records = standing(read_placed(file.parent).records)
-    places = {key: line.where for key, line in records.items()}
-    yield from (Fault(file, f": {found}") for found in of_runs(file, board, places))
-    for line in records.values():
-        if line.line.role == "report" and setting_of(line.line) != board.setting:
-            yield Fault(line.file, f": must be of the setting of {file.name}, is of another", line.number)
-
-
-def edited_board(file: Path, body: Any) -> Iterator[Fault]:
-    """That a board was changed after it was written. ``body``: the file's JSON."""
-    if is_edited(body):
-        yield Fault(file, f" {_EDITED}")
-
-
 def _edited(lines: Sequence[Placed[Any]], found: Sequence[Fault]) -> Iterator[Fault]:
     """The edited lines of which no other fault says what is wrong."""
     told = {(fault.file, fault.line) for fault in found}
     for line in lines:
         if line.edited and (line.file, line.number) not in told:
-            yield Fault(line.file, f" {_EDITED}", line.number)
+            yield Fault(line.file, f" {EDITED}", line.number)
 
 
 def _of_records(run: PlacedRun) -> Iterator[Fault]:

@@ -30,6 +30,7 @@ class Speed(Measurement[SpeedSettings, SpeedResult, SpeedSummary]):
     Result = SpeedResult
     Summary = SpeedSummary
     shared = False
+    repeats = False
     higher_is_better: ClassVar[Mapping[str, bool]] = {
         "speedup": True,
         "speedup_share": True,

@@ -1,0 +1,81 @@
+"""Entries whose weights nobody has any more: trained again as their record says, then measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dynvit.api.verifying import Absent, Asked, measured
+from dynvit.benchmark.config import load_config
+from dynvit.benchmark.points import Budgets
+from dynvit.benchmark.run import Bench
+from dynvit.errors import InputError
+from dynvit.knobs import point_of
+from dynvit.leaderboard.record import Record
+from dynvit.leaderboard.verification import Verification
+from dynvit.session import OpenModel
+
+# What of a command says where something lay on the machine that ran it, and what else it measured.
+ELSEWHERE = ("output", "data_dir", "plugin", "suite", "fresh", "dry_run", "device", "workers")
+
+
+def trained_again(
+    records: Sequence[Record], values: Mapping[str, Any], folder: Path, asked: Asked
+) -> Iterator[Verification | Absent]:
+    """Train the models of some records as the command that made them says, and measure each at its budget.
+
+    Args:
+        records: made by one command.
+        values: the options of that command.
+        folder: for what is trained; a second call goes on with it.
+        asked: how it is measured.
+
+    Raises: ``InputError`` for a command that names files of another machine.
+    """
+    here = {name: value for name, value in values.items() if name not in ELSEWHERE}
+    if here.get("method_checkpoint") or here.get("weights"):
+        raise InputError(
+            "the command that made these entries begins with weights of its own machine: find them, and say where they "
+            "are by --run or --weights"
+        )
+    config = load_config(None, here)
+    names = {record.method.name for record in records}
+    config = config.model_copy(
+        update={
+            "methods": tuple(name for name in config.methods if name in names),
+            "options": {name: given for name, given in config.options.items() if name in names},
+            "measurements": {},
+            "output": str(folder),
+            "data_dir": asked.data_dir,
+            "device": asked.device,
+        }
+    )
+    bench = Bench.plan(config, asked.command)
+    models = bench.preparation.models(folder, asked.command)
+    budgets = Budgets(bench.session, (), config.points, config.batch_size, by=config.solve, trials=config.trials)
+    for record in records:
+        model = _model_of(record, models)
+        if model is None:
+            yield Absent(record.record_id, "the command that made it trains no such model")
+            continue
+        yield from measured(bench.session, model, [record], [_point(record, model, budgets)], asked, "trained again")
+
+
+def _model_of(record: Record, models: Sequence[OpenModel]) -> OpenModel | None:
+    target = record.training and record.training.target
+    for model in models:
+        same = model.name == record.method.name and model.training_seed == record.seeds.training
+        if same and (model.config is None or model.config.target == target):
+            return model
+    return None
+
+
+def _point(record: Record, model: OpenModel, budgets: Budgets) -> Any:
+    """At the same budget, set anew: thresholds mean something else with other weights."""
+    if record.point.target_gmacs is None:
+        return point_of(model.knobs, record.point.knobs)
+    solver = budgets.solver(model)
+    if solver is None:
+        return point_of(model.knobs, record.point.knobs)
+    return solver.solve([record.point.target_gmacs * 1e9])[0]
