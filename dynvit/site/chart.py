@@ -17,7 +17,7 @@ from dynvit.site.data import X, Y, place_of, short
 from dynvit.site.marks import mark_of
 from dynvit.site.rows import Row, Sheet
 
-ROWS, SPREADS = "rows", "spreads"
+ROWS, STAIRS, SPREADS = "rows", "stairs", "spreads"
 _FAINT, _UNCHOSEN = 0.3, 0.05
 """Opacity of what another point of its method dominates, and of methods that the legend does not select."""
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
@@ -26,8 +26,8 @@ _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 def front(methods: Sequence[str], x: Axis, y: Axis, *, legend: bool) -> dict[str, Any]:
     """Points with their intervals, each method's front as a staircase, seeds as spread, papers' rows hollow.
 
-    Rows have ``x``, ``y``, ``x_low`` and so on, ``method``, ``tip``, and whether they are on their method's ``front``, a
-    ``paper``'s, or the static ``baseline``.
+    Rows have ``x``, ``y``, ``x_low`` and so on, ``method``, ``tip``, ``settings``, and whether they are on their method's
+    ``front``, a ``paper``'s, or the static ``baseline``; stairs and spreads have ``method`` and the numbers.
 
     Args:
         methods: in the order of the legend.
@@ -47,7 +47,7 @@ def front_with_rows(sheet: Sheet) -> dict[str, Any]:
     x, y = (sheet.axes[place_of(sheet.axes, key)] for key in (X, Y))
     spec = front(sheet.values("method"), x, y, legend=True)
     rows = [drawn for row in sheet.rows if (drawn := _row(row, sheet)) is not None]
-    return with_rows(spec, {ROWS: rows, SPREADS: []})
+    return with_rows(spec, {ROWS: rows, STAIRS: list(_stairs(rows)), SPREADS: []})
 
 
 def with_rows(spec: Mapping[str, Any], rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
@@ -56,11 +56,10 @@ def with_rows(spec: Mapping[str, Any], rows: Mapping[str, Sequence[Mapping[str, 
 
 
 @cache
-def curve(logarithmic: bool) -> dict[str, Any]:
+def curve() -> dict[str, Any]:
     """Readings ``y`` of an entry at several places ``at``, those of the static backbone dashed (``dense``)."""
-    kind: Any = alt.Scale(type="log") if logarithmic else alt.Scale(zero=False)
     base = alt.Chart(alt.NamedData(ROWS)).encode(
-        x=alt.X("at:Q", title=None, scale=kind, axis=alt.Axis(tickCount=5, format="~g")),
+        x=alt.X("at:O", title=None, axis=alt.Axis(labelAngle=0)),
         y=alt.Y("y:Q", title=None, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5)),
     )
     own, dense = base.transform_filter("!datum.dense"), base.transform_filter("datum.dense")
@@ -90,7 +89,8 @@ def _lines(methods: Sequence[str], titles: Mapping[str, str]) -> Iterator[alt.Ch
     """What lies behind the points: dense, the staircases, the spread over seeds, the intervals."""
     base = alt.Chart(alt.NamedData(ROWS)).encode(color=_colour(methods))
     yield base.transform_filter("datum.baseline").mark_rule(strokeDash=[5, 4], opacity=0.5).encode(y=_at("y", titles))
-    stairs = base.transform_filter("datum.front && !datum.paper").mark_line(interpolate="step-after", strokeWidth=1.6)
+    stairs = alt.Chart(alt.NamedData(STAIRS)).encode(color=_colour(methods))
+    stairs = stairs.mark_line(interpolate="step-after", strokeWidth=1.6)
     yield stairs.encode(x=_at("x", titles), y=_at("y", titles), opacity=alt.value(0.5))
     wide: dict[str, Any] = {"strokeWidth": 9, "opacity": 0.25, "strokeCap": "round"}
     spreads = alt.Chart(alt.NamedData(SPREADS)).encode(color=_colour(methods)).mark_rule(**wide)
@@ -133,7 +133,7 @@ def _colour(methods: Sequence[str]) -> alt.Color:
 
 def _at(channel: str, titles: Mapping[str, str], field: str = "") -> Any:
     made: Any = alt.X if channel == "x" else alt.Y
-    scale, axis = alt.Scale(zero=False, padding=14), alt.Axis(tickCount=7)
+    scale, axis = alt.Scale(zero=False, nice=False, padding=16), alt.Axis(tickCount=7)
     return made(f"{field or channel}:Q", title=titles[channel], scale=scale, axis=axis)
 
 
@@ -149,6 +149,15 @@ def _row(row: Row, sheet: Sheet) -> dict[str, Any] | None:
     said = {"method": row.method, "tip": f"{row.method} {row.point}", "settings": row.settings or row.source}
     flags = {"front": row.front > 0, "paper": not row.href, "baseline": row.baseline}
     return {name: visible(text) for name, text in said.items()} | flags | _ends("x", x) | _ends("y", y)
+
+
+def _stairs(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The staircases' corners: each method's front, and level from its last point to the costliest of all."""
+    last = max((row["x"] for row in rows), default=0)
+    for method in dict.fromkeys(row["method"] for row in rows):
+        own = sorted((row["x"], row["y"]) for row in rows if row["method"] == method and row["front"])
+        corners = [*own, (last, own[-1][1])] if own else []
+        yield from ({"method": method, "x": x, "y": y} for x, y in corners)
 
 
 def _ends(name: str, reading: Reading) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def _entry_values(source: Source, sheet: Sheet, entry: Entry, row: Row, dense: s
     }
 
 
-_SPECS: Mapping[str, Any] = {"curve": chart.curve(False), "log": chart.curve(True), "bars": chart.bars()}
+_SPECS: Mapping[str, Any] = {"curve": chart.curve(), "bars": chart.bars()}
 _TOLD_APART = {"measurements", "options", "knobs", "training"}
 
 

@@ -14,13 +14,11 @@ from dynvit.leaderboard.per_sample import PerSampleResults
 from dynvit.site.data import short
 
 _WRONG, _RIGHT = (204, 76, 2, 255), (128, 138, 150, 70)
-LOGARITHMIC = 8
-"""From this ratio of its largest to its smallest place on, a curve's places are shown by their logarithm."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A curve or bars of one family of axes. ``kind``: "curve", "log" or "bars"; ``rows`` are what is drawn."""
+    """A curve or bars of one family of axes. ``kind``: "curve" or "bars"; ``rows`` are what is drawn."""
 
     title: str
     kind: str
@@ -64,10 +62,9 @@ def _row(axis: Axis, reading: Reading, dense: bool) -> dict[str, Any]:
 
 
 def _kind(places: Sequence[float | str | None]) -> str:
-    numbers = [place for place in places if isinstance(place, int | float)]
-    if len(numbers) < len(places):
-        return "bars"
-    whole = all(float(place).is_integer() for place in numbers) and max(numbers) <= 2 * len(numbers)
-    if whole:
-        return "bars"  # places of a list, such as exits or blocks
-    return "log" if min(numbers) > 0 and max(numbers) / min(numbers) >= LOGARITHMIC else "curve"
+    """Bars for names, and for the places of a list, such as exits or blocks; a curve for amounts."""
+    return (
+        "bars"
+        if any(isinstance(place, str) for place in places) or [*places] == [*range(1, len(places) + 1)]
+        else "curve"
+    )

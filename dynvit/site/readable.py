@@ -21,7 +21,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Grid:
-    """A list of things alike, as a table. ``columns`` are names and meanings; a cell is text and whether it is a number."""
+    """A list of things alike, as a table. ``columns`` are names and meanings; a cell is text, and whether a number."""
 
     title: str
     columns: Sequence[tuple[str, str]]

@@ -20,8 +20,8 @@ from dynvit.report.found import boards_in, files_in, warn_of_contradictions
 class Source:
     """A board with its name among the others. ``file``: where it was read; None: it was built from a run's lines.
 
-    ``evidence`` are per-sample results by record id, from ``evidence_file``; ``records`` by id, where a bench's lines lie
-    beside the board.
+    ``evidence`` are per-sample results by record id, from ``evidence_file``; ``records`` by id, where a bench's lines
+    lie beside the board.
     """
 
     name: str
@@ -52,9 +52,8 @@ def sources_in(paths: Sequence[Path], papers: Iterable[Paper] = ()) -> list[Sour
 
 def _sources(path: Path) -> list[Source]:
     runs = path / RUNS if path.is_dir() else path
-    if runs.name == RUNS and not (path / "leaderboard.json").exists():
-        if runs.is_file() or not path.is_dir():
-            return [_beside(runs, runs.resolve().parent.name, board, None) for board in boards_in(path)]
+    if runs.name == RUNS and not (path / "leaderboard.json").exists() and (runs.is_file() or not path.is_dir()):
+        return [_beside(runs, runs.resolve().parent.name, board, None) for board in boards_in(path)]
     files = [file for file in files_in(path) if file.suffix == ".json"]
     if not files:
         raise InputError(f"{str(path)!r} holds no board: give a leaderboard.json, or a folder of boards")

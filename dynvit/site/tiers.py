@@ -7,7 +7,7 @@ from dynvit.leaderboard.per_sample import PerSampleResults
 
 SELF_REPORTED, EVIDENCE_CHECKED, PAPER = "self-reported", "evidence checked", "a paper's claim"
 MEANING = {
-    SELF_REPORTED: "nobody but who sent it in has seen the images",
+    SELF_REPORTED: "nobody but who sent it in has measured it",
     EVIDENCE_CHECKED: "which images it has right is published, and agrees with its accuracy",
     PAPER: "printed in a paper, not measured here, on no front",
 }

@@ -43,8 +43,8 @@ def _accuracy(summaries: Mapping[str, RobustnessSummary]) -> Iterator[Axis]:
             readings=readings,
             group=_GROUP,
             column=True,
-            family=f"robust accuracy over the radius, {ball.split()[0]}, percent",
-            at=eps,
+            family=f"robust accuracy over the radius, {_unit(norm)}, percent",
+            at=_in_unit(norm, eps),
         )
 
 
@@ -67,6 +67,14 @@ def _slowdown(found: Mapping[str, SlowdownEntry], norm: str, eps: float, *, last
                 higher_is_better=False,
                 decimals=decimals_for(readings.values()),
                 column=last and not kept and field == "saving_lost_pct",
-                family=f"{said} over the radius, {ball.split()[0]}{how}",
-                at=eps,
+                family=f"{said} over the radius, {_unit(norm)}{how}",
+                at=_in_unit(norm, eps),
             )
+
+
+def _unit(norm: str) -> str:
+    return "L∞ in 255ths" if norm == "linf" else "L2"
+
+
+def _in_unit(norm: str, eps: float) -> float:
+    return float(f"{255 * eps if norm == 'linf' else eps:.3g}")

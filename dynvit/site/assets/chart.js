@@ -25,14 +25,14 @@ window.dynvitDraw = (() => {
   const config = () => {
     const text = css("--muted"), line = css("--line");
     const axis = { labelColor: text, titleColor: css("--text"), gridColor: line, domainColor: line, tickColor: line };
-    return { axis, rule: { color: text }, mark: { color: css("--accent") } };
+    const own = document.querySelector("h1 .mark"); // on an entry's page all is in its method's colour
+    return { axis, rule: { color: text }, mark: { color: own ? getComputedStyle(own).color : css("--accent") } };
   };
   return async (spec, place, many) => {
-    const compiled = vegaLite.compile(spec, { config: config(), logger: vega.logger(vega.Error) }).spec;
     const renderer = many ? "canvas" : "svg";
-    const view = new vega.View(vega.parse(compiled), { renderer, container: place, hover: true, logLevel: vega.Error });
-    view.tooltip(tell);
-    await view.runAsync();
+    const { view } = await vegaEmbed(place, spec, { actions: false, config: config(), renderer, tooltip: tell, logLevel: 1 });
+    const drawn = place.querySelector("svg");
+    if (drawn) { drawn.setAttribute("aria-hidden", "true"); } // the place says what it is, and where its numbers stand
     return view;
   };
 })();

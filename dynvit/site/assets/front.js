@@ -40,6 +40,13 @@
         .filter(Boolean),
     }));
   };
+  const stairsOf = (rows, x) => {
+    const sign = x.up ? -1 : 1, ends = rows.map((row) => row.x).sort((a, b) => sign * (a - b)), last = ends.at(-1);
+    return methods.names.flatMap((method) => {
+      const own = rows.filter((row) => row.method === method && row.front && !row.paper).sort((a, b) => sign * (a.x - b.x));
+      return own.length ? [...own, { x: last, y: own.at(-1).y }].map((row) => ({ method, x: row.x, y: row.y })) : [];
+    });
+  };
   const spreadsOf = (found, x, y) => {
     const visible = new Set(found), mean = (some) => some.reduce((a, b) => a + b, 0) / some.length;
     return data.seeds.filter((own) => own.every((i) => visible.has(i) && x.v[i] !== null && y.v[i] !== null)).map((own) => {
@@ -62,7 +69,8 @@
       ["color", "fill", "stroke"].forEach((name) => { if (encoding[name]) { encoding[name].scale.range = colours; } });
       if (layer.mark.type === "line") { layer.mark.interpolate = x.up ? "step-before" : "step-after"; }
     });
-    next.datasets = { rows: rowsOf(found, x, y), spreads: spreadsOf(found, x, y) };
+    const rows = rowsOf(found, x, y);
+    next.datasets = { rows, stairs: stairsOf(rows, x), spreads: spreadsOf(found, x, y) };
     next.height = innerWidth < 600 ? 340 : 460;
     return next;
   };
