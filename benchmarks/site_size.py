@@ -3,8 +3,7 @@
 python benchmarks/site_size.py [--entries 2000] [--rounds 5]
 
 The entries are the digits board's, again and again at other costs and accuracies. The browser is chromium, without a
-window; without it or selenium, sizes alone are told. Interactive: the table can be sorted and filtered; drawn: the chart
-stands.
+window; without it or selenium, sizes alone are told. Interactive: the table can be sorted and filtered.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ class Axis:
     """A number that entries have.
 
     ``heading`` is for a column, ``label`` for an axis, with its unit. ``readings`` are by record id. ``column``: one of
-    the few that a table of entries shows. Axes of one ``family`` are one thing at several places ``at``, such as a batch
-    size: a curve of an entry, or bars where the places are names.
+    the few that a table of entries shows. Axes of one ``family`` are one thing at several places ``at``, such as a
+    batch size: a curve of an entry, or bars where the places are names.
     """
 
     key: str

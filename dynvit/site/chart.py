@@ -26,8 +26,8 @@ _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 def front(methods: Sequence[str], x: Axis, y: Axis, *, legend: bool) -> dict[str, Any]:
     """Points with their intervals, each method's front as a staircase, seeds as spread, papers' rows hollow.
 
-    Rows have ``x``, ``y``, ``x_low`` and so on, ``method``, ``tip``, ``settings``, and whether they are on their method's
-    ``front``, a ``paper``'s, or the static ``baseline``; stairs and spreads have ``method`` and the numbers.
+    Rows have ``x``, ``y``, ``x_low`` and so on, ``method``, ``tip``, ``settings``, and whether they are on their
+    method's ``front``, a ``paper``'s, or the static ``baseline``; stairs and spreads have ``method`` and the numbers.
 
     Args:
         methods: in the order of the legend.

@@ -9,7 +9,7 @@ from typing import Any
 from dynvit.leaderboard.board import Entry
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.training import TrainingRecord
-from dynvit.measurements.base import measurements
+from dynvit.measurements.base import Measurement, measurements
 from dynvit.site import chart, tiers
 from dynvit.site.commands import commands_of, show_command
 from dynvit.site.pages import page
@@ -24,9 +24,15 @@ def write_entries(source: Source, sheet: Sheet, folder: Path) -> None:
     folder.mkdir()
     entries = source.board.entries
     dense = next((entry.record_id for entry in entries if entry.baseline), None)
+    kinds = measurements.load_all()
     for place, (entry, row) in enumerate(zip(entries, sheet.rows, strict=False)):
         beside = [sheet.rows[near] if 0 <= near < len(entries) else None for near in (place - 1, place + 1)]
-        content = page("entry.html", **_entry_values(source, sheet, entry, row, dense), beside=beside)
+        content = page(
+            "entry.html",
+            **_entry_values(source, sheet, entry, row, dense),
+            measured=_measured(entry, kinds),
+            beside=beside,
+        )
         (folder / f"{file_name(entry.record_id)}.html").write_bytes(content)
 
 
@@ -43,7 +49,6 @@ def _entry_values(source: Source, sheet: Sheet, entry: Entry, row: Row, dense: s
         "key_numbers": [(axis, row.readings[place]) for place, axis in sheet.columns if row.readings[place]],
         "commands": commands_of(source, entry),
         "show": show_command(source, entry),
-        "measured": list(_measured(entry)),
         "training": _block("training", entry.training, TrainingRecord),
         "record": _block("record", record, Record),
         "own": readable("entry", entry.model_dump(mode="json", exclude=_TOLD_APART), Entry),
@@ -63,9 +68,8 @@ _SPECS: Mapping[str, Any] = {"curve": chart.curve(), "bars": chart.bars()}
 _TOLD_APART = {"measurements", "options", "knobs", "training"}
 
 
-def _measured(entry: Entry) -> Sequence[Block]:
+def _measured(entry: Entry, kinds: Mapping[str, type[Measurement[Any, Any, Any]]]) -> Sequence[Block]:
     """What was measured besides, each by its summary's descriptions."""
-    kinds = measurements.load_all()
     return [
         readable(name, summary, kinds[name].Summary if name in kinds else None)
         for name, summary in entry.measurements.items()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
-_NOTICE = """/*! Vega, Vega-Lite, Vega-Embed and their modules.
- * Copyright (c) 2013-2025, University of Washington Interactive Data Lab. BSD-3-Clause: https://github.com/vega/vega/blob/main/LICENSE; parts of D3, ISC, Copyright (c) Mike Bostock.
- * As vl-convert-python bundles them. */
+_NOTICE = """/*! Vega, Vega-Lite, Vega-Embed and their modules, as vl-convert-python bundles them.
+ * Copyright (c) 2013-2025, University of Washington Interactive Data Lab. BSD-3-Clause:
+ * https://github.com/vega/vega/blob/main/LICENSE. Parts of D3, ISC, Copyright (c) Mike Bostock. */
 """
 
 
