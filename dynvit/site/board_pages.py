@@ -13,8 +13,8 @@ from dynvit.report.listing import View, listing
 from dynvit.report.pictures import write_pictures
 from dynvit.report.printing import division_line
 from dynvit.site import chart, tiers
-from dynvit.site.data import FACETS, page_data, place_of
-from dynvit.site.entry_pages import write_entries
+from dynvit.site.data import FACETS, X, Y, page_data, place_of
+from dynvit.site.entry_pages import entry_pages
 from dynvit.site.glance import Glance, glance_at
 from dynvit.site.pages import page
 from dynvit.site.rows import Sheet, settings_of, sheet_of
@@ -25,34 +25,40 @@ FIRST_ROWS = 100
 
 
 def write_board(source: Source, folder: Path) -> Glance:
-    """Write them. Returns what the index shows of the board."""
-    sheet, board = sheet_of(source), source.board
-    folder.mkdir()
+    """Write them, and those of the entries. Returns what the index shows of the board."""
+    sheet = sheet_of(source)
+    (folder / "entries").mkdir(parents=True)
     pictures = _write_downloads(source, sheet, folder)
-    x, y = (sheet.axes[place_of(sheet.axes, key)] for key in (chart.X, chart.Y))
-    values = {
-        "root": "../",
-        "source": source,
-        "board": board,
-        "sheet": sheet,
-        "facets": {facet: sheet.values(facet) for facet in FACETS},
-        "data": page_data(sheet),
-        "spec": chart.front(sheet.values("method"), x, y, legend=False),
-        "division": None if board.division is None else division_line(board),
-        "meanings": tiers.MEANING,
-        "pictures": pictures,
-        "first": FIRST_ROWS,
-        "notes": [line for kind in measurements.load_all().values() for line in kind.notes(board)],
-        "measured_methods": [method.name for method in board.methods],
-        "axis_groups": _groups(sheet.axes),
-        "worth": ranked_by_worth(board),
-        "settings_of": settings_of,
-    }
-    (folder / "index.html").write_bytes(page("board.html", **values))
-    write_entries(source, sheet, folder / "entries")
+    (folder / "index.html").write_bytes(board_page(source, sheet, pictures))
+    for name, content in entry_pages(source, sheet):
+        (folder / "entries" / name).write_bytes(content)
     entries = [row for row in sheet.rows if row.href]
-    return glance_at(
-        source, *(list(dict.fromkeys(getattr(row, name) for row in entries)) for name in ("division", "tier"))
+    divisions, tiers_there = ([*dict.fromkeys(getattr(row, name) for row in entries)] for name in ("division", "tier"))
+    return glance_at(source, divisions, tiers_there)
+
+
+def board_page(source: Source, sheet: Sheet, pictures: Sequence[str] = ()) -> bytes:
+    """The page of a board. ``pictures``: names of the SVG files beside it."""
+    board = source.board
+    x, y = (sheet.axes[place_of(sheet.axes, key)] for key in (X, Y))
+    return page(
+        "board.html",
+        root="../",
+        source=source,
+        board=board,
+        sheet=sheet,
+        facets={facet: sheet.values(facet) for facet in FACETS},
+        data=page_data(sheet),
+        spec=chart.front(sheet.values("method"), x, y, legend=False),
+        division=None if board.division is None else division_line(board),
+        meanings=tiers.MEANING,
+        pictures=pictures,
+        first=FIRST_ROWS,
+        notes=[line for kind in measurements.load_all().values() for line in kind.notes(board)],
+        measured_methods=[method.name for method in board.methods],
+        axis_groups=_groups(sheet.axes),
+        worth=ranked_by_worth(board),
+        settings_of=settings_of,
     )
 
 

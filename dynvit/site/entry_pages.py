@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dynvit.leaderboard.board import Entry
@@ -19,21 +18,15 @@ from dynvit.site.rows import Row, Sheet, file_name
 from dynvit.site.source import Source
 
 
-def write_entries(source: Source, sheet: Sheet, folder: Path) -> None:
-    """Write them, called by the id of their record."""
-    folder.mkdir()
-    entries = source.board.entries
+def entry_pages(source: Source, sheet: Sheet) -> Iterator[tuple[str, bytes]]:
+    """File name and content of each, called by the id of its record."""
+    entries, kinds = source.board.entries, measurements.load_all()
     dense = next((entry.record_id for entry in entries if entry.baseline), None)
-    kinds = measurements.load_all()
     for place, (entry, row) in enumerate(zip(entries, sheet.rows, strict=False)):
         beside = [sheet.rows[near] if 0 <= near < len(entries) else None for near in (place - 1, place + 1)]
-        content = page(
-            "entry.html",
-            **_entry_values(source, sheet, entry, row, dense),
-            measured=_measured(entry, kinds),
-            beside=beside,
-        )
-        (folder / f"{file_name(entry.record_id)}.html").write_bytes(content)
+        values = _entry_values(source, sheet, entry, row, dense)
+        content = page("entry.html", **values, measured=_measured(entry, kinds), beside=beside)
+        yield f"{file_name(entry.record_id)}.html", content
 
 
 def _entry_values(source: Source, sheet: Sheet, entry: Entry, row: Row, dense: str | None) -> Mapping[str, Any]:

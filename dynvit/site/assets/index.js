@@ -11,7 +11,7 @@
     const left = cards.filter((card) => !card.hidden).length;
     document.getElementById("count").textContent = `${left} of ${cards.length} boards`;
   };
-  form.addEventListener("input", show);
+  ["input", "change"].forEach((kind) => form.addEventListener(kind, show));
   form.hidden = false;
   show();
 })();

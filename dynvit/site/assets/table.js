@@ -83,7 +83,7 @@
     chip.setAttribute("aria-pressed", String(chip.getAttribute("aria-pressed") !== "true"));
     filtered();
   }));
-  form.addEventListener("input", filtered);
+  ["input", "change"].forEach((kind) => form.addEventListener(kind, filtered));
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(() => {
     chips.forEach((chip) => chip.setAttribute("aria-pressed", "false"));
