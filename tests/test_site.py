@@ -158,6 +158,13 @@ def test_the_tier_says_whether_the_evidence_agrees() -> None:
     assert tier_of(entry, source.board, evidence.model_copy(update={"right": pack(bits)})) == SELF_REPORTED
 
 
+def test_entries_that_differ_in_their_seed_are_known_as_such() -> None:
+    source = digits()
+    [together] = sheet_of(source).seeds
+    assert [source.board.entries[place].record_id for place in together] == list(source.board.seeds[0].record_ids)
+    assert "Over training seeds" in board_page(source, sheet_of(source)).decode()
+
+
 def test_papers_rows_are_hollow_and_on_no_front() -> None:
     source = digits()
     drawn = front_with_rows(sheet_of(source))["datasets"]["rows"]
@@ -193,6 +200,24 @@ def test_an_older_build_is_replaced_and_other_files_are_not(folder: Path, tmp_pa
     build_site([digits()], place)
     assert not (place / "gone.html").exists()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["site", "thesis.tex"], "nothing is left beside it"
+
+
+def test_a_place_where_no_pages_can_go_is_refused_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for place, said in (("../file", "--output must be a folder"), (".", "you stand in it"), ("..", "no pages of ours")):
+        assert main(["site", str(BOARDS / "digits.json"), "-o", place]) == 2
+        assert said in capsys.readouterr().err
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "here"]
+
+
+def test_the_command_says_what_it_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["site", str(BOARDS / "imagenet-controls.json"), "-o", str(tmp_path / "site")]) == 0
+    assert "1 board, 17 entries" in capsys.readouterr().out
+    assert (tmp_path / "site" / "imagenet-controls" / "index.html").is_file()
 
 
 @pytest.mark.parametrize("missing", ["altair", "jinja2", "vl_convert"])

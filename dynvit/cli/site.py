@@ -29,6 +29,7 @@ def site(
     Default: the boards in leaderboards. Needs dynvit[site].
     """
     from dynvit.leaderboard.papers import read_papers
+    from dynvit.progress import counted
     from dynvit.site import build_site
     from dynvit.site.source import sources_in
 
@@ -38,4 +39,5 @@ def site(
     place = papers if papers is not None else beside if beside.is_dir() else None
     built = build_site(sources_in(paths, () if place is None else read_papers(place)), output)
     size = f"{built.files:,} files, {built.bytes / 1e6:,.1f} MB"
-    say(f"{output / 'index.html'}: {built.boards} boards, {built.entries:,} entries ({size})")
+    boards_said = counted(built.boards, "board")
+    say(f"{output / 'index.html'}: {boards_said}, {built.entries:,} entries ({size})")

@@ -120,7 +120,7 @@ def _points(methods: Sequence[str], titles: Mapping[str, str], chosen: alt.Param
             stroke=alt.Stroke("method:N", scale=palette, legend=key),
             shape=alt.Shape("method:N", scale=shapes, legend=key),
             fillOpacity=alt.condition("datum.paper", alt.value(0), alt.value(1)),
-            opacity={"condition": clear, "value": 1},  # type: ignore[arg-type]
+            opacity={"condition": clear, "value": 1},
             tooltip=[alt.Tooltip(field, title=title) for field, title in tips],
         )
     )
@@ -164,7 +164,7 @@ def _ends(name: str, reading: Reading) -> dict[str, Any]:
     return {name: short(reading.value), f"{name}_low": short(reading.low), f"{name}_high": short(reading.high)}
 
 
-def _dressed(chart: alt.LayerChart) -> dict[str, Any]:
+def _dressed(chart: alt.LayerChart | alt.FacetChart) -> dict[str, Any]:
     """As all of ours look; colours of text and grid are the page's."""
     quiet = {"grid": True, "domain": False, "ticks": False, "labelPadding": 8, "titlePadding": 14}
     dressed = chart.configure(font=_FONT, background="transparent").configure_view(stroke=None)

@@ -53,6 +53,8 @@ def glance_at(source: Source, divisions: Sequence[str], tiers: Sequence[str]) ->
 
 
 def _scaled(front: Sequence[Entry], dense: float) -> list[tuple[float, float]]:
+    if not front:  # of a board that somebody edited: there is always one
+        return []
     low, high = min(e.top1_pct for e in front), max(e.top1_pct for e in front)
     across = max(dense, max(e.gmacs_mean for e in front))
     tall, wide = HEIGHT - 2 * _EDGE, WIDTH - 2 * _EDGE
@@ -67,5 +69,7 @@ def _scaled(front: Sequence[Entry], dense: float) -> list[tuple[float, float]]:
 
 def _stairs(points: Sequence[tuple[float, float]]) -> str:
     """The path of the front, to the right edge."""
+    if not points:
+        return ""
     first, *rest = points
     return f"M{first[0]},{first[1]}" + "".join(f"H{x}V{y}" for x, y in rest) + f"H{WIDTH - _EDGE}"

@@ -61,17 +61,18 @@ def _sources(path: Path) -> list[Source]:
 
 
 def _beside(place: Path, name: str, board: Board, file: Path | None) -> Source:
-    """A board with what lies beside it: ``NAME.per_sample.jsonl``, or a bench's own lines."""
+    """A board with what lies beside it: ``NAME.per_sample.jsonl``, ``NAME.runs.jsonl``, or a bench's own lines."""
     named = [place.with_name(f"{place.stem}.{PER_SAMPLE}"), place.with_name(PER_SAMPLE)]
     evidence = next((one for one in named if one.is_file()), None)
-    runs = place.with_name(RUNS)
+    lines = (place.with_name(f"{place.stem}.{RUNS}"), place.with_name(RUNS))
+    runs = next((one for one in lines if one.is_file()), None)
     return Source(
         name,
         board,
         file,
         evidence,
         {} if evidence is None else {line.record_id: line for line in PerSampleStore(evidence).read()},
-        {record.record_id: record for record in RunStore(runs).read()} if runs.is_file() else {},
+        {record.record_id: record for record in RunStore(runs).read()} if runs is not None else {},
     )
 
 
