@@ -59,7 +59,7 @@ FAULTS = (
     Fault("speed in no round", f"{WEIGHTS} --speed --speed-rounds 0", ("--speed-rounds", "1", "got 0")),
     Fault("papers that are not there", "show out --papers nowhere", ("'nowhere'", "no such file")),
     Fault("papers that are none", "show out --papers MADE/good.safetensors", ("paper", "good.safetensors")),
-    Fault("pages of nothing", "site nowhere -o out", ("nowhere", "leaderboard.json")),
+    Fault("pages of nothing", "site nowhere -o out", ("nowhere", "no such file")),
     Fault("pages of what is no board", "site MADE/half.json -o out", ("half.json", "leaderboard")),
     Fault("pages of weights", "site MADE/good.safetensors -o out", ("good.safetensors",)),
     Fault("pages of an empty folder", "site MADE/empty -o out", ("no results in", "empty")),
