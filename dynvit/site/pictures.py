@@ -16,6 +16,10 @@ from dynvit.site.data import short
 _WRONG, _RIGHT = (204, 76, 2, 255), (128, 138, 150, 70)
 
 
+WIDEST = 704
+"""CSS pixels of the picture of right and wrong images."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """A curve or bars of one family of axes. ``kind``: "curve" or "bars"; ``rows`` are what is drawn."""
@@ -41,8 +45,16 @@ def pictures_of(record_id: str, dense_id: str | None, axes: Sequence[Axis]) -> I
         yield Picture(family, _kind([axis.at for axis in own]), rows, bool(others))
 
 
-def right_and_wrong(results: PerSampleResults) -> str:
-    """The images in the order of their ids, a pixel each, those that are wrong marked: a PNG as a ``data:`` address."""
+@dataclass(frozen=True)
+class Bits:
+    """A PNG as a ``data:`` address, and how wide it is shown, CSS pixels."""
+
+    address: str
+    width: int
+
+
+def right_and_wrong(results: PerSampleResults) -> Bits:
+    """The images in the order of their ids, a pixel each, those that are wrong marked."""
     import numpy as np
     from PIL import Image
 
@@ -53,7 +65,8 @@ def right_and_wrong(results: PerSampleResults) -> str:
     picture = Image.fromarray(cells.reshape(-1, width, 4), "RGBA").quantize(colors=3)
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    address = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return Bits(address, min(12 * width, WIDEST))
 
 
 def _row(axis: Axis, reading: Reading, dense: bool) -> dict[str, Any]:
