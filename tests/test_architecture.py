@@ -23,7 +23,7 @@ LAYERS = (
     {"cli"},
     {"api"},
     {"benchmark"},
-    {"training", "testing", "explain", "authoring"},
+    {"training", "testing", "explain", "authoring", "site"},
     {"report"},
     {"measurements"},
     {"session"},

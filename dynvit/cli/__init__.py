@@ -11,7 +11,23 @@ from typing import TextIO
 
 import typer
 
-from dynvit.cli import attack, bench, check, compare, data, explain, ls, merge, new, show, speed, submit, train, verify
+from dynvit.cli import (
+    attack,
+    bench,
+    check,
+    compare,
+    data,
+    explain,
+    ls,
+    merge,
+    new,
+    show,
+    site,
+    speed,
+    submit,
+    train,
+    verify,
+)
 from dynvit.errors import InputError, os_fault
 from dynvit.plain import say, speak_any_encoding
 from dynvit.plugin_faults import plugin_fault
@@ -34,11 +50,10 @@ def command_line(arguments: Sequence[str] = ()) -> typer.Typer:
     called = next((argument for argument in arguments if not argument.startswith("-")), None)
     for name, module in {"bench": bench, "train": train, "speed": speed, "attack": attack, "explain": explain}.items():
         app.command(name)(module.command(arguments if called == name else None))
-    for function in (new.new, check.check, show.show, show.validate, show.convert, compare.compare):
+    for function in (new.new, check.check, show.show, show.validate, show.convert, compare.compare, site.site):
         app.command()(function)
-    app.command()(merge.merge)
-    app.command()(submit.submit)
-    app.command()(verify.verify)
+    for sent in (merge.merge, submit.submit, verify.verify):
+        app.command()(sent)
     app.add_typer(data.app, name="data")
     app.add_typer(ls.app, name="ls")
     app.callback()(_dynvit)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from dynvit.leaderboard.board import Entry, Leaderboard
+from dynvit.leaderboard.bootstrap import MethodBootstrap
 from dynvit.leaderboard.naming import point_names, short_ids
 from dynvit.terminal import Table
 
@@ -66,7 +67,7 @@ def seeds_table(board: Leaderboard) -> Table | None:
 
 def offers_table(board: Leaderboard) -> Table | None:
     """One row a method, the best first, with the places that chance leaves it; ``None`` where that is not known."""
-    ranked = [(method.name, method.bootstrap) for method in board.methods if method.bootstrap is not None]
+    ranked = ranked_by_offer(board)
     if not ranked:
         return None
     first, decimals = ranked[0][1], digits(board.setting.dense_gmacs)
@@ -81,7 +82,7 @@ def offers_table(board: Leaderboard) -> Table | None:
     shown.add_column("method")
     for heading in ("mean top-1 %", "95 %", "± seeds"):
         shown.add_column(heading, justify="right", no_wrap=True)
-    for name, found in sorted(ranked, key=lambda row: (row[1].rank_best, row[1].rank_worst, -row[1].mean_pct)):
+    for name, found in ranked:
         best, worst = found.rank_best, found.rank_worst
         shown.add_row(
             str(best) if best == worst else f"{best}–{worst}",
@@ -91,6 +92,12 @@ def offers_table(board: Leaderboard) -> Table | None:
             "" if found.seed_sd_pct is None else f"{found.seed_sd_pct:.2f} ({len(found.seeds)})",
         )
     return shown
+
+
+def ranked_by_offer(board: Leaderboard) -> list[tuple[str, MethodBootstrap]]:
+    """The methods of which it is known what images and seeds leave open, the best first."""
+    known = [(method.name, method.bootstrap) for method in board.methods if method.bootstrap is not None]
+    return sorted(known, key=lambda row: (row[1].rank_best, row[1].rank_worst, -row[1].mean_pct))
 
 
 def papers_table(board: Leaderboard) -> Table | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from dynvit.errors import InputError
+from dynvit.leaderboard.axes import Axis, axes_of_summaries
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.contradiction import Contradiction
 from dynvit.leaderboard.follow_up import FollowUp, from_version_1
@@ -146,6 +147,12 @@ class Measurement(Generic[SettingsT, ResultT, SummaryT]):
     def notes(cls, board: Leaderboard) -> Iterator[str]:
         """Lines below the tables."""
         return iter(())
+
+    @classmethod
+    def axes(cls, board: Leaderboard) -> Iterator[Axis]:
+        """What of it is a number of each entry, for pictures of one's own choice of axes: every number that the
+        summaries hold, by the descriptions of their fields."""
+        return axes_of_summaries(cls.name, cls.of(board), cls.Summary, cls.higher_is_better)
 
     @classmethod
     def figure(cls, board: Leaderboard) -> Figure | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,21 +16,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def write_pictures(board: Leaderboard, folder: str | os.PathLike[str]) -> list[Path]:
+def write_pictures(
+    board: Leaderboard, folder: str | os.PathLike[str], suffixes: Sequence[str] = ("png", "svg")
+) -> list[Path]:
     """``front`` and one for each measurement that draws: NAME.png, NAME.svg and NAME.csv. Returns the paths.
 
     The same board gives the same bytes.
     """
     folder = Path(folder)
-    written = [*_both(draw(board), folder, "front"), write_rows(rows(board), folder / "front.csv")]
+    written = [*_each(draw(board), folder, "front", suffixes), write_rows(rows(board), folder / "front.csv")]
     for name, kind in measurements.load_all().items():
         figure, plotted = kind.figure(board), kind.rows(board)
         if figure is not None:
-            written += _both(figure, folder, name)
+            written += _each(figure, folder, name, suffixes)
         if plotted:
             written.append(write_rows(plotted, folder / f"{name}.csv"))
     return written
 
 
-def _both(figure: Figure, folder: Path, name: str) -> list[Path]:
-    return [write_figure(figure, folder / f"{name}.{suffix}", dpi=200) for suffix in ("png", "svg")]
+def _each(figure: Figure, folder: Path, name: str, suffixes: Sequence[str]) -> list[Path]:
+    return [write_figure(figure, folder / f"{name}.{suffix}", dpi=200) for suffix in suffixes]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
+    from dynvit.leaderboard.axes import Axis
+
 
 class Corruption(Measurement[CorruptionSettings, CorruptionResult, CorruptionSummary]):
     """Every point of every model under each corruption and severity."""
@@ -60,6 +62,13 @@ class Corruption(Measurement[CorruptionSettings, CorruptionResult, CorruptionSum
         shown = corruption_table(board, cls.of(board))
         if shown is not None:
             yield shown
+
+    @classmethod
+    def axes(cls, board: Leaderboard) -> Iterator[Axis]:
+        """Accuracy and compute under corruption, and accuracy under each."""
+        from dynvit.measurements.corruption.axes import axes
+
+        return axes(cls.of(board))
 
     @classmethod
     def figure(cls, board: Leaderboard) -> Figure | None:

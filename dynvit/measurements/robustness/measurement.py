@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
+    from dynvit.leaderboard.axes import Axis
+
 
 class Robustness(Measurement[RobustnessSettings, RobustnessResult, RobustnessSummary]):
     """Every attack through every variant that a model supports, at a few points of its front."""
@@ -88,6 +90,13 @@ class Robustness(Measurement[RobustnessSettings, RobustnessResult, RobustnessSum
             if entry.record_id in summaries:
                 for text in summaries[entry.record_id].masking_signs:
                     yield f"! {entry.method} {names[entry.record_id]}: {text}"
+
+    @classmethod
+    def axes(cls, board: Leaderboard) -> Iterator[Axis]:
+        """Accuracy and compute within each ball."""
+        from dynvit.measurements.robustness.axes import axes
+
+        return axes(cls.of(board))
 
     @classmethod
     def figure(cls, board: Leaderboard) -> Figure | None:

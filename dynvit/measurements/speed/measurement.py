@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
+    from dynvit.leaderboard.axes import Axis
+
 
 class Speed(Measurement[SpeedSettings, SpeedResult, SpeedSummary]):
     """A few points of each model against the dense backbone, at every batch size."""
@@ -62,6 +64,13 @@ class Speed(Measurement[SpeedSettings, SpeedResult, SpeedSummary]):
         shown_table = speed_table(board, cls.of(board))
         if shown_table is not None:
             yield shown_table
+
+    @classmethod
+    def axes(cls, board: Leaderboard) -> Iterator[Axis]:
+        """Speed, latency and speed-up at each batch size."""
+        from dynvit.measurements.speed.axes import axes
+
+        return axes(cls.of(board))
 
     @classmethod
     def figure(cls, board: Leaderboard) -> Figure | None:

@@ -1,0 +1,20 @@
+"""The commands that measure an entry again."""
+
+from __future__ import annotations
+
+import shlex
+
+from dynvit.leaderboard.board import Entry
+from dynvit.site.source import Source
+
+
+def commands_of(source: Source, entry: Entry) -> list[tuple[str, str]]:
+    """What each does, and the command; none where the board does not say how it was made."""
+    record = source.records.get(entry.record_id)
+    made = record.command if record is not None else source.board.generated.command
+    return [("The bench that measured this entry, with the others of its board", made)] if made else []
+
+
+def show_command(source: Source, entry: Entry) -> str:
+    """The command that prints this entry of the board that stands beside the page."""
+    return shlex.join(["dynvit", "show", "board.json", "--format", "json", "--where", f"record_id={entry.record_id}"])

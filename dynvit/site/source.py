@@ -1,0 +1,98 @@
+"""The boards that pages are made of, each with its name, its file and the evidence beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from dynvit.errors import InputError
+from dynvit.leaderboard.board import Entry
+from dynvit.leaderboard.papers import Paper, with_papers
+from dynvit.leaderboard.per_sample import PER_SAMPLE, PerSampleResults, PerSampleStore
+from dynvit.leaderboard.record import Record
+from dynvit.leaderboard.store import RUNS, RunStore
+from dynvit.leaderboard.tiers import SELF_REPORTED, Standing
+from dynvit.report.boards import Board, read_board
+from dynvit.report.evidence import standings_in
+from dynvit.report.found import boards_in, files_in, warn_of_contradictions
+
+
+@dataclass(frozen=True)
+class Source:
+    """A board with its name among the others. ``file``: where it was read; None: it was built from a run's lines.
+
+    ``evidence`` are per-sample results by record id, from ``evidence_file``; ``records`` by id, where a bench's lines
+    lie beside the board; ``standings`` by id, of a published board.
+    """
+
+    name: str
+    board: Board
+    file: Path | None = None
+    evidence_file: Path | None = None
+    evidence: Mapping[str, PerSampleResults] = field(default_factory=dict)
+    records: Mapping[str, Record] = field(default_factory=dict)
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+
+    def standing(self, entry: Entry) -> Standing:
+        """How far an entry can be trusted."""
+        return self.standings.get(entry.record_id, Standing(SELF_REPORTED))
+
+
+def sources_in(paths: Sequence[Path], papers: Iterable[Paper] = ()) -> list[Source]:
+    """Every board that the paths hold, with those of the papers' rows that are of its setting; by name.
+
+    A file is called as it is, a bench's ``leaderboard.json`` as its folder is.
+
+    Raises: ``InputError`` where a path holds none.
+    """
+    found, read, names = [], tuple(papers), set[str]()
+    for path in paths:
+        warn_of_contradictions(path)
+        for source in _sources(path):
+            unique = _unique(source.name, names)
+            names.add(unique)
+            board = with_papers(source.board, read) if read else source.board
+            found.append(replace(source, name=unique, board=board))
+    return sorted(found, key=lambda source: source.name)
+
+
+def _sources(path: Path) -> list[Source]:
+    runs = path / RUNS if path.is_dir() else path
+    if runs.name == RUNS and not (path / "leaderboard.json").exists() and (runs.is_file() or not path.is_dir()):
+        return [_beside(runs, runs.resolve().parent.name, board, None) for board in boards_in(path)]
+    files = [file for file in files_in(path) if file.suffix == ".json"]
+    if not files:
+        raise InputError(f"{str(path)!r} holds no board: give a leaderboard.json, or a folder of boards")
+    return [_beside(file, _name(file), read_board(file), file) for file in files]
+
+
+def _beside(place: Path, name: str, board: Board, file: Path | None) -> Source:
+    """A board with what lies beside it: ``NAME.per_sample.jsonl``, ``NAME.runs.jsonl``, or a bench's own lines."""
+    named = [place.with_name(f"{place.stem}.{PER_SAMPLE}"), place.with_name(PER_SAMPLE)]
+    evidence = next((one for one in named if one.is_file()), None)
+    lines = (place.with_name(f"{place.stem}.{RUNS}"), place.with_name(RUNS))
+    runs = next((one for one in lines if one.is_file()), None)
+    return Source(
+        name,
+        board,
+        file,
+        evidence,
+        {} if evidence is None else {line.record_id: line for line in PerSampleStore(evidence).read()},
+        {record.record_id: record for record in RunStore(runs).read()} if runs is not None else {},
+        {} if file is None else standings_in(file),
+    )
+
+
+def _name(file: Path) -> str:
+    return file.resolve().parent.name if file.stem == "leaderboard" else file.stem
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    """A name that any file system takes, and that no other board has, whatever the case of its letters."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:80] or "board"
+    plain = f"{plain}-board" if plain.lower() == "assets" else plain
+    given = {other.lower() for other in taken}
+    numbered = (plain if count == 1 else f"{plain}-{count}" for count in range(1, len(taken) + 2))
+    return next(one for one in numbered if one.lower() not in given)
