@@ -1,11 +1,11 @@
 """Boards and submissions that somebody changed: merged with their meaning unchanged, or refused with the field named.
 
-    python benchmarks/fuzz_boards.py [--tries 10000] [--edits 200] [--seed 0]
+    python benchmarks/fuzz_boards.py [--tries 10000] [--edited 200] [--seed 0]
 
 One value of one line, or of the board, is changed, taken away, doubled or moved, its digest made again or not; then the
-folder or the board is merged into another. A fault is an exception that is not for people, a refusal that names no
-field, a source or an output that changed, and an output that says something else than what was read. Edits are of
-numbers in the published files, with the digest as it was: `dynvit validate` must find each.
+folder or the board is merged into another, or sent in. A fault is an exception that is not for people, a refusal that
+names no field, a source or an output that changed, and an output that says something else than what was read. Edits
+are of numbers in the published files, with the digest as it was: `dynvit validate` must find each.
 """
 
 from __future__ import annotations
@@ -30,12 +30,16 @@ from hypothesis import strategies as st
 
 from dynvit.errors import InputError
 from dynvit.leaderboard.digest import KEY, with_digest
+from dynvit.leaderboard.lines import text_of
 from dynvit.leaderboard.place import Place
+from dynvit.leaderboard.store import RunStore
+from dynvit.leaderboard.training import TrainingRecord
 from dynvit.report import read_board
 from dynvit.report.build import build
 from dynvit.report.found import checked
 from dynvit.report.merging import merge
 from dynvit.report.run_data import read_run
+from dynvit.report.submitting import TEXT, submit
 
 ROOT = Path(__file__).parents[1]
 NUMBER = re.compile(rb"(?<=[:\[, ])-?\d+(?:\.\d+)?(?:e-?\d+)?(?=[,}\]\n])")
@@ -123,17 +127,23 @@ def merged_as_read(source: Path, output: Path) -> bool:
 
 
 def one_try(data: st.DataObject, good: Path, work: Path, outcomes: Outcomes) -> None:
-    """Change a copy of a folder or of a board, and merge it."""
+    """Change a copy of a board and merge it, or of a run's folder, and merge it or send it in."""
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(good, work)
     published = data.draw(st.booleans())
     folder = work / ("boards" if published else "run")
-    file = data.draw(st.sampled_from(sorted(path for path in folder.iterdir() if path.name != "leaderboard.json")))
+    sends = not published and data.draw(st.booleans())
+    files = (path for path in folder.iterdir() if sends or path.name != "leaderboard.json")
+    file = data.draw(st.sampled_from(sorted(files)))
     done = f"{file.relative_to(work)}: {mutate(data, file)}"
     source, output = (folder / "board.json" if published else folder), work / "out" / "out.json"
     before = contents(work)
     try:
-        merge([source], output)
+        if sends:
+            submit(source, output.parent, output.stem)
+            (source / TEXT).unlink()
+        else:
+            merge([source], output)
     except InputError as error:
         outcomes.ended["refused"] += 1
         if not _names_a_field(str(error), good):
@@ -214,7 +224,11 @@ def make(place: Path) -> Path:
 
     from consistent_bench import make_bench
 
-    make_bench(place / "run", measured)
+    run = make_bench(place / "run", measured)
+    trained = TrainingRecord(division="off-the-shelf")
+    records = [record.model_copy(update={"training": trained}) for record in RunStore(run / "runs.jsonl").read()]
+    (run / "runs.jsonl").write_bytes(b"".join(text_of(record) + b"\n" for record in records))
+    build(read_run(run), command="dynvit bench").write(run / "leaderboard.json")
     (place / "boards").mkdir()
     merge([place / "run"], place / "boards" / "board.json")
     return place
