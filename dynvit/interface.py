@@ -24,6 +24,8 @@ from dynvit.recipe import Recipe as Recipe
 from dynvit.recipe import Scope as Scope
 from dynvit.registry import Registry
 from dynvit.units import Rule as Rule
+from dynvit.wording import PointToSay as PointToSay
+from dynvit.wording import register_wording as register_wording
 
 Capability = Literal["budgets", "accurate budgets", "frozen gates", "surrogate logits", "compute proxy", "explanations"]
 """What a model may support beyond the contract: it declares it in ``supports``, and ``dynvit check`` tries it."""
