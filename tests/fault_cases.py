@@ -57,6 +57,7 @@ FAULTS = (
     Fault("speed of half an image", f"{WEIGHTS} --speed --speed-batches 2.5", ("--speed-batches", "integer", "2.5")),
     Fault("speed of no batch", f"{WEIGHTS} --speed --speed-batches ,", ("--speed-batches", "one or more", "none")),
     Fault("speed in no round", f"{WEIGHTS} --speed --speed-rounds 0", ("--speed-rounds", "1", "got 0")),
+    Fault("citing what is not there", "cite nowhere.json", ("nowhere.json", "no such file")),
     Fault("papers that are not there", "show out --papers nowhere", ("'nowhere'", "no such file")),
     Fault("papers that are none", "show out --papers MADE/good.safetensors", ("paper", "good.safetensors")),
     Fault("speed of an unknown method", "speed --method topkk", ("method 'topkk'", "'topk'")),

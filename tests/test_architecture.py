@@ -37,6 +37,7 @@ LAYERS = (
     {"request", "downloads", "wording"},
     {
         "point",
+        "citation",
         "recipe",
         "registry",
         "options",
