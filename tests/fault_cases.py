@@ -247,9 +247,7 @@ FAULTS = (
         ("thinkingvit cannot serve backbone 't2t_vit_12'", "deit_small_patch16_224"),
     ),
     Fault("check: unknown method", "check dens", ("method 'dens'", "'dense'")),
-    Fault(
-        "check: a backbone it cannot serve", "check dense --backbone resnet18", ("resnet18", "deit_tiny_patch16_224")
-    ),
+    Fault("check: a backbone it cannot serve", "check topk --backbone resnet18", ("resnet18", "deit_tiny_patch16_224")),
     Fault("show: half a board", "show MADE/half.json", ("half.json", "version 1: field 'entries' is missing")),
     Fault("convert: nothing there", "convert MADE/none", ("no file", "none", "leaderboard.json")),
     Fault("convert: no board", "convert MADE/rounded.py", ("not a board", "rounded.py")),
