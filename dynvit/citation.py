@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dynvit.plain import visible
+from dynvit.latex import latex
 
 _PROCEEDINGS = {
     "AAAI": "AAAI Conference on Artificial Intelligence",
@@ -19,15 +19,6 @@ _PROCEEDINGS = {
     "ICML": "International Conference on Machine Learning",
     "NeurIPS": "Advances in Neural Information Processing Systems",
 }
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "{": r"\{",
-    "}": r"\}",
-    **{c: f"\\{c}" for c in "&%$#_"},
-}
-_ACCENTS = {"\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0308": '"', "\u030c": "v", "\u0327": "c"}
 
 
 @dataclass(frozen=True)
@@ -87,20 +78,3 @@ def entry(kind: str, key: str, fields: Mapping[str, str]) -> str:
     plain = unicodedata.normalize("NFKD", key).encode("ascii", "ignore").decode().lower()
     lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
     return "\n".join([f"@{kind}{{{re.sub('[^a-z0-9-]', '', plain) or 'entry'},", *lines, "}"])
-
-
-def latex(text: str) -> str:
-    r"""The text as LaTeX reads it: its special characters escaped, accents as commands.
-
-    >>> print(latex("50 % of Pirk, Sören & co"))
-    50 \% of Pirk, S{\"o}ren \& co
-    """
-    letters = []
-    for letter in visible(text):
-        base, *marks = unicodedata.normalize("NFD", letter)
-        if len(marks) == 1 and marks[0] in _ACCENTS and base.isascii():
-            command = _ACCENTS[marks[0]]
-            letters.append(f"{{\\{command} {base}}}" if command.isalpha() else f"{{\\{command}{base}}}")
-        else:
-            letters.append(_SPECIAL.get(letter, letter))
-    return "".join(letters)

@@ -49,7 +49,7 @@ LAYERS = (
         "terminal",
         "cache",
     },
-    {"files", "reading", "plugin_faults"},
+    {"files", "reading", "plugin_faults", "latex"},
     {"errors", "version", "units", "plain", "explanations"},
 )
 HEIGHT = {package: -depth for depth, layer in enumerate(LAYERS) for package in layer}

@@ -29,7 +29,22 @@ sys.meta_path.insert(0, Probe())
 
 @pytest.mark.parametrize(
     "command",
-    ["", "bench", "train", "check", "new", "explain", "attack", "show", "cite", "validate", "data", "data pack", "ls"],
+    [
+        "",
+        "bench",
+        "train",
+        "check",
+        "new",
+        "explain",
+        "attack",
+        "show",
+        "cite",
+        "export",
+        "validate",
+        "data",
+        "data pack",
+        "ls",
+    ],
 )
 def test_help_imports_nothing_heavy(command: str) -> None:
     code = f"{PROBE}from dynvit.cli import main; sys.exit(main({[*command.split(), '--help']}))"

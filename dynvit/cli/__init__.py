@@ -11,7 +11,7 @@ from typing import TextIO
 
 import typer
 
-from dynvit.cli import attack, bench, check, cite, compare, data, explain, ls, new, show, speed, train
+from dynvit.cli import attack, bench, check, cite, compare, data, explain, export, ls, new, show, speed, train
 from dynvit.errors import InputError, os_fault
 from dynvit.plain import say, speak_any_encoding
 from dynvit.plugin_faults import plugin_fault
@@ -34,7 +34,16 @@ def command_line(arguments: Sequence[str] = ()) -> typer.Typer:
     called = next((argument for argument in arguments if not argument.startswith("-")), None)
     for name, module in {"bench": bench, "train": train, "speed": speed, "attack": attack, "explain": explain}.items():
         app.command(name)(module.command(arguments if called == name else None))
-    for function in (new.new, check.check, show.show, show.validate, show.convert, compare.compare, cite.cite):
+    for function in (
+        new.new,
+        check.check,
+        show.show,
+        show.validate,
+        show.convert,
+        compare.compare,
+        cite.cite,
+        export.export,
+    ):
         app.command()(function)
     app.add_typer(data.app, name="data")
     app.add_typer(ls.app, name="ls")

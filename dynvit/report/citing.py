@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dynvit.citation import entry, latex
+from dynvit.citation import entry
+from dynvit.latex import latex
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.digest import digest
 from dynvit.plain import visible
