@@ -44,7 +44,7 @@ def latex(text: str) -> str:
 def _letter(letter: str) -> str:
     if letter in _SPECIAL:
         return _SPECIAL[letter]
-    base, *marks = unicodedata.normalize("NFD", letter)
+    base, *marks = list(unicodedata.normalize("NFD", letter))
     if len(marks) != 1 or marks[0] not in _ACCENTS or not (base.isascii() and base.isalpha()):
         return letter
     command = _ACCENTS[marks[0]]

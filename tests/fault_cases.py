@@ -63,7 +63,7 @@ FAULTS = (
     Fault("a figure of nothing", "show nowhere --figure exits", ("nowhere", "no such file")),
     Fault("a figure in columns", "show out --figure front --columns id", ("--columns", "leave them out")),
     Fault("a figure's file without one", "show out -o front.pdf", ("--output", "--figure")),
-    Fault("an export for nobody", "export nowhere.json --to hg", ("export target 'hg'", "'hf'", "eee")),
+    Fault("an export for nobody", "export nowhere.json --to hg", ("export target 'hg'", "eee, hf")),
     Fault("an export of nothing", "export nowhere.json --to hf", ("nowhere.json", "no such file")),
     Fault("citing what is not there", "cite nowhere.json", ("nowhere.json", "no such file")),
     Fault("papers that are not there", "show out --papers nowhere", ("'nowhere'", "no such file")),

@@ -21,7 +21,8 @@ def citations(boards: Sequence[Leaderboard], papers: Mapping[str, str]) -> str:
 
     ``papers`` holds the entry of each method that is installed, by name; empty where it declares no paper.
     """
-    methods = sorted({one.method for board in boards for one in (*board.entries, *board.paper)})
+    measured = {entry.method for board in boards for entry in board.entries}
+    methods = sorted(measured | {row.method for board in boards for row in board.paper})
     known = dict.fromkeys(papers[name] for name in methods if papers.get(name))
     unknown = [
         f"% {visible(name).replace('@', '(at)')}: {_why(name, papers)}" for name in methods if not papers.get(name)

@@ -87,7 +87,7 @@ def _draw(board: Leaderboard, width: Width, place: Place, label: str, said: str,
         axes.set_ylabel("top-1 accuracy (%)")
         axes.margins(x=0.05)
         below = _cut(axes, list(drawn.values()), [row.top1_pct for row in board.paper if seeds])
-        note(axes, "\n".join(filter(None, [said, below and f"{counted(below, 'point')} below"])))
+        note(axes, "\n".join(filter(None, [said, f"{counted(below, 'point')} below" if below else ""])))
         handles = [handle_of(method, method, line=len(found.get(method, ())) > 1) for method in drawn]
         handles += [handle_of(method, method, line=False, hollow=True) for method in claimed]
         if seeds and board.paper:
