@@ -49,23 +49,33 @@ OTHERS: Mapping[str, Mapping[str, Any]] = {
     "levit_128s": {},
     "swin_tiny_patch4_window7_224": {"embed_dim": 24, "depths": (1, 1, 1, 1)},
     "convnext_tiny": {"dims": (8, 8, 8, 8), "depths": (1, 1, 1, 1)},
+    "pit_ti_224": {"base_dims": (8, 8, 8), "depth": (1, 1, 1), "heads": (1, 2, 4)},
+    "pvt_v2_b0": {"depths": (1, 1, 1, 1), "embed_dims": (8, 16, 40, 64)},
+    "coat_lite_tiny": {"serial_depths": (1, 1, 1, 1)},
+    "mobilenetv1_100": {},
+    "efficientnet_b1": {},
 }
 
 
 @cache
 def backbone(row: str) -> nn.Module:
     """A small backbone of the row's kind, with weights that are large enough for tokens to differ."""
-    if row in OTHERS:
-        return timm.create_model(row, num_classes=5, **OTHERS[row]).eval()
     torch.manual_seed(0)
-    model = timm.create_model(row.partition(",")[0], **(SMALL | dict(BACKBONES[row][1]))).eval()
+    made = {"num_classes": 5, **OTHERS[row]} if row in OTHERS else {**SMALL, **BACKBONES[row][1]}
+    model = timm.create_model(row.partition(",")[0], **made)
+    for norm in model.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.momentum = None  # the mean over all batches, of which there is one
     for parameter in model.parameters():
         if parameter.ndim > 1:
             parameter.data.normal_(std=parameter[0].numel() ** -0.5)
     for name, parameter in model.named_parameters():
         if "gamma" in name:
             parameter.data.fill_(0.5)  # as made, blocks do nothing
-    return model
+    if row in OTHERS:  # with statistics of their own, batch norms keep a signal as large as it is
+        with torch.no_grad():
+            model.train()(torch.randn(8, *model.pretrained_cfg["input_size"]))
+    return model.eval()
 
 
 def refusal(method: str, row: str) -> str:
@@ -90,7 +100,7 @@ def table() -> str:
             if message:
                 reason = message.partition(f"{backbone(row).pretrained_cfg['architecture']}': ")[2] or message
                 said.setdefault(reason.partition("; ")[0], []).append(f"{row}: {method}")
-        what = BACKBONES[row][0] if row in BACKBONES else "another family"
+        what = BACKBONES[row][0] if row in BACKBONES else f"another family, {type(backbone(row)).__name__}"
         rows.append(f"| {row} | {what} | {' | '.join(cells)} |")
     return "\n".join(
         [*rows, "", "Refused, and why:", "", *(f"- {_of(where)}: {reason}" for reason, where in said.items())]

@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from dynvit.errors import InputError
 from dynvit.interface import Rule, Usage
 from dynvit.registry import Registry
 
@@ -145,6 +146,28 @@ class Resize(Counted):
     name: str
     upsampled: Count = 0
     pooled: Count = 0
+
+
+@dataclass(frozen=True)
+class Executed(Counted):
+    """Work of which only the whole is known: the multiply-adds that torch was seen to execute, by ``count_executed``.
+
+    Only the rule ``matmul+conv`` is of what executes; another needs the closed form of each part.
+    """
+
+    name: str
+    ran: int
+
+    @property
+    def multiply_adds(self) -> int:
+        """Units: MACs."""
+        return self.ran
+
+    def macs(self, rule: Rule) -> Count:
+        """Units: MACs. Raises: ``InputError`` for another rule than matmul+conv."""
+        if rule != "matmul+conv":
+            raise InputError(f"the rule {rule} has no form for {self.name}, which is counted as executed: matmul+conv")
+        return self.ran
 
 
 @register_rule("matmul+conv")

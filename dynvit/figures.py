@@ -28,9 +28,15 @@ _STYLE: Any = {
     "axes.linewidth": 1.0,
     "svg.hashsalt": "dynvit",  # ids in the svg are random without it
     "svg.fonttype": "path",
+    "pdf.fonttype": 42,  # letters as TrueType: publishers refuse matplotlib's own kind
 }
 # No date and no library version in the files: they would differ on every run.
-_METADATA: dict[str, dict[str, None]] = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}
+_METADATA: dict[str, dict[str, None]] = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None, "Creator": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+SUFFIXES = tuple(_METADATA)
 
 
 @contextmanager
@@ -59,7 +65,7 @@ def new_figure(
 
 
 def write_figure(figure: Figure, path: Path, dpi: int) -> Path:
-    """Write a figure whole or not at all, as its name says: ``.png`` or ``.svg``."""
+    """Write a figure whole or not at all, as its name says: ``.png``, ``.svg`` or ``.pdf``."""
     import matplotlib
 
     buffer = io.BytesIO()

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args
 from optuna.distributions import BaseDistribution
 from torch import Tensor, nn
 
+from dynvit.citation import Citation as Citation
 from dynvit.errors import InputError
 from dynvit.explanations import BlockWork as BlockWork
 from dynvit.explanations import Explanation as Explanation
@@ -24,6 +25,8 @@ from dynvit.recipe import Recipe as Recipe
 from dynvit.recipe import Scope as Scope
 from dynvit.registry import Registry
 from dynvit.units import Rule as Rule
+from dynvit.wording import PointToSay as PointToSay
+from dynvit.wording import register_wording as register_wording
 
 Capability = Literal["budgets", "accurate budgets", "frozen gates", "surrogate logits", "compute proxy", "explanations"]
 """What a model may support beyond the contract: it declares it in ``supports``, and ``dynvit check`` tries it."""
@@ -288,20 +291,21 @@ class Method(ABC, Generic[OptionsT]):
     """A named way to make a backbone dynamic. Register the class with ``register_method``.
 
     Class attributes: ``summary``, one line for ``dynvit ls``, which also shows ``venue`` and ``year`` of the paper and
-    what the method ``varies``; ``Options``, a frozen dataclass with a default for each field; ``needs_training``,
-    whether ``attach`` adds parts that are useless before ``stages`` ran; ``static``, whether it is the backbone itself,
-    from whose weights the others' training starts; ``adaptive_cost``, whether images differ in MACs at one point;
-    ``budget_knob``, the knob along which compute is monotone (None where there is none); ``explains``, whether
-    ``explain`` is overridden; ``by_default``, whether a bench that names no methods runs one that comes with dynvit;
-    ``recipes``, named training recipes, each of which says what it is for (``Recipe.scope``); ``published``,
-    checkpoints that ``load_published`` reads; ``published_augment``, how their authors augment the training images that
-    they set them to budgets on (None: not at all); ``serves``, what a ViT may have besides one class token that its
-    head reads.
+    what the method ``varies``; ``paper``, what else a citation of it needs (``dynvit cite``); ``Options``, a frozen
+    dataclass with a default for each field; ``needs_training``, whether ``attach`` adds parts that are useless before
+    ``stages`` ran; ``static``, whether it is the backbone itself, from whose weights the others' training starts;
+    ``adaptive_cost``, whether images differ in MACs at one point; ``budget_knob``, the knob along which compute is
+    monotone (None where there is none); ``explains``, whether ``explain`` is overridden; ``by_default``, whether a
+    bench that names no methods runs one that comes with dynvit; ``recipes``, named training recipes, each of which says
+    what it is for (``Recipe.scope``); ``published``, checkpoints that ``load_published`` reads; ``published_augment``,
+    how their authors augment the training images that they set them to budgets on (None: not at all); ``serves``, what
+    a ViT may have besides one class token that its head reads.
     """
 
     summary: ClassVar[str] = ""
     venue: ClassVar[str] = ""
     year: ClassVar[int | None] = None
+    paper: ClassVar[Citation | None] = None
     varies: ClassVar[tuple[Dimension, ...]] = ()
     by_default: ClassVar[bool] = True
     Options: ClassVar[type[Any]]

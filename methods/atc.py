@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from dynvit import cost
 from dynvit.backbones.block import attention_inputs, attention_output
 from dynvit.backbones.reducing import ReducingMethod, ReducingModel, Step
-from dynvit.interface import EVERY_TRAIT, OperatingPoint, register_method
+from dynvit.interface import EVERY_TRAIT, Citation, OperatingPoint, register_method
 from dynvit.ops.attention import size_weighted_attention
 from dynvit.ops.merging import Groups, cosines, summed_over_heads
 from dynvit.ops.schedule import blocks_of, kept_from_block
@@ -99,6 +99,11 @@ class ATC(ReducingMethod[ATCOptions]):
 
     summary = "merge patches by agglomerative clustering; no training needed"
     venue, year = "ECCV", 2024
+    paper = Citation(
+        "Agglomerative Token Clustering",
+        ("Haurum, Joakim Bruslund", "Escalera, Sergio", "Taylor, Graham W.", "Moeslund, Thomas B."),
+        arxiv="2409.11923",
+    )
     Options = ATCOptions
     budget_knob = "keep_ratio"
     serves = EVERY_TRAIT

@@ -16,7 +16,17 @@ from dynvit.backbones.block import joined_output, mlp_output, ragged_attention_i
 from dynvit.backbones.reducing import explanations
 from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
-from dynvit.interface import DynamicModel, Explanation, Method, OperatingPoint, Part, Prediction, Trait, register_method
+from dynvit.interface import (
+    Citation,
+    DynamicModel,
+    Explanation,
+    Method,
+    OperatingPoint,
+    Part,
+    Prediction,
+    Trait,
+    register_method,
+)
 from dynvit.ops.attention import SoftmaxForm, class_row_attention, published_softmax
 from dynvit.ops.ragged import Ragged, by_equal_counts
 from dynvit.ops.sampling import inverse_transform_sample
@@ -149,6 +159,20 @@ class ATS(Method[ATSOptions]):
 
     summary = "sample tokens by significance, as many as an image needs; no training"
     venue, year, varies = "ECCV", 2022, ("tokens",)
+    paper = Citation(
+        "Adaptive Token Sampling For Efficient Vision Transformers",
+        (
+            "Fayyaz, Mohsen",
+            "Abbasi Koohpayegani, Soroush",
+            "Rezaei Jafari, Farnoush",
+            "Sengupta, Sunando",
+            "Vaezi Joze, Hamid Reza",
+            "Sommerlade, Eric",
+            "Pirsiavash, Hamed",
+            "Gall, Jürgen",
+        ),
+        arxiv="2111.15667",
+    )
     Options = ATSOptions
     budget_knob = "samples"
     explains = True

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from optuna.distributions import BaseDistribution
 from torch import Tensor, nn
 
-from dynvit.backbones.adapter import adapter_for
+from dynvit.backbones.whole import adapter_or_whole
 from dynvit.interface import (
     EVERY_TRAIT,
     Augment,
@@ -36,14 +36,14 @@ class DenseOptions:
 
 
 class DenseModel(DynamicModel):
-    """A plain ViT or LeViT that runs whole."""
+    """A backbone that runs whole: any image classifier of timm's."""
 
     neutral = OperatingPoint()
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
-        self.adapter = adapter_for(backbone, needed_by="method dense")
+        self.adapter = adapter_or_whole(backbone, needed_by="method dense")
 
     def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
         """Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1]."""
@@ -51,7 +51,8 @@ class DenseModel(DynamicModel):
         for block in self.adapter.blocks:
             tokens = block(tokens)
         ran = torch.tensor(self.adapter.block_tokens, device=images.device).expand(len(images), -1)
-        return Prediction(self.adapter.classify(tokens), Usage(len(images), tuple(self.adapter.parts()), tokens=ran))
+        usage = Usage(len(images), tuple(self.adapter.parts()), tokens=ran if self.adapter.block_tokens else None)
+        return Prediction(self.adapter.classify(tokens), usage)
 
     predict = forward
 

@@ -17,7 +17,7 @@ from dynvit.backbones.block import attention_inputs, attention_output
 from dynvit.backbones.reducing import ReducingMethod, ReducingModel, Step
 from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
-from dynvit.interface import EVERY_TRAIT, OperatingPoint, Part, register_method
+from dynvit.interface import EVERY_TRAIT, Citation, OperatingPoint, Part, register_method
 from dynvit.ops.attention import size_weighted_attention
 from dynvit.ops.merging import Groups, cosines, halves, most_merged
 from dynvit.ops.schedule import blocks_of
@@ -203,6 +203,11 @@ class MCTF(ReducingMethod[MCTFOptions]):
 
     summary = "fuse tokens by similarity, information and size; runs untrained"
     venue, year = "CVPR", 2024
+    paper = Citation(
+        "Multi-criteria Token Fusion with One-step-ahead Attention for Efficient Vision Transformers",
+        ("Lee, Sanghyeok", "Choi, Joonmyung", "Kim, Hyunwoo J."),
+        arxiv="2403.10030",
+    )
     Options = MCTFOptions
     budget_knob = "r"
     serves = EVERY_TRAIT

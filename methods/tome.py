@@ -15,7 +15,7 @@ from dynvit.backbones.block import attention_inputs, attention_output
 from dynvit.backbones.reducing import ReducingMethod, ReducingModel, Step
 from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
-from dynvit.interface import EVERY_TRAIT, OperatingPoint, register_method
+from dynvit.interface import EVERY_TRAIT, Citation, OperatingPoint, register_method
 from dynvit.ops.attention import size_weighted_attention
 from dynvit.ops.merging import bipartite_groups, halves, most_merged, summed_over_heads
 from dynvit.ops.schedule import decreasing
@@ -95,6 +95,18 @@ class ToMe(ReducingMethod[ToMeOptions]):
 
     summary = "merge the most similar tokens in every block; no training"
     venue, year = "ICLR", 2023
+    paper = Citation(
+        "Token Merging: Your ViT But Faster",
+        (
+            "Bolya, Daniel",
+            "Fu, Cheng-Yang",
+            "Dai, Xiaoliang",
+            "Zhang, Peizhao",
+            "Feichtenhofer, Christoph",
+            "Hoffman, Judy",
+        ),
+        arxiv="2210.09461",
+    )
     Options = ToMeOptions
     budget_knob = "r"
     serves = EVERY_TRAIT

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dynvit.backbones.block import class_attention, masked_attention_output, masked_class_attention, mlp_output
 from dynvit.backbones.vit import PlainViT
-from dynvit.interface import DynamicModel, Method, OperatingPoint, Prediction, Trait, Usage, register_method
+from dynvit.interface import Citation, DynamicModel, Method, OperatingPoint, Prediction, Trait, Usage, register_method
 from dynvit.ops.gates import straight_through
 from dynvit.ops.schedule import kept_from_block, prune_blocks
 from dynvit.ops.tokens import keep_patches, mask_of, top_k
@@ -119,6 +119,11 @@ class TopK(Method[TopKOptions]):
 
     summary = "control: keep the patches that the class token attends to most; no training"
     venue, year, varies = "ICCVW", 2023, ("tokens",)
+    paper = Citation(
+        "Which Tokens to Use? Investigating Token Reduction in Vision Transformers",
+        ("Haurum, Joakim Bruslund", "Escalera, Sergio", "Taylor, Graham W.", "Moeslund, Thomas B."),
+        arxiv="2308.04657",
+    )
     Options = TopKOptions
     adaptive_cost = False
     budget_knob = "keep_ratio"

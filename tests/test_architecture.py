@@ -34,9 +34,10 @@ LAYERS = (
     {"cost", "ops", "recipes", "finite", "contract"},
     {"schedules"},
     {"interface"},
-    {"request", "downloads"},
+    {"request", "downloads", "wording"},
     {
         "point",
+        "citation",
         "recipe",
         "registry",
         "options",
@@ -48,7 +49,7 @@ LAYERS = (
         "terminal",
         "cache",
     },
-    {"files", "reading", "plugin_faults"},
+    {"files", "reading", "plugin_faults", "latex"},
     {"errors", "version", "units", "plain", "explanations"},
 )
 HEIGHT = {package: -depth for depth, layer in enumerate(LAYERS) for package in layer}

@@ -94,7 +94,10 @@ def test_stored_points_are_points_of_the_bench_and_change_no_other(small: Path, 
     assert theirs[1].point.knobs["threshold_2"] == 1.0
     board = read_board(tmp_path / "with" / "leaderboard.json")
     names = point_names(board)
-    assert sorted(names[record.record_id] for record in theirs) == ["published 0.5 1", "published 0.9 0.8"]
+    assert sorted(names[record.record_id] for record in theirs) == [
+        "published, exits ≥ .50, 1.00",
+        "published, exits ≥ .90, .80",
+    ]
     run_bench(None, {**options, "budgets": (0.004,), "output": str(tmp_path / "named")})
     assert {record.point.origin for record in records(tmp_path / "named")} == {None}
 

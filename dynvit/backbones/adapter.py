@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from timm.models.vision_transformer import VisionTransformer
@@ -37,7 +37,7 @@ class BackboneAdapter(Protocol):
         """Shape: tokens (B, n, width) → logits (B, classes)."""
         ...
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> Sequence[Part]:
         """The work of the whole backbone on one image."""
         ...
 

@@ -15,9 +15,11 @@ from dynvit.cli import (
     attack,
     bench,
     check,
+    cite,
     compare,
     data,
     explain,
+    export,
     ls,
     merge,
     new,
@@ -50,10 +52,21 @@ def command_line(arguments: Sequence[str] = ()) -> typer.Typer:
     called = next((argument for argument in arguments if not argument.startswith("-")), None)
     for name, module in {"bench": bench, "train": train, "speed": speed, "attack": attack, "explain": explain}.items():
         app.command(name)(module.command(arguments if called == name else None))
-    for function in (new.new, check.check, show.show, show.validate, show.convert, compare.compare, site.site):
+    for function in (
+        new.new,
+        check.check,
+        show.show,
+        show.validate,
+        show.convert,
+        compare.compare,
+        merge.merge,
+        submit.submit,
+        verify.verify,
+        site.site,
+        cite.cite,
+        export.export,
+    ):
         app.command()(function)
-    for sent in (merge.merge, submit.submit, verify.verify):
-        app.command()(sent)
     app.add_typer(data.app, name="data")
     app.add_typer(ls.app, name="ls")
     app.callback()(_dynvit)

@@ -131,6 +131,19 @@ def list_rules(plugin: Plugin = None) -> None:
     _show(("rule", "what it counts", "from"), rows)
 
 
+@app.command("exporters")
+def list_exporters(plugin: Plugin = None) -> None:
+    """What a board can be exported to."""
+    from dynvit.report.exporters import exporters
+
+    load(plugin)
+    rows = [
+        (name, (one.__doc__ or "").partition("\n")[0], _origin(exporters, name))
+        for name, one in exporters.load_all().items()
+    ]
+    _show(("exporter", "what it writes", "from"), rows)
+
+
 @app.command("checkpoints")
 def list_checkpoints(plugin: Plugin = None) -> None:
     """Published checkpoints that can be fetched by name, with the accuracy that their authors state."""

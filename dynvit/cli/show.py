@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dynvit.cli._plugins import Plugin, load
 from dynvit.plain import say
+
+if TYPE_CHECKING:
+    from dynvit.leaderboard.papers import Paper
+    from dynvit.report.listing import View
 
 Form = Annotated[str, typer.Option("--format", metavar="FORM", help="table, or the entries as md, latex, csv or json.")]
 Columns = Annotated[str, typer.Option(metavar="NAME,NAME", help="Their columns. Default: all")]
@@ -24,6 +29,17 @@ Pick = Annotated[
     ),
 ]
 
+Figure = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="A picture for a paper: front, latency, robust; of an explained split: exits, skips."
+    ),
+]
+Width = Annotated[str, typer.Option(metavar="WIDTH", help="Its width: column (3.25 inches) or page (6.75).")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Its file, .pdf, .svg or .png. Default: NAME.pdf")
+]
+
 
 def show(
     path: Annotated[Path, typer.Argument(help="A bench's output folder, its runs.jsonl, or a leaderboard.json.")],
@@ -32,18 +48,19 @@ def show(
     ] = False,
     papers: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FOLDER", help="Papers' rows (such as leaderboards/papers): those of the board's setting beside it."
-        ),
+        typer.Option(metavar="FOLDER", help="Papers' rows, such as leaderboards/papers, beside the board's."),
     ] = None,
     form: Form = "table",
     columns: Columns = "",
     where: Where = None,
     sort: Sort = "",
     pick: Pick = "",
+    figure: Figure = "",
+    width: Width = "column",
+    output: Output = None,
     plugin: Plugin = None,
 ) -> None:
-    """Print the tables of a finished or running bench, and draw its pictures again; or list its entries."""
+    """Print the tables of a finished or running bench, and draw its pictures; list its entries; draw for papers."""
     from dynvit.errors import InputError
     from dynvit.leaderboard.papers import read_papers, with_papers
     from dynvit.report import print_board, write_pictures
@@ -54,6 +71,11 @@ def show(
 
     load(plugin)
     read = () if papers is None else read_papers(papers)
+    if figure:
+        _draw(path, read, figure, width, output, view_of("md", columns, where or (), sort, pick))
+        return
+    if output is not None or width != "column":
+        raise InputError("--output and --width are a figure's: give --figure front, or leave them out")
     boards, console = [with_papers(board, read) if read else board for board in boards_in(path)], new_console()
     warn_of_contradictions(path)
     standings = standings_in(path)
@@ -68,6 +90,15 @@ def show(
             raise InputError(f"{path} holds {len(boards)} settings: --render takes a file with one")
         for picture in write_pictures(boards[0], path if path.is_dir() else path.parent):
             say(str(picture))
+
+
+def _draw(path: Path, papers: Sequence[Paper], figure: str, width: str, output: Path | None, view: View | None) -> None:
+    """A picture for a paper, and what its caption needs."""
+    from dynvit.report.paper_figures import PaperFigure, write_paper_figure
+
+    assert view is not None
+    for line in write_paper_figure(path, PaperFigure.asked(figure, width, output, view), papers):
+        say(line)
 
 
 def validate(

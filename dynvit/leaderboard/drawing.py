@@ -124,11 +124,21 @@ def handle(style: Style, label: str, *, line: bool = True, hollow: bool = False,
     return Line2D([], [], linewidth=1.6, linestyle="-" if stairs else "none", label=label, **drawn)
 
 
-def legend_below(figure: Figure, handles: Sequence[Any], notes: Sequence[Any] = ()) -> None:
-    """The methods below everything, where nothing that is plotted can lie under them; below them what marks mean."""
-    look: dict[str, Any] = {"frameon": False, "handletextpad": 0.5, "columnspacing": 1.6, "borderaxespad": 0.2}
+def legend_below(
+    figure: Figure, handles: Sequence[Any], notes: Sequence[Any] = (), *, columns: int | None = None, **more: float
+) -> None:
+    """The methods below everything, where nothing that is plotted can lie under them; below them what marks mean.
+
+    Args:
+        figure: Where.
+        handles: Of the methods.
+        notes: Of what marks mean.
+        columns: Methods beside each other; None: as many as their names leave room for in a picture of full width.
+        more: What else matplotlib's legends take.
+    """
+    look: dict[str, Any] = {"frameon": False, "handletextpad": 0.5, "columnspacing": 1.6, "borderaxespad": 0.2} | more
     taken = 0.0
-    columns = 4 if any(len(each.get_label()) > 14 for each in handles) else 6
+    columns = columns or (4 if any(len(each.get_label()) > 14 for each in handles) else 6)
     for shown, across in ((notes, min(2, len(notes))), (handles, min(columns, len(handles)))):
         if not shown:
             continue

@@ -24,6 +24,7 @@ from dynvit.leaderboard.drawing import (
     thousands,
     with_dominated_faint,
 )
+from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.palette import FAINT, Style, style_of
 
 if TYPE_CHECKING:
@@ -35,8 +36,14 @@ def rows(board: Leaderboard) -> list[dict[str, Any]]:
     """What is plotted: a row for each entry, then one for each published row."""
     keys = {"gmacs_mean", "gmacs_p5", "gmacs_p95", "saving_pct", "top1_pct", "top1_ci95_low_pct", "top1_ci95_high_pct"}
     flags = ("baseline", "on_method_front", "on_front")
+    names = point_names(board)
     measured = [
-        {"provenance": "measured", "method": entry.method, "record_id": entry.record_id}
+        {
+            "provenance": "measured",
+            "method": entry.method,
+            "record_id": entry.record_id,
+            "point": names[entry.record_id],
+        }
         | {"knobs": json.dumps(entry.knobs, sort_keys=True)}
         | entry.model_dump(include=keys)
         | {flag: int(getattr(entry, flag)) for flag in flags}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.bootstrap import MethodBootstrap
-from dynvit.leaderboard.naming import point_names, short_ids
+from dynvit.leaderboard.naming import point_in_words, point_names, short_ids
 from dynvit.terminal import Table
 
 
@@ -54,10 +54,10 @@ def seeds_table(board: Leaderboard) -> Table | None:
     decimals = digits(board.setting.dense_gmacs)
     for spread in board.seeds:
         target = "" if spread.target_gmacs is None else f"budget {spread.target_gmacs:.{decimals}f}"
-        knobs = " ".join(f"{name}={value}" for name, value in sorted((spread.knobs or {}).items()))
+        point = point_in_words(spread.method, spread.knobs or {}, spread.options)
         shown.add_row(
             spread.method,
-            target or knobs,
+            target or point,
             ", ".join(map(str, spread.seeds)),
             f"{spread.gmacs_mean:.{decimals}f} ± {spread.gmacs_sd:.{decimals}f}",
             f"{spread.top1_mean_pct:.2f} ± {spread.top1_sd_pct:.2f}",

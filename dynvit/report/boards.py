@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from dynvit.errors import InputError, first_fault, lacks
 from dynvit.leaderboard.board import BOARD_VERSION, Leaderboard
+from dynvit.leaderboard.naming import point_names
 from dynvit.measurements.base import measurements
 from dynvit.reading import json_value, read_bytes
 
@@ -24,7 +25,8 @@ class Board(Leaderboard):
     """A leaderboard with what a notebook asks of it."""
 
     def to_dataframe(self, what: str = "front") -> DataFrame:
-        """A row an entry, with columns ``MEASUREMENT.KEY`` for what was measured besides and is one number.
+        """A row an entry, with columns ``MEASUREMENT.KEY`` for what was measured besides and is one number, and with
+        ``point``, what it is called.
 
         With the name of a measurement: all that it measured, such as a row for each point and radius of "robustness".
         Raises: ``InputError`` for another name, or where nothing was measured.
@@ -36,9 +38,10 @@ class Board(Leaderboard):
             if not found:
                 raise InputError(f"the board has no rows of {what}: it was not measured, or has none")
             return pd.DataFrame.from_records(list(found))
-        rows = []
+        rows, names = [], point_names(self)
         for entry in self.entries:
             row = entry.model_dump(exclude={"measurements", "skipped", "against_dense"})
+            row["point"] = names[entry.record_id]
             for name, summary in entry.measurements.items():
                 row |= {f"{name}.{key}": value for key, value in summary.items() if isinstance(value, int | float)}
             rows.append(row)

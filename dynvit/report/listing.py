@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
 from dynvit.errors import InputError, unknown
+from dynvit.latex import latex
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.naming import point_names, short_ids
 from dynvit.leaderboard.table import digits
@@ -120,9 +121,10 @@ def _short(value: Any) -> str:
 
 
 def _data(board: Board, entries: Sequence[Entry], view: View) -> str:
-    """Every number as it is stored."""
+    """Every number as it is stored, and what the point is called."""
     if view.form == "json":
-        rows = [entry.model_dump(mode="json") for entry in entries]
+        names = point_names(board)
+        rows = [entry.model_dump(mode="json") | {"point": names[entry.record_id]} for entry in entries]
         for name in view.columns:
             if any(name not in row for row in rows):
                 raise unknown("field of an entry", name, rows[0] if rows else ())
@@ -147,12 +149,9 @@ def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(headings), "|" + "---|" * len(headings), *map(line, rows)])
 
 
-_SPECIAL = str.maketrans({**{c: f"\\{c}" for c in "&%$#_{}"}, "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"})
-
-
 def _latex(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     def line(cells: Sequence[str]) -> str:
-        return " & ".join(visible(one).replace("\\", "/").translate(_SPECIAL) for one in cells) + r" \\"
+        return " & ".join(map(latex, cells)) + r" \\"
 
     left = sum(heading in ("id", "method", "point") for heading in headings)
     form = "l" * left + "r" * (len(headings) - left)

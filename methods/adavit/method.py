@@ -10,7 +10,16 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from torch import Tensor, nn
 
 from dynvit.errors import InputError
-from dynvit.interface import DynamicModel, Explanation, Method, OperatingPoint, PublishedCheckpoint, Recipe, Stage
+from dynvit.interface import (
+    Citation,
+    DynamicModel,
+    Explanation,
+    Method,
+    OperatingPoint,
+    PublishedCheckpoint,
+    Recipe,
+    Stage,
+)
 
 from .budget import ratio_for
 from .checkpoints import PUBLISHED, load
@@ -26,6 +35,19 @@ class AdaViT(Method[AdaViTOptions]):
 
     summary = "halves of blocks, heads and tokens by linear gates (Meng et al., 2022)"
     venue, year, varies = "CVPR", 2022, ("tokens", "heads", "sub-layers", "depth")
+    paper = Citation(
+        "AdaViT: Adaptive Vision Transformers for Efficient Image Recognition",
+        (
+            "Meng, Lingchen",
+            "Li, Hengduo",
+            "Chen, Bor-Chun",
+            "Lan, Shiyi",
+            "Wu, Zuxuan",
+            "Jiang, Yu-Gang",
+            "Lim, Ser-Nam",
+        ),
+        arxiv="2111.15668",
+    )
     Options = AdaViTOptions
     needs_training = True
     explains = True

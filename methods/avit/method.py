@@ -15,7 +15,17 @@ from dynvit.backbones.explaining import explained_by_steps
 from dynvit.backbones.strength import StrengthModel
 from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
-from dynvit.interface import Batch, DynamicModel, Explanation, Method, OperatingPoint, Prediction, Recipe, Stage
+from dynvit.interface import (
+    Batch,
+    Citation,
+    DynamicModel,
+    Explanation,
+    Method,
+    OperatingPoint,
+    Prediction,
+    Recipe,
+    Stage,
+)
 from dynvit.ops.halting import Halted, Halting
 from dynvit.ops.precision import at_least_float32
 from dynvit.ops.thresholds import log_odds
@@ -79,6 +89,11 @@ class AViT(Method[AViTOptions]):
 
     summary = "tokens halt one by one, by a channel of their own (Yin et al., 2022)"
     venue, year, varies = "CVPR", 2022, ("tokens", "depth")
+    paper = Citation(
+        "A-ViT: Adaptive Tokens for Efficient Vision Transformer",
+        ("Yin, Hongxu", "Vahdat, Arash", "Alvarez, Jose M.", "Mallya, Arun", "Kautz, Jan", "Molchanov, Pavlo"),
+        arxiv="2112.07658",
+    )
     Options = AViTOptions
     needs_training = True
     explains = True

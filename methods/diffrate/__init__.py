@@ -17,7 +17,7 @@ from dynvit.backbones.reducing import ReducingMethod, ReducingModel, Step
 from dynvit.backbones.targets import check_target
 from dynvit.backbones.vit import PlainViT
 from dynvit.errors import InputError
-from dynvit.interface import DynamicModel, OperatingPoint, Recipe, Stage, Trait, register_method
+from dynvit.interface import Citation, DynamicModel, OperatingPoint, Recipe, Stage, Trait, register_method
 from dynvit.ops.merging import Groups, cosines
 from dynvit.ops.tokens import gather_tokens, with_prefix
 
@@ -160,6 +160,21 @@ class DiffRate(ReducingMethod[DiffRateOptions]):
 
     summary = "prune, then merge, by searched counts for each block; runs untrained"
     venue, year = "ICCV", 2023
+    paper = Citation(
+        "DiffRate: Differentiable Compression Rate for Efficient Vision Transformers",
+        (
+            "Chen, Mengzhao",
+            "Shao, Wenqi",
+            "Xu, Peng",
+            "Lin, Mingbao",
+            "Zhang, Kaipeng",
+            "Chao, Fei",
+            "Ji, Rongrong",
+            "Qiao, Yu",
+            "Luo, Ping",
+        ),
+        arxiv="2305.17997",
+    )
     Options = DiffRateOptions
     budget_knob = "level"
     recipes: ClassVar[Mapping[str, Recipe]] = RECIPES

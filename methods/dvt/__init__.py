@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from dynvit.interface import (
     Augment,
+    Citation,
     DynamicModel,
     Explanation,
     Method,
@@ -37,6 +38,11 @@ class DVT(Method[DVTOptions]):
 
     summary = "cascade over token grids with early exit; feature and relation reuse (arXiv 2105.15075)"
     venue, year, varies = "NeurIPS", 2021, ("exits", "tokens")
+    paper = Citation(
+        "Not All Images are Worth 16x16 Words: Dynamic Transformers for Efficient Image Recognition",
+        ("Wang, Yulin", "Huang, Rui", "Song, Shiji", "Huang, Zeyi", "Huang, Gao"),
+        arxiv="2105.15075",
+    )
     Options = DVTOptions
     needs_training = True
     explains = True

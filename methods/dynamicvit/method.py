@@ -10,7 +10,16 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from torch import Tensor, nn
 
 from dynvit.errors import InputError
-from dynvit.interface import DynamicModel, Explanation, Method, OperatingPoint, PublishedCheckpoint, Recipe, Stage
+from dynvit.interface import (
+    Citation,
+    DynamicModel,
+    Explanation,
+    Method,
+    OperatingPoint,
+    PublishedCheckpoint,
+    Recipe,
+    Stage,
+)
 
 from .budget import ratio_for
 from .checkpoints import PUBLISHED, load
@@ -26,6 +35,11 @@ class DynamicViT(Method[DynamicViTOptions]):
 
     summary = "learned token pruning at three depths (Rao et al., 2021)"
     venue, year, varies = "NeurIPS", 2021, ("tokens",)
+    paper = Citation(
+        "DynamicViT: Efficient Vision Transformers with Dynamic Token Sparsification",
+        ("Rao, Yongming", "Zhao, Wenliang", "Liu, Benlin", "Lu, Jiwen", "Zhou, Jie", "Hsieh, Cho-Jui"),
+        arxiv="2106.02034",
+    )
     Options = DynamicViTOptions
     needs_training = True
     explains = True

@@ -14,7 +14,7 @@ from torch import nn
 from dynvit.backbones.block import class_attention
 from dynvit.backbones.reducing import ReducingMethod, ReducingModel, Step
 from dynvit.errors import InputError
-from dynvit.interface import DynamicModel, OperatingPoint, Recipe, Stage, Trait, register_method
+from dynvit.interface import Citation, DynamicModel, OperatingPoint, Recipe, Stage, Trait, register_method
 from dynvit.ops.merging import Fused, Kept
 from dynvit.ops.schedule import blocks_of, kept_from_block, kept_of_current
 from dynvit.ops.tokens import top_k, with_prefix
@@ -79,6 +79,11 @@ class EViT(ReducingMethod[EViTOptions]):
 
     summary = "keep what the class token attends to, fuse the rest into one token; runs untrained"
     venue, year = "ICLR", 2022
+    paper = Citation(
+        "Not All Patches are What You Need: Expediting Vision Transformers via Token Reorganizations",
+        ("Liang, Youwei", "Ge, Chongjian", "Tong, Zhan", "Song, Yibing", "Wang, Jue", "Xie, Pengtao"),
+        arxiv="2202.07800",
+    )
     Options = EViTOptions
     budget_knob = "keep_ratio"
     recipes: ClassVar[Mapping[str, Recipe]] = RECIPES

@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from torch import Tensor, nn
 
 from dynvit.errors import InputError
-from dynvit.interface import DynamicModel, Explanation, Method, OperatingPoint, Recipe, Stage
+from dynvit.interface import Citation, DynamicModel, Explanation, Method, OperatingPoint, Recipe, Stage
 
 from .adapters import adapter_for
 from .explain import explain
@@ -25,6 +25,11 @@ class MIAFormer(Method[MIAOptions]):
 
     summary = "blocks, heads and tokens chosen by controllers (Yu et al., 2022)"
     venue, year, varies = "AAAI", 2022, ("tokens", "heads", "depth")
+    paper = Citation(
+        "MIA-Former: Efficient and Robust Vision Transformers via Multi-grained Input-Adaptation",
+        ("Yu, Zhongzhi", "Fu, Yonggan", "Li, Sicheng", "Li, Chaojian", "Lin, Yingyan"),
+        arxiv="2112.11542",
+    )
     Options = MIAOptions
     needs_training = True
     explains = True

@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from torch import Tensor, nn
 
 from dynvit.exits.model import THRESHOLD
-from dynvit.interface import DynamicModel, Explanation, Method, OperatingPoint, Recipe, Stage, register_method
+from dynvit.interface import Citation, DynamicModel, Explanation, Method, OperatingPoint, Recipe, Stage, register_method
 
 from .entropy import ALWAYS
 from .explain import explain
@@ -25,6 +25,11 @@ class ThinkingViT(Method[ThinkingViTOptions]):
 
     summary = "a first round on some of the heads, wider rounds for images that are unsure"
     venue, year, varies = "CVPR", 2026, ("exits", "width")
+    paper = Citation(
+        "ThinkingViT: Matryoshka Thinking Vision Transformer for Elastic Inference",
+        ("Hojjat, Ali", "Haberer, Janek", "Pirk, Sören", "Landsiedel, Olaf"),
+        arxiv="2507.10800",
+    )
     Options = ThinkingViTOptions
     needs_training = True
     explains = True

@@ -159,7 +159,7 @@ class TestCommands:
     def test_show_prints_a_row_an_entry_of_any_form_of_result(self, folder: Path, name: str) -> None:
         result = self.run(show, folder / name)
         assert result.exit_code == 0, result.output
-        assert result.output.count("keep_ratio=") == 7
+        assert result.output.count(" keep 0.") == 7
         assert "60.00 [58.6, 61.3]" in result.output
         assert result.output.count("●") == 4 + 1  # and the caption
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dynvit.cli import main
 from dynvit.errors import InputError
+from dynvit.leaderboard.naming import point_names
 from dynvit.report.boards import Board, read_board
 from dynvit.report.listing import FORMS, View, listed, listing, view_of
 
@@ -68,9 +73,49 @@ def test_names_from_outside_break_no_table(board: Board) -> None:
     entry = board.entries[0].model_copy(update={"method": "a|b_c&\x1b[31m"})
     odd = board.model_copy(update={"entries": (entry,)})
     assert r"a\|b_c&\x1b[31m" in listing(odd, View("md", columns=("method",)))
-    assert r"a|b\_c\&/x1b[31m" in listing(odd, View("latex", columns=("method",)))
+    assert r"a\textbar{}b\_c\&\textbackslash{}x1b[31m" in listing(odd, View("latex", columns=("method",)))
     formula = board.model_copy(update={"entries": (entry.model_copy(update={"method": "=1+1"}),)})
     assert "'=1+1" in listing(formula, View("csv", columns=("method",)))
+
+
+TEXT = st.text(max_size=12) | st.sampled_from(
+    ["=1+1", "a|b", "&", "\\", "{", "%", "$x$", "a\nb", "\x1b[2J", "~", '"', ","]
+)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers() | st.booleans()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    method=TEXT.filter(bool),
+    knobs=st.dictionaries(TEXT, NUMBERS | TEXT, max_size=4),
+    options=st.dictionaries(TEXT, NUMBERS | TEXT | st.none(), max_size=4),
+)
+def test_whatever_a_board_holds_is_a_table_in_every_form(board: Board, method: str, knobs: Any, options: Any) -> None:
+    entry = board.entries[0].model_copy(update={"method": method, "knobs": knobs, "options": options})
+    odd = board.model_copy(update={"entries": (entry, board.entries[1])})
+    markdown = listing(odd, View("md")).splitlines()
+    assert len(markdown) == 4
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in markdown}) == 1
+    table = listing(odd, View("latex")).splitlines()
+    assert len(table) == 3 + 1 + 2 + 2
+    columns = len(re.fullmatch(r"\\begin\{tabular\}\{([lr]+)\}", table[0])[1])  # type: ignore[index]
+    for row in (table[2], *table[4:6]):
+        assert row.endswith(r" \\")
+        assert len(re.findall(r"(?<!\\)&", row)) == columns - 1
+        bare = re.sub(r"\\.", "", row)
+        assert bare.count("{") == bare.count("}")
+        assert bare.count("$") % 2 == 0
+        assert not set(bare) & set("%#^")
+    frame = pd.read_csv(io.StringIO(listing(odd, View("csv"))), keep_default_na=False)
+    assert list(frame["record_id"]) == [one.record_id for one in odd.entries]
+    assert list(frame["gmacs_mean"]) == [one.gmacs_mean for one in odd.entries]
+    [row, _] = json.loads(listing(odd, View("json")))
+    assert (row["method"], row["knobs"], row["options"]) == (method, knobs, options)
+    assert row["point"] == point_names(odd)[entry.record_id]
+
+
+def test_tables_are_ascii_where_names_are(board: Board) -> None:
+    assert listing(board, View("latex")).isascii()  # pdflatex takes it as it is
 
 
 @pytest.mark.parametrize(

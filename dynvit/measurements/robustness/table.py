@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dynvit.leaderboard.board import Entry, Leaderboard
-from dynvit.leaderboard.naming import point_names
+from dynvit.leaderboard.naming import point_in_words, point_names
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.table import digits, plain_table
 from dynvit.measurements.robustness.result import RobustnessResult, said
@@ -58,14 +58,14 @@ def robust_table(
 
 def attack_table(record: Record, results: Sequence[RobustnessResult]) -> Table:
     """Every attack on one record, a row each, and the worst of them together; eighty columns hold it."""
-    knobs = " ".join(f"{name}={value}" for name, value in sorted(record.point.knobs.items()))
+    point = point_in_words(record.method.name, record.point.knobs, record.method.options)
     ordered = sorted(results, key=lambda a: (a.norm, a.eps, a.criterion or ""))
     decimals = digits(record.compute.dense_gmacs)
     first = ordered[0]
     clean = "" if first.clean_accuracy_pct is None else f" · clean {first.clean_accuracy_pct:.1f} %"
     cost = "" if first.clean_gmacs_mean is None else f", {first.clean_gmacs_mean:.{decimals}f} GMACs"
     shown = plain_table(
-        title=f"{record.method.name} {knobs} · {first.n:,} images{clean}{cost}",
+        title=f"{record.method.name} {point} · {first.n:,} images{clean}{cost}",
         caption=(
             "attacks go through the gates; soft: branches weighed · frozen: decisions of the clean image · all: an "
             "image counts if every attack within the radius leaves it right · lost %: of the saving"
