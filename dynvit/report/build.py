@@ -201,7 +201,7 @@ def against(static: PerSampleResults | None, results: PerSampleResults | None) -
 
 def _entry(record: Record, against_dense: Paired | None, on_method_front: bool, on_front: bool) -> Entry:
     accuracy, compute = record.accuracy, record.compute
-    return Entry(
+    return Entry.model_construct(  # of a record that was checked: large boards need not wait for it twice
         record_id=record.record_id,
         method=record.method.name,
         options=record.method.options,
