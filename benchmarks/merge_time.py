@@ -20,7 +20,7 @@ from dynvit.leaderboard.lines import text_of
 from dynvit.leaderboard.per_sample import PerSampleResults, images_hash, pack
 from dynvit.report.merging import merge
 
-METHODS = 10
+METHODS, ROUNDS = 10, 3
 
 
 def make(folder: Path, entries: int, images: int, begin: int) -> Path:
@@ -40,17 +40,20 @@ def make(folder: Path, entries: int, images: int, begin: int) -> Path:
 
 
 def main(entries: int = 2000, images: int = 10_000, most_s: float = 2.0) -> None:
-    """Time one merge into a board, in this process, its imports apart."""
+    """Time merges into a board, in this process, imports apart: the fastest of three, for others share the machine."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         board = place / "board.json"
         merge([make(place / "all", entries, images, 0)], board)
-        more = make(place / "more", 50, images, entries)
-        start = time.perf_counter()
-        merged = merge([more], board)
-        took = time.perf_counter() - start
+        times = []
+        for once in range(ROUNDS):
+            more = make(place / f"more-{once}", 50, images, entries + 50 * once)
+            start = time.perf_counter()
+            merged = merge([more], board)
+            times.append(time.perf_counter() - start)
+        took = min(times)
     rows = [Row("merge of 50 more", f"{took:.2f} s", f"under {most_s:g} s", took < most_s)]
-    rows.append(Row("entries", f"{len(merged.board.entries):,}", f"{entries + 50:,}"))
+    rows.append(Row("entries", f"{len(merged.board.entries):,}", f"{entries + 50 * ROUNDS:,}"))
     report(f"a board of {entries:,} entries, {images:,} images", rows)
 
 

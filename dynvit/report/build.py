@@ -43,18 +43,15 @@ def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -
         raise InputError(f"one front cannot hold {difference(list(groups))}: give each its own leaderboard")
     [(setting, kept)] = groups.items()
     objectives = objectives_of(setting)
-    by_method: dict[str, list[Record]] = defaultdict(list)
-    for record in sorted(kept, key=_order):
-        by_method[record.method.name].append(record)
-    ordered = [record for name in sorted(by_method) for record in by_method[name]]
-    own = [flag for name in sorted(by_method) for flag in on_front(_points(by_method[name]))]
+    by_method = _by_method(kept)
+    ordered = [record for own in by_method.values() for record in own]
     worth = worth_of(_points(ordered), objectives)
-    methods = [_summary(name, by_method[name], objectives) for name in sorted(by_method)]
+    methods = [_summary(name, own, objectives) for name, own in by_method.items()]
     ranked = {name: [Ranked.of_record(record) for record in own] for name, own in by_method.items()}
     board = Board(
         setting=setting,
         objectives=objectives,
-        entries=tuple(_entries(ordered, own, run)),
+        entries=entries_of(kept, run),
         methods=with_bootstraps(methods, ranked, run.per_sample, objectives),
         hypervolume=worth,
         hypervolume_share=share_of(worth, objectives),
@@ -63,6 +60,21 @@ def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -
         generated=Generated(command=command, date_utc=max(record.date_utc for record in kept), dynvit=__version__),
     )
     return with_overviews(board)
+
+
+def entries_of(records: Iterable[Record], run: RunData) -> tuple[Entry, ...]:
+    """The entries of a board of these records: by method, then by rising GMACs. ``run``: what was measured of them."""
+    by_method = _by_method(records)
+    own = [flag for points in map(_points, by_method.values()) for flag in on_front(points)]
+    return tuple(_entries([record for records in by_method.values() for record in records], own, run))
+
+
+def _by_method(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Methods by name, each with its records by rising GMACs."""
+    found: dict[str, list[Record]] = defaultdict(list)
+    for record in sorted(records, key=_order):
+        found[record.method.name].append(record)
+    return {name: found[name] for name in sorted(found)}
 
 
 def _entries(records: Sequence[Record], on_method_front: Sequence[bool], run: RunData) -> Iterator[Entry]:
@@ -189,7 +201,7 @@ def against(static: PerSampleResults | None, results: PerSampleResults | None) -
 
 def _entry(record: Record, against_dense: Paired | None, on_method_front: bool, on_front: bool) -> Entry:
     accuracy, compute = record.accuracy, record.compute
-    return Entry(
+    return Entry.model_construct(  # of a record that was checked: large boards need not wait for it twice
         record_id=record.record_id,
         method=record.method.name,
         options=record.method.options,

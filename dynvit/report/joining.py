@@ -35,7 +35,10 @@ def joined(runs: Iterable[PlacedRun]) -> PlacedRun:
     return PlacedRun(
         records=_union("record", (run.records for run in runs)),
         per_sample=_union("per-sample results of", (run.per_sample for run in runs)),
-        follow_ups={name: _union(name, (run.follow_ups[name] for run in runs)) for name in measurements.load_all()},
+        follow_ups={
+            name: _union(name, (run.follow_ups[name] for run in runs), repeats=kind.repeats)
+            for name, kind in measurements.load_all().items()
+        },
         again=_union("verification", (run.again for run in runs)),
     )
 
@@ -64,15 +67,15 @@ def texts(run: PlacedRun) -> Iterator[tuple[str, bytes]]:
             yield name, b"".join(line.text + b"\n" for line in lines)
 
 
-def _union(what: str, sources: Iterable[Iterable[Placed[LineT]]]) -> list[Placed[LineT]]:
+def _union(what: str, sources: Iterable[Iterable[Placed[LineT]]], *, repeats: bool = True) -> list[Placed[LineT]]:
     found: dict[str, Placed[LineT]] = {}
     for lines in sources:
         for key, line in standing(list(lines)).items():
             before = found.setdefault(key, line)
             if before.text != line.text:
-                if what not in measurements.names() or measurements.get(what).repeats:
+                if repeats:
                     _agree(what, before, line)
-                found[key] = min(before, line, key=lambda one: _rank(what, one))
+                found[key] = min(before, line, key=lambda one: _rank(one, newest=not repeats))
     return list(found.values())
 
 
@@ -99,13 +102,12 @@ def _numbers(line: BaseModel) -> dict[str, Any]:
     return body
 
 
-def _rank(what: str, line: Placed[Any]) -> tuple[Any, ...]:
+def _rank(line: Placed[Any], *, newest: bool) -> tuple[Any, ...]:
     """The lowest is believed."""
     body = line.line
     if isinstance(body, Record):
         target = body.point.target_gmacs
         return body.training is None, target is None, target or 0.0, body.date_utc.timestamp(), line.text
     if isinstance(body, FollowUp):
-        newest = not measurements.get(what).repeats
         return (-1 if newest else 1) * body.date_utc.timestamp(), line.text
     return (body.date_utc.timestamp() if isinstance(body, Verification) else 0.0), line.text

@@ -11,11 +11,12 @@ from dynvit.files import locked, write_together
 from dynvit.leaderboard.contradiction import differences
 from dynvit.leaderboard.place import Place
 from dynvit.report.assembling import assembled
+from dynvit.report.beside import of_lines
 from dynvit.report.board_validation import faults_within
 from dynvit.report.boards import Board, read_board
 from dynvit.report.joining import joined, run_data, texts
 from dynvit.report.placed import PlacedRun, read_placed
-from dynvit.report.validation import contradictions_in
+from dynvit.report.validation import Fault, contradictions_in
 
 PATIENCE_S = 60.0
 """How long one merge waits for another into the same place."""
@@ -60,10 +61,17 @@ def read_source(path: Path) -> Source:
     file = place.board if path.is_dir() else path
     board = read_board(file) if is_board else None
     lines = read_placed(place)
-    faults = list(contradictions_in(lines)) or (list(faults_within(file, board)) if board is not None else [])
+    faults = list(contradictions_in(lines)) or (_faults_of(file, board, lines) if board is not None else [])
     if faults:
         raise InputError(f"{faults[0]}{and_more(faults)}: restore the files from a copy, or measure again")
     return Source(path, place, lines, board)
+
+
+def _faults_of(file: Path, board: Board, lines: PlacedRun) -> list[Fault]:
+    """What a board says against itself, and against the lines beside it."""
+    places = {line.key: line.where for line in lines.records}
+    of_lines_beside = (Fault(file, f": {found}") for found in of_lines(board, run_data(lines), places))
+    return list(faults_within(file, board)) or list(of_lines_beside)
 
 
 def merge(paths: Sequence[Path], output: Path, *, reporting: bool = False, write: bool = True) -> Merged:
@@ -123,15 +131,14 @@ def _together(sources: Sequence[Source], reporting: bool) -> tuple[PlacedRun, Bo
         run = run.only(kept | {e.record_id for source in sources if source.board for e in source.board.entries})
     commands = {command for source in sources for command in source.commands}
     command = commands.pop() if len(commands) == 1 else MERGED
-    # The board beside a run's lines says nothing that they do not.
-    boards = [source.board for source in sources if source.board is not None and _tells_more(source)]
+    boards = [_without_lines(source.board, source.lines) for source in sources if source.board is not None]
     return run, assembled(run_data(run), boards, command)
 
 
-def _tells_more(source: Source) -> bool:
-    assert source.board is not None
-    known = {line.key for line in source.lines.records}
-    return source.place.is_published or any(entry.record_id not in known for entry in source.board.entries)
+def _without_lines(board: Board, lines: PlacedRun) -> Board:
+    """The board with the entries that have no record: the others say nothing that their lines do not."""
+    known = {line.key for line in lines.records}
+    return board.model_copy(update={"entries": tuple(e for e in board.entries if e.record_id not in known)})
 
 
 def _same(one: Board, other: Board) -> bool:
