@@ -231,3 +231,17 @@ def test_a_missing_library_says_how_it_is_installed(
     assert main(["site", str(BOARDS / "digits.json"), "-o", str(tmp_path / "site")]) == 2
     assert 'pip install "dynvit[site]"' in capsys.readouterr().err
     assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.slow
+def test_the_pages_in_the_repository_are_those_of_its_boards(tmp_path: Path) -> None:
+    """Texts alone: charts are drawn by libraries that have versions of their own."""
+    published = BOARDS.parent / "docs" / "boards"
+    assert main(["site", str(BOARDS), "--papers", str(BOARDS / "papers"), "-o", str(tmp_path / "made")]) == 0
+    made = {file.relative_to(tmp_path / "made") for file in (tmp_path / "made").rglob("*") if file.is_file()}
+    assert made == {file.relative_to(published) for file in published.rglob("*") if file.is_file()}
+    for name in made:
+        if name.suffix in (".html", ".csv", ".jsonl"):
+            assert (tmp_path / "made" / name).read_bytes() == (published / name).read_bytes(), (
+                f"{name}: run dynvit site leaderboards --papers leaderboards/papers -o docs/boards"
+            )
