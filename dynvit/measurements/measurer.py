@@ -52,7 +52,10 @@ class Measurer(ABC, Generic[SettingsT, TaskT, ShareT, ResultT]):
 
     @abstractmethod
     def tasks(self, points: Sequence[MeasuredPoint], run: Run) -> Iterable[TaskT]:
-        """What there is to measure of the points. Those of one model follow each other."""
+        """What there is to measure of the points. Those of one model follow each other.
+
+        What a model gives may depend on the static model's points, and on no other model's: a bench may be divided.
+        """
 
     @abstractmethod
     def measure(self, tasks: Sequence[TaskT], run: Run, progress: Progress) -> Iterator[tuple[TaskT, ShareT]]:
