@@ -10,17 +10,30 @@ import typer
 
 from dynvit.cli._options import Values, made
 from dynvit.cli._plugins import load_named
+from dynvit.settings import Flag
 
 PANELS = ("Data", "Model", "Training", "Budgets", "", "Output")  # what is measured stands before the output
 
+SUITE: Any = (
+    Annotated[
+        str | None,
+        typer.Option("-C", metavar="FILE", help="YAML of these options; flags win.", rich_help_panel="Output"),
+    ],
+    None,
+)
+
+
+def _text(flag: str, metavar: str, help: str) -> Any:
+    option = typer.Option(flag, metavar=metavar, help=help, rich_help_panel="Parts")
+    return Annotated[str | None, option], None
+
+
 OWN: dict[str, Any] = {
-    "suite": (
-        Annotated[
-            str | None,
-            typer.Option("-C", metavar="FILE", help="YAML of these options; flags win.", rich_help_panel="Output"),
-        ],
-        None,
+    "share": _text(
+        "--share", "I/N", "Do the I-th of N parts, into its folder in the output's. Default: as a Slurm array has it"
     ),
+    "cell": _text("--cell", "NAME", "Do one cell of those that dynvit plan prints."),
+    "suite": SUITE,
     "fresh": (
         Annotated[bool, typer.Option("--fresh", help="A new folder beside the old one.", rich_help_panel="Output")],
         False,
@@ -41,14 +54,21 @@ def bench(values: Values) -> None:
     command again continues what was begun and repeats nothing.
     """
     from dynvit.api.benching import closing, plan_bench, plan_lines, run_bench
+    from dynvit.api.dividing import part_asked, part_done, part_of, run_part, share_asked
     from dynvit.report import print_board
     from dynvit.terminal import new_console, print_line
 
     suite, fresh, dry_run = values.pop("suite", None), values.pop("fresh"), values.pop("dry_run")
+    share, cell = values.pop("share", None), values.pop("cell", None)
+    divided = part_asked(share, cell, fresh=fresh)
     planned, console = plan_bench(suite, values, fresh=fresh), new_console()
     if dry_run:
         for line in plan_lines(planned):
             print_line(console, line)
+        return
+    if divided:
+        part = part_of(planned, None if cell else share_asked(share), cell)
+        print_line(console, part_done(part, run_part(part)))
         return
     board = run_bench(planned)
     if board is not None:
@@ -57,12 +77,17 @@ def bench(values: Values) -> None:
 
 
 def command(arguments: Sequence[str] | None) -> Callable[..., None]:
-    """The command with a flag for everything that is declared; without ``arguments`` its help's first line only.
+    """The command with a flag for everything that is declared; without ``arguments`` its help's first line only."""
+    return made(bench, all_options(arguments), OWN, own_last=arguments is not None)
+
+
+def all_options(arguments: Sequence[str] | None) -> list[Flag]:
+    """Every option of a bench in the order of its help; none without ``arguments``.
 
     A plug-in file among the arguments may declare more.
     """
     if arguments is None:
-        return made(bench, (), OWN)
+        return []
     from dynvit.benchmark.config import OUTPUT, bench_flags
     from dynvit.measurements.asked import all_flags
 
@@ -71,7 +96,4 @@ def command(arguments: Sequence[str] | None) -> Callable[..., None]:
     own_panels = [flag for flag in bench_flags() if flag.panel != OUTPUT]
     output = [flag for flag in bench_flags() if flag.panel == OUTPUT]
     first = sorted(own_panels, key=lambda flag: flag.name != "methods")
-    ordered = sorted(
-        [*first, *further, *output], key=lambda flag: PANELS.index(flag.panel) if flag.panel in PANELS else 4
-    )
-    return made(bench, ordered, OWN, own_last=True)
+    return sorted([*first, *further, *output], key=lambda flag: PANELS.index(flag.panel) if flag.panel in PANELS else 4)
