@@ -1,4 +1,4 @@
-"""All cells of a bench by a launcher: each when what it needs is done, once more where it fails, and joined at the end."""
+"""All cells of a bench by a launcher: each when what it needs is done, and once more where it fails."""
 
 from __future__ import annotations
 

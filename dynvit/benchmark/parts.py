@@ -10,10 +10,12 @@ from pathlib import Path
 
 from dynvit.benchmark.cells import ACCURACY, BUDGETS, TRAIN, BenchShare, Cell, cells_of, statics
 from dynvit.benchmark.common import common_budgets
+from dynvit.benchmark.done import folder_of_cell, mark_done
 from dynvit.benchmark.identity import claim_shared, claimed
 from dynvit.benchmark.prepare import TRAINED
 from dynvit.benchmark.run import Bench
 from dynvit.benchmark.turns import told
+from dynvit.benchmark.versions import same_versions
 from dynvit.files import is_held, write_together
 from dynvit.leaderboard.per_sample import PER_SAMPLE
 from dynvit.leaderboard.store import RUNS
@@ -21,9 +23,6 @@ from dynvit.measurements.accuracy.measure import Recorder
 from dynvit.measurements.run import Run
 from dynvit.measurements.runner import Runner
 from dynvit.report import Board
-
-CELLS = "cells"
-"""Where the folders of cells lie, in the bench's."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,7 @@ class Part:
         run = self.bench.within(self.folder)
         if run.first:
             claim_shared(self.bench.folder, self.bench.config, self.bench.session)
+            same_versions(self.bench)
         run.state.wait_for_everyone()
         self._train()
         measured = any(cell.measures for cell in self.cells)
@@ -69,7 +69,11 @@ class Part:
                     Runner(measurement, run).carry_out(points, labels)
                     run.forget_pixels()
             run.state.wait_for_everyone()
-            return bench.publish(self.folder, write=run.first)
+            board = bench.publish(self.folder, write=run.first)
+            if run.first:
+                for cell in self.cells:
+                    mark_done(bench, cell, self.folder)
+            return board
 
     def _labels(self) -> set[str]:
         """The models that are opened: those that are measured, and the static ones that these are held against."""
@@ -133,8 +137,8 @@ def cell_part(bench: Bench, cell: Cell) -> Part:
     if not cell.measures:
         return Part(bench, (cell,), bench.folder)
     needed = [other for other in cells_of(bench) if other.name in cell.needs and other.measures]
-    known = tuple(bench.folder / CELLS / other.folder for other in needed)
-    return Part(bench, (cell,), bench.folder / CELLS / cell.folder, known)
+    known = tuple(folder_of_cell(bench, other) for other in needed)
+    return Part(bench, (cell,), folder_of_cell(bench, cell), known)
 
 
 def _lines(folders: tuple[Path, ...], name: str) -> bytes:

@@ -26,7 +26,7 @@ class JobError(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """A command of dynvit. ``words`` are its arguments; it runs in ``folder``, and what it prints is added to ``log``."""
+    """A command of dynvit. ``words`` are its arguments; it runs in ``folder``; what it prints is added to ``log``."""
 
     name: str
     words: tuple[str, ...]
