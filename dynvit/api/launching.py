@@ -68,7 +68,7 @@ def launch_bench(bench: Bench, words: Sequence[str], engine: Engine) -> Launched
             cells,
             lambda cell: Job(
                 cell.name,
-                (*words[1:], f"--cell={cell.name}"),
+                ("-m", *words, f"--cell={cell.name}"),
                 here,
                 str((place / f"{_file(cell.name)}.log").absolute()),
             ),

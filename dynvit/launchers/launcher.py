@@ -26,7 +26,10 @@ class JobError(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """A command of dynvit. ``words`` are its arguments; it runs in ``folder``; what it prints is added to ``log``."""
+    """A Python program. ``words`` are the interpreter's arguments; it runs in ``folder``.
+
+    What it prints is added to the file ``log``.
+    """
 
     name: str
     words: tuple[str, ...]
@@ -40,7 +43,7 @@ class Job:
         environment = {name: value for name, value in os.environ.items() if name not in _NOT_THE_JOBS}
         with log.open("ab") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "dynvit", *self.words],
+                [sys.executable, *self.words],
                 cwd=self.folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
