@@ -124,6 +124,7 @@ def _configured(folder: Path) -> Path:
         "ReturnToService=2",
         "JobRequeue=1",
         "MinJobAge=600",
+        "KillWait=5",
         f"StateSaveLocation={folder / 'state'}",
         f"SlurmdSpoolDir={folder / 'spool'}",
         f"SlurmctldPidFile={folder / 'slurmctld.pid'}",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -16,6 +18,9 @@ _LAST = 400
 """Characters of a log that are looked at for its last line."""
 _NOT_THE_JOBS = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", "RANK", "WORLD_SIZE", "LOCAL_RANK")
 """Variables of the place where a job runs, which would tell it to do a share of itself."""
+
+_UNTIL_KILLED_S = 120.0
+"""Longer than Slurm waits between SIGTERM and SIGKILL, KillWait: 30 s where nobody has set another."""
 
 Started = Callable[["subprocess.Popen[bytes]"], object]
 
@@ -38,6 +43,25 @@ class Job:
 
     def run(self, started: Started | None = None) -> None:
         """Run it to its end. ``started`` is told its process. Raises: ``JobError`` where it ends badly."""
+        self._check(self._exit_code(started))
+
+    def __call__(self) -> None:
+        """As ``run``, as a job of Slurm.
+
+        One that Slurm takes its machine from is sent SIGTERM, which ends the program before this process: who said
+        now that it had failed would be believed, and not be queued again.
+        """
+        code = self._exit_code()
+        if code == -signal.SIGTERM:
+            time.sleep(_UNTIL_KILLED_S)
+        self._check(code)
+
+    def _check(self, code: int) -> None:
+        if code:
+            how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            raise JobError(f"it {how}: {_last_line(Path(self.log))}")
+
+    def _exit_code(self, started: Started | None = None) -> int:
         log = Path(self.log)
         log.parent.mkdir(parents=True, exist_ok=True)
         environment = {name: value for name, value in os.environ.items() if name not in _NOT_THE_JOBS}
@@ -52,14 +76,7 @@ class Job:
             )
             if started is not None:
                 started(process)
-            code = process.wait()
-        if code:
-            how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            raise JobError(f"it {how}: {_last_line(log)}")
-
-    def __call__(self) -> None:
-        """As ``run``: what is sent to another machine."""
-        self.run()
+            return process.wait()
 
     def checkpoint(self) -> Any:
         """What is queued again where Slurm takes the machine away: the same, which goes on from what is on the disk."""
