@@ -29,7 +29,22 @@ sys.meta_path.insert(0, Probe())
 
 @pytest.mark.parametrize(
     "command",
-    ["", "bench", "train", "check", "new", "explain", "attack", "show", "validate", "site", "data", "data pack", "ls"],
+    [
+        "",
+        "bench",
+        "plan",
+        "train",
+        "check",
+        "new",
+        "explain",
+        "attack",
+        "show",
+        "validate",
+        "site",
+        "data",
+        "data pack",
+        "ls",
+    ],
 )
 def test_help_imports_nothing_heavy(command: str) -> None:
     code = f"{PROBE}from dynvit.cli import main; sys.exit(main({[*command.split(), '--help']}))"
@@ -47,7 +62,7 @@ def test_the_probe_sees_what_it_looks_for() -> None:
 def test_the_module_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "dynvit", "--help"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    for command in ("bench", "train", "check", "new", "explain", "attack", "show", "validate", "data", "ls"):
+    for command in ("bench", "plan", "train", "check", "new", "explain", "attack", "show", "validate", "data", "ls"):
         assert re.search(rf"\b{command}\b", done.stdout)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynvit.api.benching import plan_bench
+from dynvit.api.dividing import command_words, share_asked
+from dynvit.api.launching import Engine, launch_bench
 from dynvit.benchmark.cells import BenchShare, cells_of, find_cell
+from dynvit.benchmark.identity import claim_shared
 from dynvit.benchmark.parts import cell_part, share_of
 from dynvit.benchmark.run import Bench
+from dynvit.benchmark.versions import same_versions
+from dynvit.cli import main
 from dynvit.errors import InputError
+from dynvit.launchers.local import LocalLauncher
 from dynvit.report.merging import merge
 
 ATTACKED: dict[str, Any] = {
@@ -108,3 +117,103 @@ def test_shares_are_all_of_it_and_of_one_size_in_any_order(labels: set[str], cou
 def test_a_share_is_one_of_n(text: str) -> None:
     with pytest.raises(InputError, match="I/N"):
         BenchShare.read(text)
+
+
+@pytest.mark.slow
+def test_a_launched_bench_of_which_a_cell_is_killed_comes_to_the_undivided_run(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, launcher = tmp_path / "out", LocalLauncher(2)
+    options = {name: ",".join(v) if isinstance(v, tuple) else v for name, v in ATTACKED.items()}
+    words = command_words(None, {**options, "output": str(out)})
+    monkeypatch.setattr("dynvit.api.launching.make_launcher", lambda *_: launcher)
+
+    def kill_one() -> None:
+        while not (out / "train" / "dense" / "model.safetensors").exists():
+            time.sleep(0.1)
+        while not (running := list(launcher._running)):
+            time.sleep(0.1)
+        running[0].kill()
+
+    killer = threading.Thread(target=kill_one, daemon=True)
+    killer.start()
+    done = launch_bench(planned(out), words, Engine("local:2"))
+    killer.join(10)
+    assert done.fault() is None
+    assert recorded(out) == recorded(whole)
+    assert attacks(out) == attacks(whole)
+    assert (out / "front.png").is_file()
+    before = (out / "runs.jsonl").read_bytes()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("begun again")
+
+    monkeypatch.setattr(LocalLauncher, "submit", refuse)
+    again = launch_bench(planned(out), words, Engine("local:2"))
+    assert again.fault() is None
+    assert (out / "runs.jsonl").read_bytes() == before
+
+
+def test_a_part_with_another_version_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = planned(tmp_path / "out")
+    claim_shared(made.folder, made.config, made.session)
+    same_versions(made)
+    same_versions(made)
+    monkeypatch.setattr("dynvit.benchmark.versions.__version__", "9.9")
+    with pytest.raises(
+        InputError, match=r"begun with dynvit .*, and here is 9\.9: parts of one bench need one version"
+    ):
+        same_versions(made)
+
+
+def test_the_plan_is_a_command_a_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        "--methods",
+        "dense,topk",
+        "--epochs",
+        "1",
+        "--points",
+        "2",
+        "--limit",
+        "20",
+        "-o",
+        str(tmp_path / "o"),
+    ]
+    assert main(["plan", *arguments, "--json"]) == 0
+    cells = {cell["name"]: cell for cell in json.loads(capsys.readouterr().out)["cells"]}
+    assert list(cells) == ["train:dense", "budgets", "accuracy:dense", "accuracy:topk"]
+    assert cells["train:dense"]["seconds"] > 0
+    assert cells["accuracy:topk"]["needs"] == ["budgets"]
+    words = shlex.split(cells["accuracy:topk"]["command"])
+    assert words[:2] == ["dynvit", "bench"]
+    assert words[-1] == "--cell=accuracy:topk"
+    assert not (tmp_path / "o").exists()
+    assert main(["plan", *arguments]) == 0
+    assert "accuracy:topk, about 0:0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("environment", "share"),
+    [
+        ({}, None),
+        ({"SLURM_ARRAY_TASK_ID": "2"}, None),
+        ({"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_COUNT": "3"}, BenchShare(2, 3)),
+    ],
+)
+def test_a_task_of_an_array_does_its_share(environment: dict[str, str], share: BenchShare | None) -> None:
+    assert share_asked(None, environment) == share
+    assert share_asked("1/4", environment) == BenchShare(1, 4)
+
+
+def test_an_array_that_begins_at_0_is_refused() -> None:
+    with pytest.raises(InputError, match="got '0/3': number tasks from 1, --array=1-N"):
+        share_asked(None, {"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_TASK_COUNT": "3"})
+
+
+@given(st.dictionaries(st.sampled_from(["methods", "points", "eps", "output"]), st.text("ab, -=/", min_size=1)))
+def test_a_command_says_what_was_given(values: dict[str, str]) -> None:
+    words = command_words("suite.yaml", {**values, "train": False, "option": ["a.b=1", "c.d=2"]})
+    assert words[:4] == ["dynvit", "bench", "-C", "suite.yaml"]
+    for name, value in values.items():
+        assert f"--{name}={value}" in words
+    assert words[-3:] == ["--no-train", "--option=a.b=1", "--option=c.d=2"]

@@ -79,7 +79,7 @@ def bench(values: Values) -> None:
     suite, fresh, dry_run = values.pop("suite", None), values.pop("fresh"), values.pop("dry_run")
     share, cell = values.pop("share", None), values.pop("cell", None)
     engine = _engine(values)
-    check_whole(engine and engine.name, share, cell)
+    check_whole(None if engine is None else engine.name, share, cell)
     divided = engine is None and part_asked(share, cell, fresh=fresh)
     planned, console = plan_bench(suite, values, fresh=fresh), new_console()
     if dry_run:
