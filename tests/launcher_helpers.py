@@ -21,25 +21,25 @@ from dynvit.launchers.launcher import Job
 SCRIPT = """
 import os, signal, sys, time
 from pathlib import Path
-folder, name, wait, victim = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), sys.argv[4]
+folder, name, wait, doom = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), sys.argv[4]
 (folder / f"begun-{name}-{os.getpid()}-{time.time_ns()}").touch()
 print("begun", name, flush=True)
 time.sleep(wait)
 killed = folder / f"killed-{name}"
-if victim == "self" and not killed.exists():
+if doom == "self" and not killed.exists():
     killed.touch()
     os.kill(os.getpid(), signal.SIGKILL)
-if victim == "always":
+if doom == "always":
     sys.exit("it cannot be done")
 (folder / f"done-{name}-{os.getpid()}-{time.time_ns()}").touch()
 """
 
 
-def jobs_in(folder: Path, victims: dict[str, str], wait_s: float = 0.1) -> Callable[[Cell], Job]:
-    """The job of a cell; ``victims`` says by name whether it kills itself once, ``self``, or fails ``always``."""
+def jobs_in(folder: Path, doomed: dict[str, str], wait_s: float = 0.1) -> Callable[[Cell], Job]:
+    """The job of a cell; ``doomed`` says by name whether it kills itself once, ``self``, or fails ``always``."""
 
     def job(cell: Cell) -> Job:
-        words = ("-c", SCRIPT, str(folder), cell.label, str(wait_s), victims.get(cell.label, "none"))
+        words = ("-c", SCRIPT, str(folder), cell.label, str(wait_s), doomed.get(cell.label, "none"))
         return Job(cell.name, words, str(folder), str(folder / f"{cell.label}.log"))
 
     return job

@@ -27,9 +27,9 @@ CELLS = [
 ]
 
 
-def launched(launcher: Launcher, folder: Path, cells: list[Cell], wait_s: float = 0.1, **victims: str) -> Launched:
+def launched(launcher: Launcher, folder: Path, cells: list[Cell], wait_s: float = 0.1, **doomed: str) -> Launched:
     with launcher:
-        made = Launched(cells, jobs_in(folder, victims, wait_s), launcher)
+        made = Launched(cells, jobs_in(folder, doomed, wait_s), launcher)
         made.run()
     return made
 

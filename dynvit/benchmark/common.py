@@ -12,7 +12,7 @@ from dynvit.backbones.weights import sha256_of
 from dynvit.benchmark.choosing import budgets_of
 from dynvit.benchmark.prepare import TRAINED
 from dynvit.benchmark.run import Bench
-from dynvit.benchmark.turns import told
+from dynvit.benchmark.waiting import told
 from dynvit.checkpoint import CONFIG
 from dynvit.errors import InputError
 from dynvit.files import locked, write_whole

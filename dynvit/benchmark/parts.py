@@ -14,8 +14,8 @@ from dynvit.benchmark.done import folder_of_cell, mark_done
 from dynvit.benchmark.identity import claim_shared, claimed
 from dynvit.benchmark.prepare import TRAINED
 from dynvit.benchmark.run import Bench
-from dynvit.benchmark.turns import told
 from dynvit.benchmark.versions import same_versions
+from dynvit.benchmark.waiting import told
 from dynvit.files import is_held, write_together
 from dynvit.leaderboard.per_sample import PER_SAMPLE
 from dynvit.leaderboard.store import RUNS

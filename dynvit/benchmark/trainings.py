@@ -10,7 +10,7 @@ from typing import Any
 from dynvit.backbones.adapter import family_of
 from dynvit.backbones.build import BackboneSpec, image_size
 from dynvit.benchmark.config import BenchConfig
-from dynvit.benchmark.turns import train_in_turn
+from dynvit.benchmark.waiting import train_or_wait
 from dynvit.interface import methods
 from dynvit.recipe import Situation
 from dynvit.recipes import ChosenRecipe, choose_recipe
@@ -50,7 +50,7 @@ class Trainings:
         Returns: the folder.
         """
         request, settings = self._request(name, options, target, seed), self._settings(command)
-        return train_in_turn(folder, lambda: train_to(folder, request, settings))
+        return train_or_wait(folder, lambda: train_to(folder, request, settings))
 
     @property
     def of_start(self) -> Trainings:

@@ -13,7 +13,7 @@ from dynvit.plain import say
 from dynvit.processes import launched
 
 
-def train_in_turn(folder: Path, train: Callable[[], Path]) -> Path:
+def train_or_wait(folder: Path, train: Callable[[], Path]) -> Path:
     """Train into ``folder``. Who trains there already is waited for; what a killed one left is taken up.
 
     Raises: as ``train``; where a launcher started several processes for one run, also where another run has the folder.
