@@ -1,7 +1,7 @@
 """What a launcher adds to the time of its cells, which wait a known time; processes here, or a dask cluster of its own.
 
-The overhead is the time in which slots were at no cell's work: the start of a process for each, and what the launcher needs
-between one and the next. Beside it stands what dynvit itself takes to be imported, once a cell.
+The overhead is the time in which slots were at no cell's work: the start of a process for each, and what the launcher
+needs between one and the next. Beside it stands what dynvit itself takes to be imported, once a cell.
 """
 
 from __future__ import annotations
