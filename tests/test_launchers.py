@@ -192,3 +192,23 @@ def test_a_job_that_slurm_queues_again_goes_on(tmp_path: Path, monkeypatch: pyte
             assert future.result(300) is None
     assert counts(tmp_path, "begun") == {"a": 2}
     assert counts(tmp_path, "done") == {"a": 1}
+
+
+@pytest.mark.slow
+def test_a_job_of_slurm_that_left_no_result_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("submitit", reason="submitit is not installed: dynvit[slurm]")
+    from dynvit.launchers.slurm import SlurmLauncher
+
+    with slurm(tmp_path / "slurm") as config:
+        monkeypatch.setenv("SLURM_CONF", str(config))
+        with SlurmLauncher(tmp_path / "jobs", 2, {}) as launcher:
+            [future] = launcher.submit([jobs_in(tmp_path, {}, 60)(Cell("train", "a"))])
+            _until(lambda: counts(tmp_path, "begun") == {"a": 1})
+            [begun] = tmp_path.glob("begun-*")
+            own = int(begun.name.split("-")[2])
+            parent = int(Path(f"/proc/{own}/stat").read_text().rpartition(")")[2].split()[1])
+            kill(parent)
+            kill(own)
+            fault = future.exception(120)
+    assert fault is not None
+    assert re.search("left no result|no job|has not produced any output", str(fault))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.errors import InputError
-from dynvit.launchers.launcher import Job, Launcher
+from dynvit.launchers.launcher import Job, JobError, Launcher
 
 _BETWEEN_LOOKS_S = 2.0
+_MISSED = 5
+"""Looks without a job before it is given up: its result may need a moment to be seen on a shared disk."""
 
 
 class SlurmLauncher(Launcher):
@@ -67,10 +70,27 @@ class SlurmLauncher(Launcher):
         self._watcher.join()
 
     def _watch(self) -> None:
+        missed: dict[str, int] = {}
         while not self._ended.wait(_BETWEEN_LOOKS_S):
-            for job, future in list(self._jobs):
-                if not future.done() and job.done():
+            waiting = [(job, future) for job, future in list(self._jobs) if not future.done()]
+            queued = _queued() if waiting else None
+            for job, future in waiting:
+                if job.done():
                     _settle(job, future)
+                elif queued is not None:
+                    # Where Slurm keeps no accounts, a job whose process was killed is told by its absence alone.
+                    missed[job.job_id] = 0 if job.job_id in queued else missed.get(job.job_id, 0) + 1
+                    if missed[job.job_id] >= _MISSED and not job.paths.result_pickle.exists():
+                        future.set_exception(JobError(f"Slurm has no job {job.job_id} any more, and it left no result"))
+
+
+def _queued() -> set[str] | None:
+    """The jobs that are queued or run, by id; None where Slurm does not answer."""
+    try:
+        done = subprocess.run(["squeue", "-h", "-r", "-o", "%i"], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return set(done.stdout.split()) if done.returncode == 0 else None
 
 
 def _settle(job: Any, future: Future[None]) -> None:
