@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -20,7 +20,7 @@ if sys.platform != "win32":
     import fcntl
 
 LOCK = ".lock"
-_BETWEEN_TRIES_S = 0.05
+_BETWEEN_TRIES_S, _AT_MOST_S = 0.05, 1.0
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EROFS)
 
 
@@ -95,23 +95,27 @@ def lock(file: BinaryIO, path: Path, doing: str = "writing", holder: str = "anot
 
 
 @contextmanager
-def locked(folder: Path, patience_s: float = 0) -> Iterator[None]:
+def locked(folder: Path, patience_s: float = 0, waits: Callable[[HeldError], object] | None = None) -> Iterator[None]:
     """The folder for this process alone, as long as the block runs: two that train or measure into it would mix.
 
     The file ``.lock`` in it says who has it, and goes when the block ends; one that a kill leaves locks nothing.
-    ``patience_s``: seconds to wait for another process.
+    ``patience_s``: seconds to wait for another process; ``waits`` is told once that there is one.
     Raises: ``InputError`` where another process has it, naming that process.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path, end = folder / LOCK, time.monotonic() + patience_s
+    path, end, pause = folder / LOCK, time.monotonic() + patience_s, _BETWEEN_TRIES_S
     while True:
         try:
             file = _taken(path, folder)
             break
-        except HeldError:
+        except HeldError as error:
             if time.monotonic() > end:
                 raise
-            time.sleep(_BETWEEN_TRIES_S)
+            if waits is not None:
+                waits(error)
+                waits = None
+            time.sleep(pause)
+            pause = min(2 * pause, _AT_MOST_S)
     try:
         with named(path):
             file.truncate(0)
@@ -121,6 +125,17 @@ def locked(folder: Path, patience_s: float = 0) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)  # while it is ours: who waits for it finds that it has gone, and makes another
         file.close()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether another process writes there now."""
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        with locked(folder):
+            return False
+    except HeldError:
+        return True
 
 
 def _taken(path: Path, folder: Path) -> BinaryIO:

@@ -34,7 +34,7 @@ LAYERS = (
     {"cost", "ops", "recipes", "finite", "contract"},
     {"schedules"},
     {"interface"},
-    {"request", "downloads", "wording"},
+    {"request", "downloads", "wording", "launchers"},
     {
         "point",
         "citation",

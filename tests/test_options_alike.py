@@ -20,7 +20,7 @@ from dynvit.request import SessionRequest
 from dynvit.settings import Flag, Settings, flags_of, setting, validated
 from dynvit.training.request import RunSettings, TrainRequest
 
-COMMANDS = ("bench", "train", "speed", "attack", "explain", "check", "show", "validate", "convert", "compare")
+COMMANDS = ("bench", "plan", "train", "speed", "attack", "explain", "check", "show", "validate", "convert", "compare")
 # The same word for another thing, said in each command's help.
 OF_ITS_OWN = {"--output", "--points", "--help", "--option", "--checkpoint", "--method", "--batch-size", "--recipe"}
 MODELS: tuple[type[BaseModel], ...] = (SessionRequest, BenchConfig, TrainRequest, RunSettings, ExplainSettings)

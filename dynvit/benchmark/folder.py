@@ -31,7 +31,7 @@ def check_folder(folder: Path, identity: Mapping[str, Any]) -> bool:
     """
     file = folder / CONFIG
     if not file.is_file():
-        if folder.exists() and (not folder.is_dir() or any(one.name not in (MODELS, LOCK) for one in folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or any(_is_foreign(one) for one in folder.iterdir())):
             raise InputError(f"output {str(folder)!r} holds something else already: give another --output, or --fresh")
         above = next(parent for parent in folder.absolute().parents if parent.exists())
         if not above.is_dir():
@@ -52,6 +52,11 @@ def check_folder(folder: Path, identity: Mapping[str, Any]) -> bool:
                 f"{json.dumps(identity.get(name))}: give another --output, or --fresh for a new folder beside it"
             )
     return True
+
+
+def _is_foreign(found: Path) -> bool:
+    """Whether no bench that has not begun yet has put it there; another process may be about to begin it."""
+    return found.name not in (MODELS, LOCK) and not (found.name.startswith(".") and found.name.endswith(".tmp"))
 
 
 def _continues(there: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from dynvit.backbones.weights import sha256_of
 from dynvit.benchmark.config import BenchConfig
 from dynvit.benchmark.folder import CONFIG, TRIALS, check_folder, claim_folder
 from dynvit.checkpoint import WEIGHTS
-from dynvit.files import locked
+from dynvit.files import HeldError, locked
 from dynvit.interface import methods
 from dynvit.measurements.base import measurements
 from dynvit.reading import read_json
@@ -19,6 +19,8 @@ from dynvit.registry import file_version
 from dynvit.session import PRETRAINED, Session
 from dynvit.training.request import RunOptions
 
+PATIENCE_S = 60.0
+"""How long a process waits for another that begins the same folder."""
 _FREE = {"output", "workers", "memory_mb", "device", "data_dir", "plugin", "measurements", *RunOptions.model_fields}
 
 
@@ -51,15 +53,40 @@ def check(config: BenchConfig, session: Session) -> Path:
 
 
 @contextmanager
-def claimed(folder: Path, config: BenchConfig, session: Session) -> Iterator[None]:
+def claimed(
+    folder: Path,
+    config: BenchConfig,
+    session: Session,
+    patience_s: float = 0,
+    waits: Callable[[HeldError], object] | None = None,
+) -> Iterator[None]:
     """The folder for this configuration, and for this process alone as long as the block runs.
+
+    Args:
+        folder: of the results.
+        config: of the bench.
+        session: that it opens its models in.
+        patience_s: seconds to wait for another process.
+        waits: is told once that there is one.
 
     Raises: as ``check``, and ``InputError`` where another process writes into it.
     """
     check_folder(folder, identity(config, session))
-    with locked(folder):
+    with locked(folder, patience_s, waits):
         claim_folder(folder, identity(config, session))
         yield
+
+
+def claim_shared(folder: Path, config: BenchConfig, session: Session) -> None:
+    """The folder for this configuration, and for any process that has the same.
+
+    Raises: as ``check``.
+    """
+    found = identity(config, session)
+    if not (folder / CONFIG).is_file():
+        with locked(folder, PATIENCE_S):
+            claim_folder(folder, found)
+    check_folder(folder, found)
 
 
 def trials_begun(folder: Path, config: BenchConfig) -> int:

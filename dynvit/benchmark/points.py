@@ -25,8 +25,8 @@ QUICK = 256
 class Budgets:
     """The budgets of a sweep: those that are named, else as many as asked for.
 
-    ``by``: what models are set by, cost or accuracy; ``trials`` and ``seed`` of a search for accuracy. Units: ``named``
-    GMACs an image.
+    ``by``: what models are set by, cost or accuracy; ``trials`` and ``seed`` of a search for accuracy; ``common``: the
+    budgets, where they were found before. Units: ``named`` GMACs an image, ``common`` MACs.
     """
 
     session: Session
@@ -36,6 +36,7 @@ class Budgets:
     by: Solve = "cost"
     trials: int = TRIALS
     seed: int = 0
+    common: Sequence[float] | None = None
     _decoded: dict[Hashable, list[Batch]] = field(default_factory=dict)
 
     def points(self, models: Sequence[OpenModel]) -> Mapping[str, list[Target]]:
@@ -45,6 +46,14 @@ class Budgets:
         Raises: ``InputError`` for a budget that a model cannot be set to.
         """
         solvers = {opened.label: self.solver(opened) for opened in models}
+        budgets = self._budgets(solvers) if self.common is None else list(self.common)
+        return {opened.label: self._targets(opened, solvers[opened.label], budgets) for opened in models}
+
+    def found(self, models: Sequence[OpenModel]) -> list[float]:
+        """The budgets alone. Units: MACs an image. Raises: as ``points``."""
+        return self._budgets({opened.label: self.solver(opened) for opened in models})
+
+    def _budgets(self, solvers: Mapping[str, Solver | None]) -> list[float]:
         ranges = {label: solver.range() for label, solver in solvers.items() if solver is not None}
         budgets = [budget * GIGA for budget in self.named]
         for budget in budgets:
@@ -52,7 +61,7 @@ class Budgets:
                 check_feasible(budget, feasible, label)
         if not budgets and ranges:
             budgets = common_budgets(list(ranges.values()), self.count)
-        return {opened.label: self._targets(opened, solvers[opened.label], budgets) for opened in models}
+        return budgets
 
     def solver(self, opened: OpenModel) -> Solver | None:
         """How budgets become a model's points; None for one that has no budget to be set to."""

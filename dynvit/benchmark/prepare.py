@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from dynvit.training.forecast import Forecast
 from dynvit.training.further import point_at, takes_target, trains_at_a_point
 from dynvit.units import GIGA
 
+TRAINED = "train"
+"""The folder of a bench's trainings, in its own."""
 START = "start"
 """The folder of the weights that a division's trainings begin from, where a bench makes them."""
 _TRAINED_BY_DEFAULT = frozenset({"digits"})  # where no weights can be had
@@ -59,26 +61,42 @@ class Preparation:
     trains_backbone: bool
     measurements: Measurements = ()
 
-    def models(self, folder: Path, command: str) -> list[OpenModel]:
-        """Train what is to be trained into ``folder/train``, and open every model."""
-        training = folder / "train"
-        backbone, seed = self.backbone, None
-        if self.trains_backbone:
-            static = static_method()
-            place = training / (static if self.config.division is None else START)
-            made = self.trainings.of_start.train(place, command, static)
-            backbone, seed = replace(backbone, weights=str(made), new_head=False), self.config.seed
-        return [self._open(planned, backbone, seed, training, command) for planned in self.planned]
+    @property
+    def start(self) -> str | None:
+        """The folder of the training that all others begin from; None where weights are given."""
+        if not self.trains_backbone:
+            return None
+        return static_method() if self.config.division is None else START
+
+    def models(self, folder: Path, command: str, labels: Collection[str] | None = None) -> list[OpenModel]:
+        """Train what is to be trained into ``folder/train``, and open every model, or those of the ``labels``."""
+        training = folder / TRAINED
+        backbone = self.started(folder, command)
+        seed = self.config.seed if self.trains_backbone else None
+        wanted = [one for one in self.planned if labels is None or one.label in labels]
+        return [self._open(planned, backbone, seed, training, command) for planned in wanted]
+
+    def started(self, folder: Path, command: str) -> BackboneSpec:
+        """The backbone that all trainings begin from, trained where it is to be."""
+        if self.start is None:
+            return self.backbone
+        made = self.trainings.of_start.train(folder / TRAINED / self.start, command, static_method())
+        return replace(self.backbone, weights=str(made), new_head=False)
+
+    def train(self, planned: Planned, backbone: BackboneSpec, training: Path, command: str) -> Path:
+        """Train one model, or go on with what was begun. Returns the checkpoint's folder."""
+        wanted = planned.wanted
+        options = options_to_json(wanted.options)
+        return Trainings(self.config, self.session, backbone).train(
+            training / planned.label, command, wanted.name, options, planned.target, planned.seed
+        )
 
     def _open(
         self, planned: Planned, backbone: BackboneSpec, seed: int | None, training: Path, command: str
     ) -> OpenModel:
         wanted = planned.wanted
         if planned.trained:
-            options = options_to_json(wanted.options)
-            made = Trainings(self.config, self.session, backbone).train(
-                training / planned.label, command, wanted.name, options, planned.target, planned.seed
-            )
+            made = self.train(planned, backbone, training, command)
             return self.session.open(replace(wanted, checkpoint=str(made)), training)
         if wanted.checkpoint is None:
             return self.session.attach(wanted, backbone, training, seed)

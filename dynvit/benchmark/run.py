@@ -56,55 +56,71 @@ class Bench:
         folder = check(config, session)
         return cls(config, command, folder, session, source, preparation, asked, point)
 
+    @property
+    def shares_budgets(self) -> bool:
+        """Whether the budgets depend on what is feasible for every model."""
+        return self.config.sampler == "budgets" and not self.config.budgets and self.point is None
+
     def run(self) -> Board:
         """Train what needs training, sweep every model, measure, publish. Continues what a killed run began.
 
         Raises: ``InputError`` where another process writes into the folder.
         """
+        run = self.within(self.folder)
+        with claimed(self.folder, self.config, self.session) if run.first else nullcontext():
+            run.state.wait_for_everyone()
+            models = self.preparation.models(self.folder, self.command)
+            recorder = Recorder.of(run)
+            with recorder.lines.writing():
+                points = self.sweep(models, recorder)
+                for measurement in self.measurements:
+                    Runner(measurement, run).carry_out(self.followed(points))
+                    run.forget_pixels()
+                run.state.wait_for_everyone()  # what the others read is on the disk
+                return self.publish(self.folder, write=run.first)
+
+    def within(self, folder: Path) -> Run:
+        """A run over the reported images, into a folder."""
         config = self.config
-        run = Run.of(
+        return Run.of(
             self.session,
             self.source,
-            self.folder,
+            folder,
             self.command,
             limit=config.limit,
             batch_size=config.batch_size,
             workers=config.workers,
             memory_mb=config.memory_mb,
         )
-        with claimed(self.folder, config, self.session) if run.first else nullcontext():
-            return self._run(run)
 
-    def _run(self, run: Run) -> Board:
-        run.state.wait_for_everyone()
-        models = self.preparation.models(self.folder, self.command)
-        recorder = Recorder.of(run)
-        with recorder.lines.writing():
-            points = self._followed(self._sweep(models, recorder))
-            for measurement in self.measurements:
-                Runner(measurement, run).carry_out(points)
-                run.forget_pixels()
-            run.state.wait_for_everyone()  # what the others read is on the disk
-            return self._publish(write=run.first)
+    def sweep(
+        self, models: Sequence[OpenModel], recorder: Recorder, common: Sequence[float] | None = None
+    ) -> list[MeasuredPoint]:
+        """Measure what is missing. Returns every point, model by model.
 
-    def _sweep(self, models: Sequence[OpenModel], recorder: Recorder) -> list[MeasuredPoint]:
-        """Measure what is missing. Returns every point, model by model."""
+        ``common``: the budgets of all models, where these are not all. Units: MACs an image.
+        """
         run = recorder.run
         for opened in models:
             opened.model.eval().to(run.device)
-        plan = points_of(self.config, models, recorder, self.measurements, self.point)
+        plan = points_of(self.config, models, recorder, self.measurements, self.point, common)
         todo = sum(len(recorder.missing(one, plan[one.label])) * recorder.images(one) for one in models)
         with Progress("sweep", todo, quiet=not run.first) as progress:
             return [point for one in models for point in recorder.measure(one, plan[one.label], progress)]
 
-    def _followed(self, points: Sequence[MeasuredPoint]) -> list[MeasuredPoint]:
+    def followed(self, points: Sequence[MeasuredPoint]) -> list[MeasuredPoint]:
         """The points that may be measured further: of several seeds, those of the first one's trainings."""
-        seeds = self.config.seeds
-        return [point for point in points if not seeds or point.opened.training_seed in (None, seeds[0])]
+        return [point for point in points if self.follows(point.opened.training_seed)]
 
-    def _publish(self, *, write: bool) -> Board:
-        board = build_board(read_run(self.folder), command=self.command)
+    def follows(self, seed: int | None) -> bool:
+        """Whether a model whose training had this seed is measured further; None: it had none."""
+        seeds = self.config.seeds
+        return not seeds or seed in (None, seeds[0])
+
+    def publish(self, folder: Path, *, write: bool) -> Board:
+        """The board of what lies in a folder."""
+        board = build_board(read_run(folder), command=self.command)
         if write:
-            board.write(self.folder / BOARD)
-            write_pictures(board, self.folder)
+            board.write(folder / BOARD)
+            write_pictures(board, folder)
         return board

@@ -10,6 +10,7 @@ from typing import Any
 from dynvit.backbones.adapter import family_of
 from dynvit.backbones.build import BackboneSpec, image_size
 from dynvit.benchmark.config import BenchConfig
+from dynvit.benchmark.waiting import train_or_wait
 from dynvit.interface import methods
 from dynvit.recipe import Situation
 from dynvit.recipes import ChosenRecipe, choose_recipe
@@ -36,7 +37,7 @@ class Trainings:
         target: float | None = None,
         seed: int | None = None,
     ) -> Path:
-        """Train into a folder, or go on with what a killed run began there.
+        """Train into a folder, or go on with what a killed run began there; one who trains there is waited for.
 
         Args:
             folder: of the checkpoint.
@@ -48,7 +49,8 @@ class Trainings:
 
         Returns: the folder.
         """
-        return train_to(folder, self._request(name, options, target, seed), self._settings(command))
+        request, settings = self._request(name, options, target, seed), self._settings(command)
+        return train_or_wait(folder, lambda: train_to(folder, request, settings))
 
     @property
     def of_start(self) -> Trainings:

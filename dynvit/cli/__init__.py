@@ -23,6 +23,7 @@ from dynvit.cli import (
     ls,
     merge,
     new,
+    plan,
     show,
     site,
     speed,
@@ -50,7 +51,8 @@ def command_line(arguments: Sequence[str] = ()) -> typer.Typer:
         epilog="--debug, anywhere, shows the traceback of an error. DYNVIT_DATA is where data sets lie.",
     )
     called = next((argument for argument in arguments if not argument.startswith("-")), None)
-    for name, module in {"bench": bench, "train": train, "speed": speed, "attack": attack, "explain": explain}.items():
+    declared = {"bench": bench, "plan": plan, "train": train, "speed": speed, "attack": attack, "explain": explain}
+    for name, module in declared.items():
         app.command(name)(module.command(arguments if called == name else None))
     for function in (
         new.new,

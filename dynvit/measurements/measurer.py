@@ -50,9 +50,19 @@ class Measurer(ABC, Generic[SettingsT, TaskT, ShareT, ResultT]):
         missing = sorted(self.needs - opened.supports)
         return f"it does not support {' and '.join(missing)}" if missing else None
 
+    def images_through(self, session: Session, source: ImageSource, points: int) -> float | None:
+        """About how many images go through a model that has so many points, a gradient counting as two more.
+
+        For ``dynvit plan``; None: nobody can tell.
+        """
+        return points * len(source)
+
     @abstractmethod
     def tasks(self, points: Sequence[MeasuredPoint], run: Run) -> Iterable[TaskT]:
-        """What there is to measure of the points. Those of one model follow each other."""
+        """What there is to measure of the points. Those of one model follow each other.
+
+        What a model gives may depend on the static model's points, and on no other model's: a bench may be divided.
+        """
 
     @abstractmethod
     def measure(self, tasks: Sequence[TaskT], run: Run, progress: Progress) -> Iterator[tuple[TaskT, ShareT]]:

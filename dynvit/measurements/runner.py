@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -91,10 +91,14 @@ class Runner:
         self.lines = Lines(self.run, store, read)
         self.within = self.run if self.measurement.shared else self.run.by_itself()
 
-    def carry_out(self, points: Sequence[MeasuredPoint]) -> None:
-        """Measure what is missing of the points; what a model cannot give is recorded as skipped, with the reason."""
-        fitting = self._fitting(points)
-        self.do(self.measurement.measurer.tasks(fitting, self.within))
+    def carry_out(self, points: Sequence[MeasuredPoint], labels: Collection[str] | None = None) -> None:
+        """Measure what is missing of the points; what a model cannot give is recorded as skipped, with the reason.
+
+        ``labels``: of the models that are measured; the others are there for these to be held against. None: all.
+        """
+        fitting = self._fitting(points, labels)
+        tasks = self.measurement.measurer.tasks(fitting, self.within)
+        self.do(task for task in tasks if labels is None or task.at.opened.label in labels)
 
     def missing(self, tasks: Iterable[Task]) -> list[Task]:
         """Those of the tasks that no line answers, each once."""
@@ -152,12 +156,14 @@ class Runner:
             **{"result": None, **what},
         )
 
-    def _fitting(self, points: Sequence[MeasuredPoint]) -> list[MeasuredPoint]:
+    def _fitting(self, points: Sequence[MeasuredPoint], labels: Collection[str] | None) -> list[MeasuredPoint]:
         fitting = []
         for at in points:
             reason = self.measurement.measurer.misfit(at.opened)
             if reason is None:
                 fitting.append(at)
+                continue
+            if labels is not None and at.opened.label not in labels:
                 continue
             config = {"measurement": self.measurement.name, "skipped": reason}
             if follow_up_key(at.record_id, config) not in self.lines.known:

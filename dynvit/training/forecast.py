@@ -41,6 +41,11 @@ class Forecast:
     decoding_s: float
     stages: Sequence[StageForecast]
 
+    @property
+    def seconds(self) -> float:
+        """Of the whole training, if no stage ends early."""
+        return self.decoding_s + sum(stage.seconds for stage in self.stages)
+
     def lines(self) -> Iterator[str]:
         """For people."""
         prepared, chosen = self.prepared, self.chosen
@@ -58,11 +63,10 @@ class Forecast:
             most = "at most " if stage.may_end_early else ""
             yield f"  stage {stage.name}: {most}{stage.epochs} x {stage.steps:,} steps of {stage.step_s:.3g} s"
             yield f"    lr {stage.rates}"
-        seconds = self.decoding_s + sum(stage.seconds for stage in self.stages)
         peaks = [stage.bytes for stage in self.stages if stage.bytes is not None]
         memory = f", {max(peaks) / 2**20:,.0f} MiB" if peaks else ""
         tried = f"{TIMED} steps of {self.timed_images} images"
-        yield f"  expected: {_duration(seconds)}{memory} on {self.device}, from {tried}"
+        yield f"  expected: {_duration(self.seconds)}{memory} on {self.device}, from {tried}"
 
 
 def forecast(request: TrainRequest, settings: RunSettings) -> Forecast:

@@ -35,6 +35,15 @@ class CorruptionMeasurer(Measurer[CorruptionSettings, CorruptionTask, Corruption
         count = len(self._images(source, session).drawn)
         yield f"corruptions: {len(settings.corruptions)} at severity {severities}, {count:,} images, {where}"
 
+    def images_through(self, session: Session, source: ImageSource, points: int) -> float:
+        """Every image under every corruption and severity."""
+        return (
+            points
+            * len(self._images(source, session).drawn)
+            * len(self.settings.corruptions)
+            * len(self.settings.severities)
+        )
+
     def tasks(self, points: Sequence[MeasuredPoint], run: Run) -> Iterator[CorruptionTask]:
         """Every point under every corruption and severity."""
         return tasks_of(self._images(run.source, run.session), points, run)

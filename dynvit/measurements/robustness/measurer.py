@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynvit.measurements.measurer import Measurer
 from dynvit.measurements.robustness import measure
-from dynvit.measurements.robustness.plan import check_model, planned
+from dynvit.measurements.robustness.plan import check_model, images_through, planned
 from dynvit.measurements.robustness.result import RobustnessResult
 from dynvit.measurements.robustness.settings import RobustnessSettings
 from dynvit.measurements.robustness.tasks import AttackTask, images_of, planner_for, search_tasks
@@ -40,6 +40,10 @@ class AttackMeasurer(Measurer[RobustnessSettings, AttackTask, AttackResults, Rob
     def plan(self, session: Session, source: ImageSource) -> Iterator[str]:
         """Which attacks, on how much."""
         return planned(self.settings, session, source)
+
+    def images_through(self, session: Session, source: ImageSource, points: int) -> float:
+        """The most passes of all attacks, with their gradients."""
+        return images_through(self.settings, session, source, points)
 
     def tasks(self, points: Sequence[MeasuredPoint], run: Run) -> list[AttackTask]:
         """Every attack on a few points of each model."""

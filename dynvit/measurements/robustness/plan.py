@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dynvit.measurements.robustness.gradient import check_some_point
 from dynvit.measurements.robustness.settings import RobustnessSettings
 from dynvit.measurements.robustness.table import radius
-from dynvit.measurements.robustness.tasks import attempts_said, check_radii
+from dynvit.measurements.robustness.tasks import attempts_by, attempts_said, check_radii, passes
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -45,3 +45,13 @@ def planned(settings: RobustnessSettings, session: Session, source: ImageSource)
     checks = ", with checks for masked gradients" if settings.masking_checks else ""
     yield f"robustness: {said}"
     yield f"  on {min(settings.limit, len(source)):,} images at {each}, {attempts_said(specs)}{checks}"
+
+
+def images_through(settings: RobustnessSettings, session: Session, source: ImageSource, points: int) -> float:
+    """Images that go through a model of so many points at most, a gradient counting as two; checks are left out."""
+    attacked = points if settings.points == "all" else min(points, settings.points)
+    each = sum(
+        passes(spec) * attempts_by(spec) * (1 if spec.attack.black_box else 3)
+        for spec in settings.specs(session.dataset)
+    )
+    return attacked * min(settings.limit, len(source)) * each

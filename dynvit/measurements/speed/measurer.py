@@ -38,6 +38,9 @@ class SpeedMeasurer(Measurer[SpeedSettings, SpeedTask, SpeedShare, SpeedResult])
             f"{settings.dtype}{compiled}"
         )
 
+    def images_through(self, session: Session, source: ImageSource, points: int) -> None:
+        """Nobody can tell: rounds are repeated until enough are valid."""
+
     def tasks(self, points: Sequence[MeasuredPoint], run: Run) -> list[SpeedTask]:
         """Every batch size of a few points of each model."""
         chosen = [at for own in by_model(points) for at in choose_points(own, self.settings.points)]

@@ -1,0 +1,66 @@
+"""The budgets of all models of a bench, found once and kept in its folder: each part of it measures at the same."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from dynvit.backbones.weights import sha256_of
+from dynvit.benchmark.choosing import budgets_of
+from dynvit.benchmark.prepare import TRAINED
+from dynvit.benchmark.run import Bench
+from dynvit.benchmark.waiting import told
+from dynvit.checkpoint import CONFIG
+from dynvit.errors import InputError
+from dynvit.files import locked, write_whole
+from dynvit.measurements.run import Run
+from dynvit.reading import read_json
+
+FOLDER, FILE = "budgets", "budgets.json"
+
+
+def common_budgets(bench: Bench, run: Run) -> Sequence[float] | None:
+    """The budgets of every model, from the bench's folder, or found and kept there; None where they are named.
+
+    Units: MACs an image. What is kept holds for the trainings that lie there, and for no other.
+    """
+    if not bench.shares_budgets:
+        return None
+    folder = bench.folder / FOLDER
+    held = locked(folder, math.inf, told("the budgets in", folder)) if run.first else nullcontext()
+    with held:
+        run.state.wait_for_everyone()
+        models = bench.preparation.models(bench.folder, bench.command) if known_budgets(bench) is None else []
+        for opened in models:
+            opened.model.eval().to(run.device)
+        found = budgets_of(bench.config, bench.session).found(models) if models else known_budgets(bench)
+        if models and run.first:
+            _write(bench, found or [])
+        run.state.wait_for_everyone()
+    return found
+
+
+def trained(bench: Bench) -> dict[str, str]:
+    """What was trained in the bench's folder: each checkpoint by a hash of what it says of itself."""
+    training, start = bench.folder / TRAINED, bench.preparation.start
+    names = [one.label for one in bench.preparation.planned if one.trained] + ([start] if start else [])
+    return {name: sha256_of(training / name / CONFIG) for name in names if (training / name / CONFIG).is_file()}
+
+
+def known_budgets(bench: Bench) -> list[float] | None:
+    """Those that are kept in the bench's folder, and hold. Raises: ``InputError`` for a file that holds none."""
+    file: Path = bench.folder / FOLDER / FILE
+    if not file.is_file():
+        return None
+    there = read_json(file)
+    if not isinstance(there, dict) or not isinstance(there.get("macs"), list):
+        raise InputError(f"{file} holds no budgets: take it away, and they are found again")
+    return [float(macs) for macs in there["macs"]] if there.get("trained") == trained(bench) else None
+
+
+def _write(bench: Bench, macs: Sequence[float]) -> None:
+    body = {"trained": trained(bench), "macs": list(macs)}
+    write_whole(bench.folder / FOLDER / FILE, (json.dumps(body, indent=1) + "\n").encode())

@@ -1,0 +1,58 @@
+"""About how long each cell of a bench takes, by a few steps of each training and a few images through the backbone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+
+import torch
+
+from dynvit.benchmark.cells import ACCURACY, TRAIN, Cell, cells_of
+from dynvit.benchmark.run import Bench
+from dynvit.budgets import noise_batch
+
+TIMED_MACS = 10e9
+"""What is timed of the backbone, a second or so on a CPU."""
+
+
+def expected(bench: Bench) -> Mapping[str, float | None]:
+    """Seconds on this machine by the name of the cell; None where nothing is known of it. Nothing is written.
+
+    A measurement is told as if every point cost as much as the backbone, so it is an upper bound but for what a
+    measurement adds to running the model.
+    """
+    cells, second = cells_of(bench), _seconds_an_image(bench)
+    trainings = iter([cell for cell in cells if cell.kind == TRAIN])
+    found: dict[str, float | None] = dict.fromkeys(cell.name for cell in cells)
+    for made in bench.preparation.forecasts():
+        found[next(trainings).name] = made.seconds
+    for cell, images in _images(bench, cells):
+        found[cell.name] = images * second
+    return found
+
+
+def _images(bench: Bench, cells: list[Cell]) -> Iterator[tuple[Cell, float]]:
+    """The measuring cells, each with the images that go through its model."""
+    config, source = bench.config, bench.source
+    points = len(config.budgets) or config.points
+    searched = config.trials * (config.calibration or 0) if config.sampler != "budgets" else 0
+    by_name = {measurement.name: measurement.measurer for measurement in bench.measurements}
+    for cell in cells:
+        if cell.kind == ACCURACY:
+            yield cell, points * len(source) + searched
+        elif cell.kind in by_name:
+            images = by_name[cell.kind].images_through(bench.session, source, points)
+            if images is not None:
+                yield cell, images
+
+
+def _seconds_an_image(bench: Bench) -> float:
+    backbone = bench.session.untrained().eval().to(bench.session.device)
+    size = bench.session.preprocessing(backbone).image_size
+    count = max(1, min(bench.config.batch_size, int(TIMED_MACS / max(bench.session.dense_macs, 1))))
+    images = noise_batch((size, size), bench.session.device).images.expand(count, -1, -1, -1)
+    with torch.inference_mode():
+        backbone(images)
+        start = time.perf_counter()
+        backbone(images).sum().item()  # read, so that the device is done
+        return (time.perf_counter() - start) / count
