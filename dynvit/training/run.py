@@ -75,7 +75,7 @@ def _train(
             seed=request.seed,
             accumulate=settings.accumulate,
             state=path / STATE,
-            state_every=settings.state_every,
+            state_every=settings.state_every * 60,
             log=path / LOG,
             task=f"training {request.method}",
             quiet=settings.quiet,

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dynvit.interface import Batch, DynamicModel, Losses, Recipe, Stage
 from dynvit.training import optimization
 from dynvit.training.averaging import WeightAverage
+from dynvit.training.position import Position
 from dynvit.training.state import EpochLog, State
 from dynvit.units import GIGA
 
@@ -36,6 +37,7 @@ class RunningStage:
         self.average = WeightAverage(model, recipe.ema_decay) if recipe.ema_decay > 0 else None
         if state is not None:
             self.epochs_done, self.steps_done = state.epochs_done, state.steps_done
+            self.step_gmacs = state.step_gmacs
             self.plain_optimizer.load_state_dict(state.optimizer)
             if self.average is not None and state.average is not None:
                 self.average.module.load_state_dict(state.average)
@@ -94,8 +96,8 @@ class RunningStage:
             return sdpa_kernel(SDPBackend.MATH)
         return nullcontext()
 
-    def state(self, index: int, ended: bool, history: tuple[EpochLog, ...]) -> State:
-        """What a later process needs to go on from here."""
+    def state(self, index: int, ended: bool, history: tuple[EpochLog, ...], within: Position | None = None) -> State:
+        """What a later process needs to go on from here: ``within`` an epoch, or at its end."""
         scaler = self.accelerator.scaler
         return State(
             stage=index,
@@ -108,6 +110,8 @@ class RunningStage:
             scaler=None if scaler is None else scaler.state_dict(),
             frozen=[dict(m.state_dict()) for m in self.stage.frozen] if self.stage.begin is not None else [],
             history=history,
+            step_gmacs=self.step_gmacs,
+            within=within,
         )
 
     def finish(self) -> None:

@@ -14,6 +14,7 @@ from typing import Protocol
 import jsonlines
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from dynvit.data.transforms import seeded
@@ -25,10 +26,12 @@ from dynvit.progress import Progress
 from dynvit.training import optimization
 from dynvit.training.meter import Meter
 from dynvit.training.mixing import Mixer, split
+from dynvit.training.position import Position
 from dynvit.training.running import RunningStage
 from dynvit.training.state import EpochLog, State
 
 CHECK_EVERY = 20  # steps; reading a loss waits for the device
+EPOCH_STATE_EVERY = 10.0  # seconds; at an epoch's end a state costs its writing and nothing else
 
 
 class TrainingDivergedError(InputError):
@@ -43,8 +46,8 @@ class TrainingLoader(Protocol):
     def __len__(self) -> int:
         """Steps an epoch, the same on each process."""
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images (B, 3, H, W) in [0, 1] and labels (B,)."""
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images (B, 3, H, W) in [0, 1] and labels (B,), from step ``start`` on."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,15 @@ class TrainerSettings:
     ``accumulate`` cuts a process's batch in as many pieces, whose gradients are added; ``state`` is the file that a
     killed training continues from, ``log`` the JSON lines, each None for none.
 
-    Units: ``state_every`` seconds at least between two states, which are written at an epoch's end.
+    Units: ``state_every`` seconds at least between two states within an epoch; at its end one is written all the same,
+    unless the last is younger than ``EPOCH_STATE_EVERY``.
     """
 
     classes: int
     seed: int = 0
     accumulate: int = 1
     state: Path | None = None
-    state_every: float = 10.0
+    state_every: float = 600.0
     log: Path | None = None
     task: str = "training"
     quiet: bool = False
@@ -166,7 +170,9 @@ class _Training:
         images = self.loader.batch_size * self.accelerator.num_processes
         first = 0 if state is None else state.stage
         left = sum(s.epochs * self._steps(s) for s in self.stages[first:])
-        left -= 0 if state is None else state.epochs_done * self._steps(self.stages[first])
+        if state is not None:
+            left -= state.epochs_done * self._steps(self.stages[first])
+            left -= state.within.steps if state.within is not None else 0
         quiet = self.settings.quiet or not self.accelerator.is_main_process
         wanted_gradient = {name: p.requires_grad for name, p in self.model.named_parameters()}
         with Progress(self.settings.task, left * images, quiet=quiet) as progress:
@@ -189,21 +195,30 @@ class _Training:
         for epoch in range(running.epochs_done, stage.epochs):
             if ended:
                 break
-            ended = self._epoch(index, epoch, running, progress)
+            within = state.within if state is not None and epoch == state.epochs_done else None
+            ended = self._epoch(index, epoch, running, progress, within)
         running.finish()
         if stage.end is not None:
             stage.end(self.model)
 
-    def _epoch(self, index: int, epoch: int, running: RunningStage, progress: Progress) -> bool:
-        """One epoch with all that follows it; whether the stage is over before its time."""
+    def _epoch(
+        self, index: int, epoch: int, running: RunningStage, progress: Progress, within: Position | None
+    ) -> bool:
+        """One epoch, or the rest of it, with all that follows it; whether the stage is over before its time."""
         stage, start = running.stage, time.monotonic()
         number = sum(s.epochs for s in self.stages[:index]) + epoch
-        steps = self._steps(stage)
+        steps, first, seed = self._steps(stage), 0, ["epoch", index, epoch, self.accelerator.process_index]
         meter = Meter(self.accelerator)
+        if within is not None:
+            start, first = start - within.seconds, within.steps
+            seed += ["step", first]
+            meter.go_on(within.sums, within.counts)
         rates: dict[str, float] = {}
         optimization.set_train_mode(self.model, stage)
-        with seeded(self._seed("epoch", index, epoch, self.accelerator.process_index)):
-            for step, (images, labels) in enumerate(islice(self.loader.epoch(number), steps)):
+        with seeded(self._seed(*seed)):
+            for step, (images, labels) in enumerate(islice(self.loader.epoch(number, first), steps - first), first):
+                if within is not None and step == first:
+                    within.restore_random(self.accelerator)
                 device = self.accelerator.device
                 batch = self.mixer(images.to(device, non_blocking=True), labels.to(device, non_blocking=True))
                 rates = running.rate(epoch + step / steps)
@@ -212,8 +227,10 @@ class _Training:
                     self._check(meter, stage, epoch, step + 1)
                 note = f"stage {stage.name}, epoch {epoch + 1}/{stage.epochs}{meter.note}"
                 progress.advance(len(images) * self.accelerator.num_processes, note)
+                if step + 1 < steps and self._state_due(step + 1):
+                    start += self._save_within(index, running, meter, step + 1, time.monotonic() - start)
         self._check(meter, stage, epoch, steps)
-        self._check_weights(stage, epoch)
+        self._check_weights(stage, epoch, steps)
         images_done = steps * self.loader.batch_size * self.accelerator.num_processes
         seconds = time.monotonic() - start
         running.epochs_done = epoch + 1
@@ -233,7 +250,7 @@ class _Training:
             seconds=seconds,
         )
         self._log(entry, number)
-        if time.monotonic() - self.saved_at >= self.settings.state_every:
+        if time.monotonic() - self.saved_at >= min(self.settings.state_every, EPOCH_STATE_EVERY):
             self._save(index, running, ended)
         return ended
 
@@ -249,11 +266,11 @@ class _Training:
                 "train with a lower --lr, or without --mixed-precision"
             )
 
-    def _check_weights(self, stage: Stage, epoch: int) -> None:
+    def _check_weights(self, stage: Stage, epoch: int, step: int) -> None:
         trained = [p.detach() for p in self.model.parameters() if p.requires_grad]
         if not math.isfinite(float(torch.stack(torch._foreach_norm(trained)).sum())):
             raise TrainingDivergedError(
-                f"a weight of stage {stage.name!r} is not finite at step {(epoch + 1) * self._steps(stage)} "
+                f"a weight of stage {stage.name!r} is not finite at step {epoch * self._steps(stage) + step} "
                 f"(epoch {epoch + 1}): {self.saved}; train with a lower --lr, or without --mixed-precision"
             )
 
@@ -263,13 +280,31 @@ class _Training:
         with torch.no_grad():
             return self.validate(model.eval())
 
-    def _save(self, index: int, running: RunningStage, ended: bool) -> None:
+    def _state_due(self, step: int) -> bool:
+        """Whether a state is to be written after this step: the same on each process, by the first one's clock."""
+        if self.settings.state is None:
+            return False
+        due = time.monotonic() - self.saved_at >= self.settings.state_every
+        if self.accelerator.num_processes == 1:
+            return due
+        return step % CHECK_EVERY == 0 and bool(broadcast_object_list([due])[0])
+
+    def _save_within(self, index: int, running: RunningStage, meter: Meter, step: int, seconds: float) -> float:
+        """A state after ``step`` steps of an epoch; the seconds that it took, which are none of the training's."""
+        began = time.monotonic()
+        self._check(meter, running.stage, running.epochs_done, step)
+        self._check_weights(running.stage, running.epochs_done, step)
+        self._save(index, running, False, Position.reached(step, seconds, meter, self.accelerator))
+        return time.monotonic() - began
+
+    def _save(self, index: int, running: RunningStage, ended: bool, within: Position | None = None) -> None:
         self.saved_at = time.monotonic()
         if self.settings.state is None:
             return
-        self.saved = f"the last good checkpoint is {self.settings.state}, {len(self.history)} epochs in"
+        steps = "" if within is None else f" and {within.steps} steps"
         if self.accelerator.is_main_process:
-            running.state(index, ended, self.history).write(self.settings.state)
+            running.state(index, ended, self.history, within).write(self.settings.state)
+        self.saved = f"the last good checkpoint is {self.settings.state}, {len(self.history)} epochs{steps} in"
 
     def _begin_log(self) -> None:
         """The log as far as the state knows it: epochs that a kill undid are run, and written, again."""
