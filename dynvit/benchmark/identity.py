@@ -19,7 +19,17 @@ from dynvit.registry import file_version
 from dynvit.session import PRETRAINED, Session
 from dynvit.training.request import RunOptions
 
-_FREE = {"output", "workers", "memory_mb", "device", "data_dir", "plugin", "measurements", *RunOptions.model_fields}
+_FREE = {
+    "output",
+    "workers",
+    "memory_mb",
+    "disk_mb",
+    "device",
+    "data_dir",
+    "plugin",
+    "measurements",
+    *RunOptions.model_fields,
+}
 
 
 def identity(config: BenchConfig, session: Session) -> dict[str, Any]:

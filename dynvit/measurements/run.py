@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
+from dynvit.data.kept import DiskAllowance
 from dynvit.data.pixels import PixelBatches
 from dynvit.data.source import ImageSource
 from dynvit.data.transforms import Preprocessing
@@ -24,8 +25,8 @@ class Run:
     """One split under measurement. Every process measures its share of the batches; the first one writes.
 
     ``limit`` is the one that was asked for; ``command`` what records say made them; ``placed`` the device, where it is
-    not the one of ``state``; ``alone``, whether this process takes all batches, and no other any. Units: ``memory_mb``
-    MiB of decoded pixels a process.
+    not the one of ``state``; ``alone``, whether this process takes all batches, and no other any; ``disk``, what
+    decoded pixels may take there beyond. Units: ``memory_mb`` MiB of decoded pixels a process.
     """
 
     session: Session
@@ -39,6 +40,7 @@ class Run:
     batch_size: int = 64
     workers: int = 0
     memory_mb: int = 4096
+    disk: DiskAllowance | None = None
     placed: torch.device | None = None
     alone: bool = False
     environment: Environment = field(init=False)
@@ -102,6 +104,7 @@ class Run:
             batch_size=self.batch_size,
             workers=self.workers,
             memory_mb=self.memory_mb if memory_mb is None else memory_mb,
+            disk=self.disk,
             rank=0 if self.alone else self.state.process_index,
             world=self.world,
         )
