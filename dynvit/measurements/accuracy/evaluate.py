@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -71,8 +72,8 @@ def evaluate(
     """
     model.eval()
     ids: list[str] = []
-    ranks: list[list[Tensor]] = [[] for _ in points]
-    macs: list[list[Tensor]] = [[] for _ in points]
+    # A small tensor a batch, kept among the large ones that come and go, would leave holes that memory never fills.
+    ranks, macs = [array("q") for _ in points], [array("d") for _ in points]
     seconds = 0.0
     with torch.inference_mode():
         for batch in batches:
@@ -80,14 +81,14 @@ def evaluate(
             labels = batch.labels.to(device)
             start = time.perf_counter()
             for index, prediction in enumerate(model.sweep(images, points)):
-                macs[index].append(_spent(prediction, points[index], batch.ids, rule, who))
-                ranks[index].append(_rank(prediction.logits, labels).cpu())
+                macs[index].extend(_spent(prediction, points[index], batch.ids, rule, who).tolist())
+                ranks[index].extend(_rank(prediction.logits, labels).tolist())
             seconds += time.perf_counter() - start
             ids.extend(batch.ids)
             after_batch(len(batch.ids))
     return [
         SampleResults(
-            tuple(ids), _numpy(ranks[index], np.int64), _numpy(macs[index], np.float64), seconds / len(points)
+            tuple(ids), np.array(ranks[index], np.int64), np.array(macs[index], np.float64), seconds / len(points)
         )
         for index in range(len(points))
     ]
@@ -111,7 +112,3 @@ def _rank(logits: Tensor, labels: Tensor) -> Tensor:
     classes = torch.arange(logits.shape[1], device=logits.device)
     above = (logits > true) | ((logits == true) & (classes < labels[:, None]))
     return above.sum(1)
-
-
-def _numpy(parts: list[Tensor], dtype: type) -> NDArray:  # type: ignore[type-arg]
-    return np.concatenate([part.numpy().astype(dtype) for part in parts]) if parts else np.empty(0, dtype)
