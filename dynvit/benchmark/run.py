@@ -13,7 +13,6 @@ from dynvit.benchmark.config import BenchConfig
 from dynvit.benchmark.identity import check, claimed
 from dynvit.benchmark.prepare import Preparation, prepare
 from dynvit.data import ImageSource
-from dynvit.data.kept import DiskAllowance
 from dynvit.interface import OperatingPoint
 from dynvit.leaderboard.place import BOARD
 from dynvit.measurements.accuracy.measure import Recorder
@@ -72,7 +71,7 @@ class Bench:
             batch_size=config.batch_size,
             workers=config.workers,
             memory_mb=config.memory_mb,
-            disk=DiskAllowance(config.disk_mb),
+            disk_mb=config.disk_mb,
         )
         with claimed(self.folder, config, self.session) if run.first else nullcontext():
             return self._run(run)

@@ -25,8 +25,8 @@ class Run:
     """One split under measurement. Every process measures its share of the batches; the first one writes.
 
     ``limit`` is the one that was asked for; ``command`` what records say made them; ``placed`` the device, where it is
-    not the one of ``state``; ``alone``, whether this process takes all batches, and no other any; ``disk``, what
-    decoded pixels may take there beyond. Units: ``memory_mb`` MiB of decoded pixels a process.
+    not the one of ``state``; ``alone``, whether this process takes all batches, and no other any. Units: ``memory_mb``
+    and ``disk_mb`` MiB of decoded pixels a process.
     """
 
     session: Session
@@ -40,9 +40,10 @@ class Run:
     batch_size: int = 64
     workers: int = 0
     memory_mb: int = 4096
-    disk: DiskAllowance | None = None
+    disk_mb: int = 0
     placed: torch.device | None = None
     alone: bool = False
+    disk: DiskAllowance = field(init=False, repr=False)
     environment: Environment = field(init=False)
     git_sha: str | None = field(init=False)
     _pixels: dict[tuple[Preprocessing, str], PixelBatches] = field(default_factory=dict, init=False, repr=False)
@@ -58,6 +59,7 @@ class Run:
         return cls(session, source, folder, state, command, **more)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "disk", DiskAllowance(self.disk_mb))
         object.__setattr__(self, "environment", capture(device_name(self.device), self.world))
         object.__setattr__(self, "git_sha", git_sha())
 
