@@ -42,6 +42,7 @@ LAYERS = (
         "options",
         "progress",
         "processes",
+        "halving",
         "environment",
         "settings",
         "figures",

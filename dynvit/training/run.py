@@ -162,6 +162,7 @@ def _config(
         images_seen_unlabelled=summary.images_seen_unlabelled,
         training_gmacs=summary.gmacs,
         wall_s=summary.seconds,
+        halved_into=summary.pieces,
     )
     return CheckpointConfig(
         method=method_config(request.method, options_to_json(prepared.options)),

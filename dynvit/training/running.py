@@ -11,9 +11,11 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from dynvit.halving import is_out_of_memory, release
 from dynvit.interface import Batch, DynamicModel, Losses, Recipe, Stage
 from dynvit.training import optimization
 from dynvit.training.averaging import WeightAverage
+from dynvit.training.mixing import split
 from dynvit.training.position import Position
 from dynvit.training.state import EpochLog, State
 from dynvit.units import GIGA
@@ -28,6 +30,7 @@ class RunningStage:
         self.stage, self.model, self.recipe, self.accelerator = stage, model, recipe, accelerator
         self.epochs_done = self.steps_done = 0
         self.step_gmacs: float | None = None
+        self.pieces = 1
         if state is not None:
             model.load_state_dict(state.model)
             for module, tensors in zip(stage.frozen, state.frozen, strict=False):
@@ -53,6 +56,24 @@ class RunningStage:
     def rate(self, epoch: float) -> dict[str, float]:
         """Set the learning rates for a fraction of an epoch; the rates by group."""
         return optimization.set_rates(self.plain_optimizer, self.groups, epoch, self.stage.epochs)
+
+    def step_in_memory(self, batch: Batch, pieces: int) -> Losses:
+        """``step`` on a batch in so many ``pieces``, or, where memory runs out, in twice as many: from then on.
+
+        The random states are those of the first try: so are dropout's draws, as far as pieces leave them the same.
+        """
+        self.pieces = max(pieces, self.pieces)
+        random = torch.get_rng_state()
+        while True:
+            try:
+                return self.step(split(batch, min(self.pieces, len(batch.images))))
+            except Exception as error:
+                if self.pieces >= len(batch.images) or not is_out_of_memory(error):
+                    raise
+                self.pieces *= 2
+            self.optimizer.zero_grad()
+            release(self.accelerator.device)
+            torch.set_rng_state(random)
 
     def step(self, pieces: Sequence[Batch]) -> Losses:
         """One optimiser step; the mean losses of this process, without their graph.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class EpochLog:
 
     Units: ``lr`` at the epoch's last step; ``images_per_s``, ``images`` and ``gmacs`` over all processes, ``gmacs`` of
     forward and backward passes as counted on the stage's first step; ``seconds`` of its steps.
+    ``pieces`` is into how many a batch was cut where memory ran out, null where it never did.
     """
 
     stage: str
@@ -38,6 +39,12 @@ class EpochLog:
     labels: bool = True
     gmacs: float = 0.0
     seconds: float = 0.0
+    pieces: int | None = None
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """As it is written: without ``pieces`` where memory never ran out."""
+        return {name: value for name, value in vars(self).items() if name != "pieces" or value is not None}
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class State:
     def write(self, path: Path) -> None:
         """Replace the file at ``path``; it is on disk when this returns."""
         body = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        body["history"] = [asdict(entry) for entry in self.history]
+        body["history"] = [entry.line for entry in self.history]
         body["within"] = None if self.within is None else vars(self.within)
         content = io.BytesIO()  # torch's own writing of files fails on a full disk with no OSError
         torch.save({"version": STATE_VERSION, **body}, content)

@@ -25,7 +25,7 @@ from dynvit.plugin_faults import plugin_faults
 from dynvit.progress import Progress
 from dynvit.training import optimization
 from dynvit.training.meter import Meter
-from dynvit.training.mixing import Mixer, split
+from dynvit.training.mixing import Mixer
 from dynvit.training.position import Position
 from dynvit.training.running import RunningStage
 from dynvit.training.state import EpochLog, State
@@ -103,6 +103,11 @@ class TrainingSummary:
         return sum(epoch.seconds for epoch in self.history)
 
     @property
+    def pieces(self) -> int | None:
+        """In how many pieces a batch was cut where memory ran out; None where it never did."""
+        return max((epoch.pieces for epoch in self.history if epoch.pieces), default=None)
+
+    @property
     def metrics(self) -> dict[str, float]:
         """Losses and held-out accuracy of the last epoch."""
         if not self.history:
@@ -158,6 +163,7 @@ class _Training:
         self.settings, self.accelerator, self.validate = settings, accelerator, validate
         self.mixer = Mixer(recipe.augment, settings.classes, loader.batch_size)
         self.history: tuple[EpochLog, ...] = ()
+        self.pieces = settings.accumulate
         self.saved = "no checkpoint was written yet"
         self.saved_at = time.monotonic()
 
@@ -205,54 +211,75 @@ class _Training:
         self, index: int, epoch: int, running: RunningStage, progress: Progress, within: Position | None
     ) -> bool:
         """One epoch, or the rest of it, with all that follows it; whether the stage is over before its time."""
-        stage, start = running.stage, time.monotonic()
+        stage, steps = running.stage, self._steps(running.stage)
         number = sum(s.epochs for s in self.stages[:index]) + epoch
-        steps, first, seed = self._steps(stage), 0, ["epoch", index, epoch, self.accelerator.process_index]
         meter = Meter(self.accelerator)
         if within is not None:
-            start, first = start - within.seconds, within.steps
-            seed += ["step", first]
             meter.go_on(within.sums, within.counts)
-        rates: dict[str, float] = {}
-        optimization.set_train_mode(self.model, stage)
-        with seeded(self._seed(*seed)):
-            for step, (images, labels) in enumerate(islice(self.loader.epoch(number, first), steps - first), first):
-                if within is not None and step == first:
-                    within.restore_random(self.accelerator)
-                device = self.accelerator.device
-                batch = self.mixer(images.to(device, non_blocking=True), labels.to(device, non_blocking=True))
-                rates = running.rate(epoch + step / steps)
-                meter.add(running.step(split(batch, self.settings.accumulate)))
-                if (step + 1) % CHECK_EVERY == 0:
-                    self._check(meter, stage, epoch, step + 1)
-                note = f"stage {stage.name}, epoch {epoch + 1}/{stage.epochs}{meter.note}"
-                progress.advance(len(images) * self.accelerator.num_processes, note)
-                if step + 1 < steps and self._state_due(step + 1):
-                    start += self._save_within(index, running, meter, step + 1, time.monotonic() - start)
-        self._check(meter, stage, epoch, steps)
+        rates, seconds = self._train(index, epoch, number, running, meter, progress, within)
+        self.pieces = running.pieces
         self._check_weights(stage, epoch, steps)
         images_done = steps * self.loader.batch_size * self.accelerator.num_processes
-        seconds = time.monotonic() - start
         running.epochs_done = epoch + 1
         self.model.eval()
         ended = bool(stage.until is not None and stage.until(self.model))
-        accuracy = self._validate(running.averaged)
         entry = EpochLog(
             stage.name,
             epoch,
             meter.means(),
             rates,
             images_per_s=images_done / seconds,
-            held_out_top1_pct=accuracy,
+            held_out_top1_pct=self._validate(running.averaged),
             images=images_done,
             labels=stage.labels,
             gmacs=steps * (running.step_gmacs or 0.0) * self.accelerator.num_processes,
             seconds=seconds,
+            pieces=self.pieces if self.pieces > self.settings.accumulate else None,
         )
         self._log(entry, number)
         if time.monotonic() - self.saved_at >= min(self.settings.state_every, EPOCH_STATE_EVERY):
             self._save(index, running, ended)
         return ended
+
+    def _train(
+        self,
+        index: int,
+        epoch: int,
+        number: int,
+        running: RunningStage,
+        meter: Meter,
+        progress: Progress,
+        within: Position | None,
+    ) -> tuple[dict[str, float], float]:
+        """The steps of an epoch that are left: the last learning rates, and the seconds of all its steps.
+
+        Args:
+            index, epoch: the stage and its epoch.
+            number: of the epoch over all stages.
+            running, meter, progress: of the stage, the epoch and the training.
+            within: where a killed training was; None at the beginning.
+        """
+        stage, steps, device = running.stage, self._steps(running.stage), self.accelerator.device
+        first, begun = (0, time.monotonic()) if within is None else (within.steps, time.monotonic() - within.seconds)
+        seed = ("epoch", index, epoch, self.accelerator.process_index, *(() if within is None else ("step", first)))
+        rates: dict[str, float] = {}
+        optimization.set_train_mode(self.model, stage)
+        with seeded(self._seed(*seed)):
+            for step, (images, labels) in enumerate(islice(self.loader.epoch(number, first), steps - first), first):
+                if within is not None and step == first:
+                    within.restore_random(self.accelerator)
+                batch = self.mixer(images.to(device, non_blocking=True), labels.to(device, non_blocking=True))
+                rates = running.rate(epoch + step / steps)
+                meter.add(running.step_in_memory(batch, self.pieces))
+                if (step + 1) % CHECK_EVERY == 0:
+                    self._check(meter, stage, epoch, step + 1)
+                note = f"stage {stage.name}, epoch {epoch + 1}/{stage.epochs}{meter.note}"
+                progress.advance(len(images) * self.accelerator.num_processes, note)
+                if step + 1 < steps and self._state_due(step + 1):
+                    begun += self._save_within(index, running, meter, step + 1, time.monotonic() - begun)
+            # The device is done when its losses are read.
+            self._check(meter, stage, epoch, steps)
+        return rates, time.monotonic() - begun
 
     def _steps(self, stage: Stage) -> int:
         return steps_of(stage, len(self.loader))
@@ -311,7 +338,7 @@ class _Training:
         if self.settings.log is None or not self.accelerator.is_main_process:
             return
         with atomic(self.settings.log) as temporary, jsonlines.open(temporary, "w") as lines:
-            lines.write_all(vars(entry) for entry in self.history)
+            lines.write_all(entry.line for entry in self.history)
 
     def _log(self, entry: EpochLog, number: int) -> None:
         self.history += (entry,)
@@ -319,7 +346,7 @@ class _Training:
             return
         if self.settings.log is not None:
             with jsonlines.open(self.settings.log, "a") as lines:
-                lines.write(vars(entry))
+                lines.write(entry.line)
         values = {f"{kind}/{name}": v for kind in ("losses", "lr") for name, v in getattr(entry, kind).items()}
         values["images_per_s"] = entry.images_per_s
         if entry.held_out_top1_pct is not None:

@@ -6,6 +6,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from dynvit import cost
 from dynvit.contract import check_prediction
 from dynvit.data.pixels import PixelBatch, to_pixels
 from dynvit.finite import check_logits, check_macs
+from dynvit.halving import Pieces
 from dynvit.interface import DynamicModel, OperatingPoint, Prediction, Rule
 from dynvit.measurements.samples import each_once
 from dynvit.plugin_faults import plugin_faults
@@ -25,6 +27,8 @@ from dynvit.plugin_faults import plugin_faults
 class SampleResults:
     """One point's answers, one row a sample, in the order of ``ids``.
 
+    ``piece`` is how many images a batch was cut to where memory ran out; None: nowhere.
+
     Shape: all (n,). Units: ``macs`` per image; ``rank`` is the true label's place in the answer, 0 for the first.
     """
 
@@ -32,6 +36,7 @@ class SampleResults:
     rank: NDArray[np.int64]
     macs: NDArray[np.float64]
     seconds: float
+    piece: int | None = None
 
     def merged(self, others: Iterable[SampleResults]) -> SampleResults:
         """These and the others' rows, each id once, sorted by id: the same for any number of processes."""
@@ -42,6 +47,7 @@ class SampleResults:
             np.concatenate([part.rank for part in parts])[rows],
             np.concatenate([part.macs for part in parts])[rows],
             max(part.seconds for part in parts),
+            min((part.piece for part in parts if part.piece), default=None),
         )
 
 
@@ -66,6 +72,8 @@ def evaluate(
         after_batch: called with the number of images of each batch.
         who: names the model in errors.
 
+    Where memory runs out, a batch is halved, and so are those after it: an image's result does not depend on its batch.
+
     Raises: ``InputError`` for logits or MACs that are not finite, naming the first sample.
     Units: ``SampleResults.seconds`` is the time in the model, without loading. A point of a method that shares
     work between points (``sweep``) is charged an equal part of it.
@@ -74,24 +82,49 @@ def evaluate(
     ids: list[str] = []
     # A small tensor a batch, kept among the large ones that come and go, would leave holes that memory never fills.
     ranks, macs = [array("q") for _ in points], [array("d") for _ in points]
-    seconds = 0.0
+    seconds, pieces = 0.0, Pieces(torch.device(device))
+    asked = _Asked(model, points, rule, who)
     with torch.inference_mode():
         for batch in batches:
             images = to_pixels(batch.images.to(device))
             labels = batch.labels.to(device)
             start = time.perf_counter()
-            for index, prediction in enumerate(model.sweep(images, points)):
-                macs[index].extend(_spent(prediction, points[index], batch.ids, rule, who).tolist())
-                ranks[index].extend(_rank(prediction.logits, labels).tolist())
+            answers = partial(asked.answers, images, labels, batch.ids)
+            for answered in pieces.of(len(images), answers):
+                for index, (spent, rank) in enumerate(answered):
+                    macs[index].extend(spent)
+                    ranks[index].extend(rank)
             seconds += time.perf_counter() - start
             ids.extend(batch.ids)
             after_batch(len(batch.ids))
     return [
         SampleResults(
-            tuple(ids), np.array(ranks[index], np.int64), np.array(macs[index], np.float64), seconds / len(points)
+            tuple(ids),
+            np.array(ranks[index], np.int64),
+            np.array(macs[index], np.float64),
+            seconds / len(points),
+            pieces.size,
         )
         for index in range(len(points))
     ]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    model: DynamicModel
+    points: Sequence[OperatingPoint]
+    rule: Rule
+    who: str
+
+    def answers(
+        self, images: Tensor, labels: Tensor, ids: Sequence[str], part: slice
+    ) -> list[tuple[list[float], list[int]]]:
+        """MACs and ranks of a part of the images, at each point."""
+        found = zip(self.points, self.model.sweep(images[part], self.points), strict=True)
+        return [
+            (_spent(said, point, ids[part], self.rule, self.who).tolist(), _rank(said.logits, labels[part]).tolist())
+            for point, said in found
+        ]
 
 
 def _spent(prediction: Prediction, point: OperatingPoint, ids: Sequence[str], rule: Rule, who: str) -> Tensor:
