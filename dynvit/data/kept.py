@@ -105,7 +105,7 @@ class _PixelFile:
         self._allowance.left -= size
         self._taken[0] += size
         # Written, not mapped: on a full disk a mapping ends the process instead of raising.
-        rest = memoryview(np.ascontiguousarray(images)).cast("B")
+        rest = np.ascontiguousarray(images).data.cast("B")
         self._file.seek(self._end)
         while rest:
             rest = rest[self._file.write(rest) :]

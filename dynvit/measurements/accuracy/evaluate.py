@@ -97,16 +97,8 @@ def evaluate(
             seconds += time.perf_counter() - start
             ids.extend(batch.ids)
             after_batch(len(batch.ids))
-    return [
-        SampleResults(
-            tuple(ids),
-            np.array(ranks[index], np.int64),
-            np.array(macs[index], np.float64),
-            seconds / len(points),
-            pieces.size,
-        )
-        for index in range(len(points))
-    ]
+    rows = [(np.array(rank, np.int64), np.array(spent, np.float64)) for rank, spent in zip(ranks, macs, strict=True)]
+    return [SampleResults(tuple(ids), *found, seconds / len(points), pieces.size) for found in rows]
 
 
 @dataclass(frozen=True)
