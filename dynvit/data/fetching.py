@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dynvit.cache import kept, place_for
@@ -45,6 +47,20 @@ def fetch(url: str) -> Path:
     with atomic(target) as temporary:
         download(url, temporary, name=name, check=check, advice=_ADVICE)
     return target
+
+
+def ahead(get: Callable[[str], Path], names: Sequence[str]) -> Iterator[Path]:
+    """What ``get`` gives for each name, in order; the next one is fetched while its predecessor is worked on.
+
+    Raises: as ``get``, when the name's turn comes.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="fetching") as thread:
+        coming = [thread.submit(get, name) for name in names[:1]]
+        for following in [*range(1, len(names)), None] if names else []:
+            found = coming.pop().result()
+            if following is not None:
+                coming.append(thread.submit(get, names[following]))
+            yield found
 
 
 def whole_tar(path: Path) -> None:
