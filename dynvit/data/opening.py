@@ -139,8 +139,8 @@ class _Reader:
         lost = 0
         task = f"reading {self.spec.name} {split.name}"
         with Progress(task, len(files), unit="shards", quiet=self.quiet) as progress:
-            for file, path in zip(files, ahead(self.location.shard, files), strict=True):
-                paths[file] = path
+            for file, shard in zip(files, ahead(self.location.shard, files), strict=True):
+                paths[file] = shard
                 listed = packed.get(file, [])
                 expected = lengths.get(file, len(listed) or None)
                 found = self._samples(paths[file], listed, expected)
