@@ -50,7 +50,8 @@ class TrainingConfig(_Frozen):
 
     Units: ``images_seen`` over all stages that look at labels, the rest in ``images_seen_unlabelled``;
     ``training_gmacs`` counted on the first step of each stage, teachers and backward passes included; ``wall_s``
-    seconds of training, those of killed processes left out.
+    seconds of training, those of killed processes left out; ``halved_into`` pieces of a batch where memory ran out,
+    absent where it never did.
     """
 
     recipe_name: str
@@ -70,6 +71,7 @@ class TrainingConfig(_Frozen):
     images_seen_unlabelled: int | None = None
     training_gmacs: float | None = None
     wall_s: float | None = None
+    halved_into: int | None = Field(default=None, exclude_if=lambda pieces: pieces is None)
 
 
 class CheckpointConfig(_Frozen):

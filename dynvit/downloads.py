@@ -37,24 +37,34 @@ PAUSE = 1.0
 
 _CHUNK, _MEBIBYTE = 1 << 16, 1 << 20
 _PAGES = (b"<!doctype html", b"<html", b"<head", b"<body")
-_OVERLOADED = {429, 500, 502, 503, 504}
+_AGAIN = {416, 429, 500, 502, 503, 504}  # overloaded; and a rest that is not there: the file is another by now
 
 
 class _FetchError(Exception):
-    """A fetch that failed; ``again`` says whether it is worth another try."""
+    """A fetch that failed; ``again`` says whether it is worth another try, ``broke_off`` whether the rest is enough."""
 
-    def __init__(self, reason: str, *, again: bool) -> None:
+    def __init__(self, reason: str, *, again: bool, broke_off: bool = False) -> None:
         super().__init__(reason)
-        self.again = again
+        self.again, self.broke_off = again, broke_off
+
+
+@dataclass
+class _Partial:
+    """What came so far: ``done`` bytes of what the server calls ``version``, which must be known to add to them."""
+
+    done: int = 0
+    version: str = ""
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What comes: ``size`` in bytes and ``sha256`` where the server promises them."""
+    """What comes from byte ``start`` on: ``size`` in bytes and ``sha256`` are of the whole, where they are promised."""
 
     chunks: Iterator[bytes]
     size: int | None = None
     sha256: str | None = None
+    start: int = 0
+    version: str = ""
 
 
 def download(url: str, into: Path, *, name: str, check: Check, advice: str) -> str:
@@ -70,11 +80,12 @@ def download(url: str, into: Path, *, name: str, check: Check, advice: str) -> s
     Returns: the SHA-256 of what came, in hexadecimal.
     Raises: ``InputError`` naming the host, where it does not answer, stalls, breaks off, or answers something else.
     """
-    seconds = _patience()
-    for tried in range(1, TRIES + 1):
+    seconds, partial, tried = _patience(), _Partial(), 0
+    while True:
+        tried, before = tried + 1, partial.done
         try:
-            with _opened(url, seconds) as answer:
-                digest = _write(answer, into, name, seconds)
+            with _opened(url, seconds, partial) as answer:
+                digest = _write(answer, into, name, seconds, partial)
             _held(answer, into.stat().st_size, digest)
             check(into)
             return digest
@@ -82,9 +93,12 @@ def download(url: str, into: Path, *, name: str, check: Check, advice: str) -> s
             if not error.again or tried == TRIES:
                 raise InputError(f"cannot fetch {name} from {_host(url)} ({error}): {advice}") from error
             time.sleep(PAUSE * 2 ** (tried - 1))
+            if not error.broke_off or not partial.version or partial.done <= before:
+                partial = _Partial()  # from the beginning
+            elif before:
+                tried = 1  # the rest comes, bit by bit: only tries that bring nothing are counted
         except ValueError as error:
             raise InputError(f"cannot fetch {name}: what {_host(url)} answers {error}: {advice}") from error
-    raise AssertionError("the last try returns or raises")
 
 
 def no_web_page(path: Path) -> None:
@@ -159,17 +173,22 @@ def _host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2] or url
 
 
-def _write(answer: _Answer, into: Path, name: str, seconds: float) -> str:
-    digest, done, shown = hashlib.sha256(), 0, 0
-    since, then = time.monotonic(), 0
+def _write(answer: _Answer, into: Path, name: str, seconds: float, partial: _Partial) -> str:
+    digest, done, shown = hashlib.sha256(), answer.start, 0
+    since, then = time.monotonic(), done
+    partial.done, partial.version = done, answer.version
     with (
-        into.open("wb") as out,
+        into.open("r+b" if done else "wb") as out,
         Progress(f"fetching {name}", -(-(answer.size or 0) // _MEBIBYTE), unit="MiB") as progress,
     ):
+        out.truncate(done)
+        while known := out.read(_MEBIBYTE) if done else b"":
+            digest.update(known)
         for chunk in answer.chunks:
             _keep(out.write, chunk, into)
             digest.update(chunk)
             done += len(chunk)
+            partial.done = done
             progress.advance(done // _MEBIBYTE - shown)
             shown, now = done // _MEBIBYTE, time.monotonic()
             if now - since >= seconds:
@@ -183,7 +202,8 @@ def _write(answer: _Answer, into: Path, name: str, seconds: float) -> str:
 def _held(answer: _Answer, done: int, digest: str) -> None:
     """Hold what came to what was promised."""
     if answer.size is not None and done != answer.size:
-        raise _FetchError(f"it broke off after {done} of {answer.size} bytes", again=True)
+        short = done < answer.size
+        raise _FetchError(f"it broke off after {done} of {answer.size} bytes", again=True, broke_off=short)
     if done == 0:
         raise _FetchError("the download is empty", again=False)
     if answer.sha256 not in (None, digest):
@@ -198,23 +218,24 @@ def _keep(write: Callable[[bytes], Any], chunk: bytes, into: Path) -> None:
 
 
 @contextmanager
-def _opened(url: str, seconds: float) -> Iterator[_Answer]:
+def _opened(url: str, seconds: float, partial: _Partial) -> Iterator[_Answer]:
     scheme = url.partition(":")[0]
     if scheme == "file":
         raise _FetchError("a file of this machine is given by its path, only http and https are fetched", again=False)
-    opened = _http(url, seconds) if scheme in ("http", "https") else _command(url, seconds)
+    opened = _http(url, seconds, partial) if scheme in ("http", "https") else _command(url, seconds)
     try:
         with opened as answer:
             yield answer
     except urllib.error.HTTPError as error:
-        raise _FetchError(f"HTTP {error.code}, {error.reason}", again=error.code in _OVERLOADED) from error
+        raise _FetchError(f"HTTP {error.code}, {error.reason}", again=error.code in _AGAIN) from error
     except (TimeoutError, urllib.error.URLError, http.client.HTTPException, OSError) as error:
         reason: Any = getattr(error, "reason", None) or error
         if isinstance(reason, TimeoutError):
             said = f"no answer for {seconds:g} s; DYNVIT_FETCH_SECONDS sets how long to wait"
             raise _FetchError(said, again=False) from error
         broken_off = isinstance(reason, ConnectionResetError | http.client.IncompleteRead)
-        raise _FetchError(str(reason) or type(reason).__name__, again=broken_off) from error
+        said = str(reason) or type(reason).__name__
+        raise _FetchError(said, again=broken_off, broke_off=broken_off) from error
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -229,7 +250,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 @contextmanager
-def _http(url: str, seconds: float) -> Iterator[_Answer]:
+def _http(url: str, seconds: float, partial: _Partial) -> Iterator[_Answer]:
     parts = urlsplit(url)
     request = urllib.request.Request(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
     request.add_header("User-Agent", "dynvit")
@@ -237,14 +258,35 @@ def _http(url: str, seconds: float) -> Iterator[_Answer]:
         given = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
         # Not sent on to another host that the address redirects to.
         request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(given).decode()}")
+    if partial.done:
+        request.add_header("Range", f"bytes={partial.done}-")
+        request.add_header("If-Range", partial.version)  # else the whole of what is there now
     redirects = _Redirects()
     with urllib.request.build_opener(redirects).open(request, timeout=seconds) as answer:
         if answer.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
             raise _FetchError(f"{_host(answer.geturl())} answers with a web page, not a file", again=False)
         length = answer.headers.get("Content-Length") or ""
-        size = int(length) if length.isdecimal() else None
+        start, size = 0, int(length) if length.isdecimal() else None
+        if answer.status == http.client.PARTIAL_CONTENT:
+            start, size = _rest(answer.headers.get("Content-Range") or "", partial, size)
         chunks = iter(lambda: answer.read1(_CHUNK), b"")
-        yield _Answer(chunks, size, _promised(answer.headers) or redirects.promised)
+        promised = _promised(answer.headers) or redirects.promised
+        yield _Answer(chunks, size, promised, start, _version(answer.headers))
+
+
+def _rest(said: str, partial: _Partial, length: int | None) -> tuple[int, int | None]:
+    """Where the rest begins, and the size of the whole. Raises: ``_FetchError`` for another part than was asked for."""
+    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", said)
+    if match is None or not partial.done or int(match[1]) != partial.done:
+        raise _FetchError(f"it answers another part of the file than was asked for ({said or 'unsaid'})", again=True)
+    whole = None if length is None else partial.done + length
+    return partial.done, whole if match[2] == "*" else int(match[2])
+
+
+def _version(headers: Mapping[str, str]) -> str:
+    """What tells this version of the file from others; empty where the server gives nothing of the kind."""
+    etag = headers.get("ETag") or ""
+    return etag if etag.startswith('"') else headers.get("Last-Modified") or ""
 
 
 def _promised(headers: Mapping[str, str]) -> str | None:

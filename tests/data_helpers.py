@@ -13,8 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dynvit.data.manifest import CLASS_NAMES, INFO, Manifest, SplitInfo, info_text
+from dynvit.data.datasets import DatasetSpec
+from dynvit.data.manifest import CLASS_NAMES, INFO, Manifest, Sample, SplitInfo, info_text
 from dynvit.data.packing import pack
+from dynvit.data.source import ArraySource, ImageSource
+from dynvit.data.transforms import Preprocessing
+
+PLAIN = Preprocessing(8, 1.0, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 SHARED = Path(os.environ.get("DYNVIT_DATA") or Path(__file__).parents[2] / "shared" / "data")
 needs_imagenet = pytest.mark.skipif(
@@ -97,3 +102,10 @@ def hashes(folder: Path) -> dict[str, str]:
     """sha256 of each file under ``folder``."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def numbered(n: int, *, flip: bool = True) -> ImageSource:
+    """Images whose every pixel is their number."""
+    images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, 8, 8, 3)).copy()
+    manifest = Manifest(tuple(Sample("", str(i), i % 10, i, 192, "") for i in range(n)))
+    return ArraySource(DatasetSpec("numbered", 10, 8, "", flip=flip), "train", manifest, images=images)

@@ -43,6 +43,7 @@ LAYERS = (
         "options",
         "progress",
         "processes",
+        "halving",
         "environment",
         "settings",
         "figures",

@@ -8,20 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data_helpers import SHARED, needs_imagenet, picture, write_dataset, write_shard
+from data_helpers import PLAIN, SHARED, needs_imagenet, numbered, picture, write_dataset, write_shard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynvit.data import DatasetSpec, Manifest, Sample, open_split
+from dynvit.data import open_split
 from dynvit.data.pixels import PixelBatches
-from dynvit.data.source import ArraySource, ImageSource
+from dynvit.data.source import ArraySource
 from dynvit.data.training import TrainingBatches
 from dynvit.data.transforms import Preprocessing, evaluation_transform, preprocessing_for
 from dynvit.errors import InputError
 from dynvit.interface import Augment
 
 DEIT = {"input_size": (3, 224, 224), "crop_pct": 0.9, "interpolation": "bicubic"}
-PLAIN = Preprocessing(8, 1.0, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 STILL = Augment(flip=0.0)
 BUSY = Augment(padding=2, random_erasing=0.5, rand_augment="rand-m9-mstd0.5-inc1", crop_scale=0.3, repeats=2)
 
@@ -29,13 +28,6 @@ BUSY = Augment(padding=2, random_erasing=0.5, rand_augment="rand-m9-mstd0.5-inc1
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DYNVIT_CACHE", str(tmp_path / "cache"))
-
-
-def numbered(n: int, *, flip: bool = True) -> ImageSource:
-    """Images whose every pixel is their number."""
-    images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, 8, 8, 3)).copy()
-    manifest = Manifest(tuple(Sample("", str(i), i % 10, i, 192, "") for i in range(n)))
-    return ArraySource(DatasetSpec("numbered", 10, 8, "", flip=flip), "train", manifest, images=images)
 
 
 # -- evaluation ----------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ import dynvit.downloads
 from dynvit.backbones.weights import find_weights
 from dynvit.cache import cache_dir
 from dynvit.data import open_split
-from dynvit.data.fetching import fetch
+from dynvit.data.fetching import ahead, fetch
 from dynvit.data.scan import scan_shard
 from dynvit.errors import InputError
 from dynvit.interface import PublishedCheckpoint
@@ -179,6 +179,85 @@ def test_a_server_that_breaks_off_once_is_asked_again(server: Any, shard: bytes,
     server.ways["/x-train-00.tar"] = [fault, say(shard, Repr_Digest=f"sha-256=:{digest}:")]
     assert fetch(f"{server.url}/x-train-00.tar").read_bytes() == shard
     assert len(server.asked) == 2
+
+
+def in_parts(body: bytes, step: int, *, lies: bool = False, version: str = '"one"') -> Answer:
+    """A body of which each answer brings no more than some bytes; where it ``lies``, from another place."""
+
+    def answer(server: Server) -> None:
+        begin = int((server.headers.get("Range") or "bytes=0-")[6:-1])
+        begin = begin if server.headers.get("If-Range") == version else 0
+        part = body[begin:] if not lies else body[begin // 2 :]
+        server.send_response(206 if begin else 200)
+        if begin:
+            server.send_header("Content-Range", f"bytes {begin // (1 + lies)}-{len(body) - 1}/{len(body)}")
+        server.send_header("Content-Length", str(len(part)))
+        server.send_header("ETag", version)
+        server.end_headers()
+        server.wfile.write(part[:step])
+
+    return answer
+
+
+def test_a_fetch_that_breaks_off_often_goes_on_where_it_was(server: Any, shard: bytes) -> None:
+    server.ways["/x-validation-00.tar"] = [in_parts(shard, len(shard) // 6)]
+    assert fetch(f"{server.url}/x-validation-00.tar").read_bytes() == shard
+    assert len(server.asked) in (6, 7)
+
+
+def test_a_rest_of_another_version_is_not_added_to_what_came(server: Any, shard: bytes) -> None:
+    old = bytes(reversed(shard))
+    server.ways["/x-validation-00.tar"] = [in_parts(old, 700), in_parts(shard, len(shard), version='"two"')]
+    assert fetch(f"{server.url}/x-validation-00.tar").read_bytes() == shard
+
+
+def test_a_server_that_lies_about_where_a_part_begins_is_asked_for_the_whole(server: Any, shard: bytes) -> None:
+    ways = [in_parts(shard, 700), in_parts(shard, 700, lies=True), say(shard)]
+    server.ways["/x-validation-00.tar"] = ways
+    assert fetch(f"{server.url}/x-validation-00.tar").read_bytes() == shard
+
+
+def test_a_rest_that_is_not_there_any_more_is_fetched_as_a_whole(server: Any, shard: bytes) -> None:
+    server.ways["/x-validation-00.tar"] = [in_parts(shard, 700), say(b"", status=416), say(shard)]
+    assert fetch(f"{server.url}/x-validation-00.tar").read_bytes() == shard
+
+
+def test_the_next_shard_is_fetched_while_this_one_is_read() -> None:
+    begun, may_go = threading.Event(), threading.Event()
+
+    def get(name: str) -> Path:
+        if name == "second":
+            begun.set()
+            assert may_go.wait(10)
+        return Path(name)
+
+    for path in ahead(get, ["first", "second", "third"]):
+        if path == Path("first"):
+            assert begun.wait(10)
+            may_go.set()
+
+
+@pytest.mark.parametrize("names", [[], ["one"], ["one", "two", "three"]])
+def test_what_is_fetched_ahead_comes_in_order(names: list[str]) -> None:
+    assert list(ahead(Path, names)) == [Path(name) for name in names]
+
+
+def test_a_shard_that_cannot_be_fetched_is_said_when_its_turn_comes() -> None:
+    def get(name: str) -> Path:
+        if name == "bad":
+            raise InputError("no such shard")
+        return Path(name)
+
+    found = ahead(get, ["good", "bad", "other"])
+    assert next(found) == Path("good")
+    with pytest.raises(InputError, match="no such shard"):
+        next(found)
+
+
+def test_without_a_version_a_fetch_begins_again(server: Any, shard: bytes) -> None:
+    server.ways["/x-validation-00.tar"] = [say(shard[:700], claimed=len(shard)), say(shard)]
+    assert fetch(f"{server.url}/x-validation-00.tar").read_bytes() == shard
+    assert "Range" not in server.seen
 
 
 @pytest.mark.parametrize("way", [stalls, trickles, says_nothing])

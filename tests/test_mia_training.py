@@ -211,7 +211,7 @@ def test_a_training_that_is_killed_in_any_stage_ends_in_the_same_bytes(
     monkeypatch.setattr(MIAFormer, "recipes", {"digits": SHORT})
     asked, quiet = request(limit_train=24), RunSettings(state_every=0, quiet=True)
     train_to(tmp_path / "whole", asked, quiet)
-    train_through_kills(monkeypatch, tmp_path / "killed", asked, (2, 5, 10, 16, 20), quiet)
+    train_through_kills(monkeypatch, tmp_path / "killed", asked, (2, 5, 8, 12, 16), quiet)
     whole, killed = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "killed"))
     assert whole == killed
 

@@ -169,8 +169,8 @@ def test_a_second_precision_in_one_process_is_refused(tmp_path: Path) -> None:
 
 def test_a_batch_that_uses_no_trained_parameter_is_a_step_without_change() -> None:
     class Dark(Noise):
-        def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-            return ((images * 0, labels) for images, labels in super().epoch(epoch))
+        def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+            return ((images * 0, labels) for images, labels in super().epoch(epoch, start))
 
     model = tiny()
     before = copy.deepcopy(model.state_dict())

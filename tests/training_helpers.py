@@ -128,13 +128,13 @@ class Noise:
     def __len__(self) -> int:
         return self.steps
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         generator = torch.Generator().manual_seed(epoch)
-        for _ in range(self.steps):
-            yield (
-                torch.rand(self.batch_size, 3, 8, 8, generator=generator),
-                torch.randint(10, (self.batch_size,), generator=generator),
-            )
+        for step in range(self.steps):
+            images = torch.rand(self.batch_size, 3, 8, 8, generator=generator)
+            labels = torch.randint(10, (self.batch_size,), generator=generator)
+            if step >= start:
+                yield images, labels
 
 
 def train_through_kills(

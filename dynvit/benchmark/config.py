@@ -24,8 +24,8 @@ BUDGETS, OUTPUT = "Budgets", "Output"
 class BenchConfig(SessionRequest, TrainingOptions, RunOptions):
     """The options of ``dynvit bench``; the same names in a suite's YAML. ``measurements`` are by name.
 
-    Units: ``budgets`` in GMACs per image; ``targets`` as fractions of the dense backbone's MACs; ``memory_mb`` MiB of
-    decoded pixels a process.
+    Units: ``budgets`` in GMACs per image; ``targets`` as fractions of the dense backbone's MACs; ``memory_mb`` and
+    ``disk_mb`` MiB of decoded pixels a process.
     """
 
     methods: tuple[str, ...] = setting(
@@ -69,6 +69,13 @@ class BenchConfig(SessionRequest, TrainingOptions, RunOptions):
     workers: int = setting(0, help="Processes that decode. Default: 0", metavar="N", panel=DATA, ge=0, le=1024)
     memory_mb: int = setting(
         4096, help="Decoded pixels that are kept for the next points, MiB. Default: 4096", metavar="N", panel=DATA, ge=0
+    )
+    disk_mb: int = setting(
+        16384,
+        help="Decoded pixels that do not fit in memory and are kept on disk for the next points, MiB. Default: 16384",
+        metavar="N",
+        panel=DATA,
+        ge=0,
     )
     output: str | None = setting(
         None, help="Output folder. Default: runs/DATASET-BACKBONE", metavar="DIR", panel=OUTPUT

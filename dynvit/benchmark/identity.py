@@ -21,7 +21,17 @@ from dynvit.training.request import RunOptions
 
 PATIENCE_S = 60.0
 """How long a process waits for another that begins the same folder."""
-_FREE = {"output", "workers", "memory_mb", "device", "data_dir", "plugin", "measurements", *RunOptions.model_fields}
+_FREE = {
+    "output",
+    "workers",
+    "memory_mb",
+    "disk_mb",
+    "device",
+    "data_dir",
+    "plugin",
+    "measurements",
+    *RunOptions.model_fields,
+}
 
 
 def identity(config: BenchConfig, session: Session) -> dict[str, Any]:

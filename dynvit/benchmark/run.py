@@ -91,6 +91,7 @@ class Bench:
             batch_size=config.batch_size,
             workers=config.workers,
             memory_mb=config.memory_mb,
+            disk_mb=config.disk_mb,
         )
 
     def sweep(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import tarfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 from dynvit.cache import kept, place_for
@@ -45,6 +48,33 @@ def fetch(url: str) -> Path:
     with atomic(target) as temporary:
         download(url, temporary, name=name, check=check, advice=_ADVICE)
     return target
+
+
+def ahead(get: Callable[[str], Path], names: Sequence[str]) -> Iterator[Path]:
+    """What ``get`` gives for each name, in order; the next one is fetched while its predecessor is worked on.
+
+    Raises: as ``get``, when the name's turn comes.
+    """
+    coming = [_begun(get, name) for name in names[:1]]
+    for following in [*range(1, len(names)), None] if names else []:
+        found = coming.pop().result()
+        if following is not None:
+            coming.append(_begun(get, names[following]))
+        yield found
+
+
+def _begun(get: Callable[[str], Path], name: str) -> Future[Path]:
+    future: Future[Path] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(get(name))
+        except BaseException as error:
+            future.set_exception(error)
+
+    # Not a pool's, which who stops the program would have to wait for, as long as a shard takes.
+    threading.Thread(target=run, name=f"fetching {name}", daemon=True).start()
+    return future
 
 
 def whole_tar(path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dynvit.data.class_match import label_translation
 from dynvit.data.datasets import DatasetSpec
+from dynvit.data.fetching import ahead
 from dynvit.data.folder_dataset import find_dataset, packed_class_names
 from dynvit.data.locate import Location, locate
 from dynvit.data.manifest import CLASS_NAMES, Manifest, Sample, SplitInfo
@@ -138,8 +139,8 @@ class _Reader:
         lost = 0
         task = f"reading {self.spec.name} {split.name}"
         with Progress(task, len(files), unit="shards", quiet=self.quiet) as progress:
-            for file in files:
-                paths[file] = self.location.shard(file)
+            for file, shard in zip(files, ahead(self.location.shard, files), strict=True):
+                paths[file] = shard
                 listed = packed.get(file, [])
                 expected = lengths.get(file, len(listed) or None)
                 found = self._samples(paths[file], listed, expected)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dynvit.data.decoding import Decoded, Work, decode
+from dynvit.data.kept import DiskAllowance, KeptPixels
 from dynvit.data.source import ImageSource
 from dynvit.data.transforms import Preprocessing, evaluation_transform
 
@@ -28,7 +29,8 @@ class PixelBatches:
     """Batches of fixed composition; batch ``b`` belongs to rank ``b % world``.
 
     The batches do not depend on the number of processes or workers, so neither do results. The first pass decodes;
-    decoded pixels are kept up to ``memory_mb``, and later passes decode only what did not fit.
+    decoded pixels are kept up to ``memory_mb``, then on disk as far as ``disk`` allows (None: not at all), and later
+    passes decode only what did not fit.
 
     ``decoded`` counts the images decoded so far; ``bad`` maps the ids of this rank's unreadable samples to the
     reason (with ``on_bad_sample="skip"``; they are left out of their batches).
@@ -44,6 +46,7 @@ class PixelBatches:
         batch_size: int = 64,
         workers: int = 0,
         memory_mb: int = 4096,
+        disk: DiskAllowance | None = None,
         rank: int = 0,
         world: int = 1,
     ) -> None:
@@ -53,8 +56,8 @@ class PixelBatches:
         starts = range(rank * batch_size, len(source), batch_size * world)
         self._work = [Work(range(start, min(start + batch_size, len(source)))) for start in starts]
         self._transform = evaluation_transform(preprocessing)
-        self._memory_left = memory_mb << 20
-        self._kept: dict[int, PixelBatch] = {}
+        self._pixels = KeptPixels(memory_mb << 20, disk)
+        self._known: dict[int, tuple[list[str], Tensor]] = {}
 
     def __len__(self) -> int:
         """Batches of this rank."""
@@ -66,12 +69,18 @@ class PixelBatches:
         return sum(len(work.indices) for work in self._work)
 
     def __iter__(self) -> Iterator[PixelBatch]:
-        missing = [b for b in range(len(self)) if b not in self._kept]
-        fresh = decode(self.source, self._transform, [self._work[b] for b in missing], self.workers)
+        due = {b: self._work[b] for b in range(len(self)) if b not in self._pixels}
+        fresh = decode(self.source, self._transform, list(due.values()), self.workers)
         for b in range(len(self)):
-            batch = self._kept.get(b) or self._take(b, next(fresh))
+            batch = self._take(b, next(fresh)) if b in due else self._again(b)
             if batch.ids:
                 yield batch
+
+    def _again(self, b: int) -> PixelBatch:
+        if b not in self._pixels:  # it was when this pass began: the disk is full by now
+            return self._take(b, next(decode(self.source, self._transform, [self._work[b]])))
+        ids, labels = self._known[b]
+        return PixelBatch(ids, self._pixels[b], labels)
 
     def _take(self, b: int, decoded: Decoded) -> PixelBatch:
         self.decoded += len(decoded.positions)
@@ -82,9 +91,8 @@ class PixelBatches:
             torch.from_numpy(decoded.images),
             torch.tensor([sample.label for sample in samples], dtype=torch.int64),
         )
-        if decoded.images.nbytes <= self._memory_left:
-            self._memory_left -= decoded.images.nbytes
-            self._kept[b] = batch
+        if self._pixels.keep(b, decoded.images):
+            self._known[b] = batch.ids, batch.labels
         return batch
 
 

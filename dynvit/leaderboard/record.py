@@ -217,6 +217,12 @@ class Record(Digested, Frozen):
     )
     date_utc: UtcDate = Field(description="when the measurement ended, UTC")
     wall_s: Amount = Field(description="seconds that the measurement took")
+    halved_batch: int | None = Field(
+        default=None,
+        ge=1,
+        exclude_if=lambda images: images is None,
+        description="images that batches were cut to where memory ran out; absent: it never did",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
+from dynvit.data.kept import DiskAllowance
 from dynvit.data.pixels import PixelBatches
 from dynvit.data.source import ImageSource
 from dynvit.data.transforms import Preprocessing
@@ -25,7 +26,7 @@ class Run:
 
     ``limit`` is the one that was asked for; ``command`` what records say made them; ``placed`` the device, where it is
     not the one of ``state``; ``alone``, whether this process takes all batches, and no other any. Units: ``memory_mb``
-    MiB of decoded pixels a process.
+    and ``disk_mb`` MiB of decoded pixels a process.
     """
 
     session: Session
@@ -39,8 +40,10 @@ class Run:
     batch_size: int = 64
     workers: int = 0
     memory_mb: int = 4096
+    disk_mb: int = 0
     placed: torch.device | None = None
     alone: bool = False
+    disk: DiskAllowance = field(init=False, repr=False)
     environment: Environment = field(init=False)
     git_sha: str | None = field(init=False)
     _pixels: dict[tuple[Preprocessing, str], PixelBatches] = field(default_factory=dict, init=False, repr=False)
@@ -56,6 +59,7 @@ class Run:
         return cls(session, source, folder, state, command, **more)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "disk", DiskAllowance(self.disk_mb))
         object.__setattr__(self, "environment", capture(device_name(self.device), self.world))
         object.__setattr__(self, "git_sha", git_sha())
 
@@ -102,6 +106,7 @@ class Run:
             batch_size=self.batch_size,
             workers=self.workers,
             memory_mb=self.memory_mb if memory_mb is None else memory_mb,
+            disk=self.disk,
             rank=0 if self.alone else self.state.process_index,
             world=self.world,
         )

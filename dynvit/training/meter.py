@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from accelerate import Accelerator
@@ -43,6 +44,14 @@ class Meter:
         self.note = f", loss {rows[-1][0]:.4g}"
         bad = next((i for i, row in enumerate(rows) if not math.isfinite(row[0])), None)
         return None if bad is None else len(rows) - 1 - bad
+
+    def taken(self) -> tuple[dict[str, float], dict[str, int]]:
+        """The sums so far, and of how many steps each is; what was not read is not in them."""
+        return dict(self._sums), dict(self._counts)
+
+    def go_on(self, sums: Mapping[str, float], counts: Mapping[str, int]) -> None:
+        """Begin with what another process has ``taken``."""
+        self._sums, self._counts = dict(sums), dict(counts)
 
     def means(self) -> dict[str, float]:
         """The mean of each part so far, and of the total."""

@@ -90,10 +90,21 @@ class TrainRequest(TrainingOptions):
 
 
 class RunOptions(Settings):
-    """How a training is run wherever one is, which its result does not depend on (but for the last bits of sums)."""
+    """How a training is run wherever one is, which its result does not depend on (but for the last bits of sums).
+
+    Units: ``state_every`` minutes.
+    """
 
     accumulate: int = setting(
         1, help="Pieces of a batch, for less memory. Default: 1", metavar="N", panel=TRAINING, ge=1, le=1024
+    )
+    state_every: float = setting(
+        10.0,
+        help="Minutes between two states to continue from, also within an epoch; 0 is after every step. Default: 10",
+        metavar="MINUTES",
+        panel=TRAINING,
+        ge=0,
+        allow_inf_nan=False,
     )
     track: str | None = setting(
         None, help="tensorboard, or another tracker of Accelerate's.", metavar="NAME", panel=TRAINING
@@ -101,11 +112,10 @@ class RunOptions(Settings):
 
 
 class RunSettings(RunOptions):
-    """How it is trained, in full. Units: ``state_every`` seconds at least between two states on disk."""
+    """How it is trained, in full."""
 
     data_dir: str | None = None
     workers: int = setting(0, help="Processes that decode. Default: 0", metavar="N", panel=TRAINING, ge=0, le=1024)
     on_bad_sample: Literal["raise", "skip"] = "raise"
     command: str = ""
-    state_every: float = 10.0
     quiet: bool = False

@@ -75,7 +75,7 @@ def _train(
             seed=request.seed,
             accumulate=settings.accumulate,
             state=path / STATE,
-            state_every=settings.state_every,
+            state_every=settings.state_every * 60,
             log=path / LOG,
             task=f"training {request.method}",
             quiet=settings.quiet,
@@ -162,6 +162,7 @@ def _config(
         images_seen_unlabelled=summary.images_seen_unlabelled,
         training_gmacs=summary.gmacs,
         wall_s=summary.seconds,
+        halved_into=summary.pieces,
     )
     return CheckpointConfig(
         method=method_config(request.method, options_to_json(prepared.options)),

@@ -11,9 +11,12 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from dynvit.halving import is_out_of_memory, release
 from dynvit.interface import Batch, DynamicModel, Losses, Recipe, Stage
 from dynvit.training import optimization
 from dynvit.training.averaging import WeightAverage
+from dynvit.training.mixing import split
+from dynvit.training.position import Position
 from dynvit.training.state import EpochLog, State
 from dynvit.units import GIGA
 
@@ -27,6 +30,7 @@ class RunningStage:
         self.stage, self.model, self.recipe, self.accelerator = stage, model, recipe, accelerator
         self.epochs_done = self.steps_done = 0
         self.step_gmacs: float | None = None
+        self.pieces = 1
         if state is not None:
             model.load_state_dict(state.model)
             for module, tensors in zip(stage.frozen, state.frozen, strict=False):
@@ -36,6 +40,7 @@ class RunningStage:
         self.average = WeightAverage(model, recipe.ema_decay) if recipe.ema_decay > 0 else None
         if state is not None:
             self.epochs_done, self.steps_done = state.epochs_done, state.steps_done
+            self.step_gmacs = state.step_gmacs
             self.plain_optimizer.load_state_dict(state.optimizer)
             if self.average is not None and state.average is not None:
                 self.average.module.load_state_dict(state.average)
@@ -51,6 +56,24 @@ class RunningStage:
     def rate(self, epoch: float) -> dict[str, float]:
         """Set the learning rates for a fraction of an epoch; the rates by group."""
         return optimization.set_rates(self.plain_optimizer, self.groups, epoch, self.stage.epochs)
+
+    def step_in_memory(self, batch: Batch, pieces: int) -> Losses:
+        """``step`` on a batch in so many ``pieces``, or, where memory runs out, in twice as many: from then on.
+
+        The random states are those of the first try: so are dropout's draws, as far as pieces leave them the same.
+        """
+        self.pieces = max(pieces, self.pieces)
+        random = torch.get_rng_state()
+        while True:
+            try:
+                return self.step(split(batch, min(self.pieces, len(batch.images))))
+            except Exception as error:
+                if self.pieces >= len(batch.images) or not is_out_of_memory(error):
+                    raise
+                self.pieces *= 2
+            self.optimizer.zero_grad()
+            release(self.accelerator.device)
+            torch.set_rng_state(random)
 
     def step(self, pieces: Sequence[Batch]) -> Losses:
         """One optimiser step; the mean losses of this process, without their graph.
@@ -94,8 +117,8 @@ class RunningStage:
             return sdpa_kernel(SDPBackend.MATH)
         return nullcontext()
 
-    def state(self, index: int, ended: bool, history: tuple[EpochLog, ...]) -> State:
-        """What a later process needs to go on from here."""
+    def state(self, index: int, ended: bool, history: tuple[EpochLog, ...], within: Position | None = None) -> State:
+        """What a later process needs to go on from here: ``within`` an epoch, or at its end."""
         scaler = self.accelerator.scaler
         return State(
             stage=index,
@@ -108,6 +131,8 @@ class RunningStage:
             scaler=None if scaler is None else scaler.state_dict(),
             frozen=[dict(m.state_dict()) for m in self.stage.frozen] if self.stage.begin is not None else [],
             history=history,
+            step_gmacs=self.step_gmacs,
+            within=within,
         )
 
     def finish(self) -> None:

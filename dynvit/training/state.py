@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dynvit.errors import InputError
 from dynvit.files import write_whole
+from dynvit.training.position import Position
 
 STATE_VERSION = 1
 _MARK = b"dynvit state, sha256\n"
@@ -25,6 +26,7 @@ class EpochLog:
 
     Units: ``lr`` at the epoch's last step; ``images_per_s``, ``images`` and ``gmacs`` over all processes, ``gmacs`` of
     forward and backward passes as counted on the stage's first step; ``seconds`` of its steps.
+    ``pieces`` is into how many a batch was cut where memory ran out, null where it never did.
     """
 
     stage: str
@@ -37,14 +39,21 @@ class EpochLog:
     labels: bool = True
     gmacs: float = 0.0
     seconds: float = 0.0
+    pieces: int | None = None
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """As it is written: without ``pieces`` where memory never ran out."""
+        return {name: value for name, value in vars(self).items() if name != "pieces" or value is not None}
 
 
 @dataclass(frozen=True)
 class State:
     """A training after ``epochs_done`` epochs of stage number ``stage``, ``ended`` where its ``until`` said so.
 
-    Nothing random is kept: each epoch seeds itself. ``frozen`` holds the frozen modules of a stage that has a
-    ``begin``, which may have made them from weights that are gone by now.
+    ``within`` is how far the next epoch has come; None at its beginning, where nothing random is kept, since each epoch
+    seeds itself. ``step_gmacs`` is what the stage's first step came to. ``frozen`` holds the frozen modules of a stage
+    that has a ``begin``, which may have made them from weights that are gone by now.
     """
 
     stage: int
@@ -57,11 +66,14 @@ class State:
     scaler: dict[str, Any] | None = None
     frozen: list[Tensors] = field(default_factory=list)
     history: tuple[EpochLog, ...] = ()
+    step_gmacs: float | None = None
+    within: Position | None = None
 
     def write(self, path: Path) -> None:
         """Replace the file at ``path``; it is on disk when this returns."""
         body = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        body["history"] = [asdict(entry) for entry in self.history]
+        body["history"] = [entry.line for entry in self.history]
+        body["within"] = None if self.within is None else vars(self.within)
         content = io.BytesIO()  # torch's own writing of files fails on a full disk with no OSError
         torch.save({"version": STATE_VERSION, **body}, content)
         saved = content.getvalue()
@@ -80,7 +92,8 @@ class State:
             if body.pop("version") != STATE_VERSION:
                 raise ValueError("another version of dynvit wrote it")
             body["history"] = tuple(EpochLog(**entry) for entry in body["history"])
-            return cls(**body)
+            state = cls(**body)  # of an older version: without its last fields
+            return replace(state, within=Position(**body["within"])) if body.get("within") else state
         except Exception as error:  # a damaged pickle fails in whatever its bytes happened to mean
             raise InputError(
                 f"cannot continue from {path} ({str(error) or type(error).__name__}): "

@@ -14,6 +14,7 @@ from typing import Protocol
 import jsonlines
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from dynvit.data.transforms import seeded
@@ -24,11 +25,13 @@ from dynvit.plugin_faults import plugin_faults
 from dynvit.progress import Progress
 from dynvit.training import optimization
 from dynvit.training.meter import Meter
-from dynvit.training.mixing import Mixer, split
+from dynvit.training.mixing import Mixer
+from dynvit.training.position import Position
 from dynvit.training.running import RunningStage
 from dynvit.training.state import EpochLog, State
 
 CHECK_EVERY = 20  # steps; reading a loss waits for the device
+EPOCH_STATE_EVERY = 10.0  # seconds; at an epoch's end a state costs its writing and nothing else
 
 
 class TrainingDivergedError(InputError):
@@ -43,8 +46,8 @@ class TrainingLoader(Protocol):
     def __len__(self) -> int:
         """Steps an epoch, the same on each process."""
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images (B, 3, H, W) in [0, 1] and labels (B,)."""
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images (B, 3, H, W) in [0, 1] and labels (B,), from step ``start`` on."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,15 @@ class TrainerSettings:
     ``accumulate`` cuts a process's batch in as many pieces, whose gradients are added; ``state`` is the file that a
     killed training continues from, ``log`` the JSON lines, each None for none.
 
-    Units: ``state_every`` seconds at least between two states, which are written at an epoch's end.
+    Units: ``state_every`` seconds at least between two states within an epoch; at its end one is written all the same,
+    unless the last is younger than ``EPOCH_STATE_EVERY``.
     """
 
     classes: int
     seed: int = 0
     accumulate: int = 1
     state: Path | None = None
-    state_every: float = 10.0
+    state_every: float = 600.0
     log: Path | None = None
     task: str = "training"
     quiet: bool = False
@@ -97,6 +101,11 @@ class TrainingSummary:
     def seconds(self) -> float:
         """Of its steps."""
         return sum(epoch.seconds for epoch in self.history)
+
+    @property
+    def pieces(self) -> int | None:
+        """In how many pieces a batch was cut where memory ran out; None where it never did."""
+        return max((epoch.pieces for epoch in self.history if epoch.pieces), default=None)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -154,6 +163,7 @@ class _Training:
         self.settings, self.accelerator, self.validate = settings, accelerator, validate
         self.mixer = Mixer(recipe.augment, settings.classes, loader.batch_size)
         self.history: tuple[EpochLog, ...] = ()
+        self.pieces = settings.accumulate
         self.saved = "no checkpoint was written yet"
         self.saved_at = time.monotonic()
 
@@ -166,7 +176,9 @@ class _Training:
         images = self.loader.batch_size * self.accelerator.num_processes
         first = 0 if state is None else state.stage
         left = sum(s.epochs * self._steps(s) for s in self.stages[first:])
-        left -= 0 if state is None else state.epochs_done * self._steps(self.stages[first])
+        if state is not None:
+            left -= state.epochs_done * self._steps(self.stages[first])
+            left -= state.within.steps if state.within is not None else 0
         quiet = self.settings.quiet or not self.accelerator.is_main_process
         wanted_gradient = {name: p.requires_grad for name, p in self.model.named_parameters()}
         with Progress(self.settings.task, left * images, quiet=quiet) as progress:
@@ -189,53 +201,85 @@ class _Training:
         for epoch in range(running.epochs_done, stage.epochs):
             if ended:
                 break
-            ended = self._epoch(index, epoch, running, progress)
+            within = state.within if state is not None and epoch == state.epochs_done else None
+            ended = self._epoch(index, epoch, running, progress, within)
         running.finish()
         if stage.end is not None:
             stage.end(self.model)
 
-    def _epoch(self, index: int, epoch: int, running: RunningStage, progress: Progress) -> bool:
-        """One epoch with all that follows it; whether the stage is over before its time."""
-        stage, start = running.stage, time.monotonic()
+    def _epoch(
+        self, index: int, epoch: int, running: RunningStage, progress: Progress, within: Position | None
+    ) -> bool:
+        """One epoch, or the rest of it, with all that follows it; whether the stage is over before its time."""
+        stage, steps = running.stage, self._steps(running.stage)
         number = sum(s.epochs for s in self.stages[:index]) + epoch
-        steps = self._steps(stage)
         meter = Meter(self.accelerator)
-        rates: dict[str, float] = {}
-        optimization.set_train_mode(self.model, stage)
-        with seeded(self._seed("epoch", index, epoch, self.accelerator.process_index)):
-            for step, (images, labels) in enumerate(islice(self.loader.epoch(number), steps)):
-                device = self.accelerator.device
-                batch = self.mixer(images.to(device, non_blocking=True), labels.to(device, non_blocking=True))
-                rates = running.rate(epoch + step / steps)
-                meter.add(running.step(split(batch, self.settings.accumulate)))
-                if (step + 1) % CHECK_EVERY == 0:
-                    self._check(meter, stage, epoch, step + 1)
-                note = f"stage {stage.name}, epoch {epoch + 1}/{stage.epochs}{meter.note}"
-                progress.advance(len(images) * self.accelerator.num_processes, note)
-        self._check(meter, stage, epoch, steps)
-        self._check_weights(stage, epoch)
+        if within is not None:
+            meter.go_on(within.sums, within.counts)
+        rates, seconds = self._train(index, epoch, number, running, meter, progress, within)
+        self.pieces = running.pieces
+        self._check_weights(stage, epoch, steps)
         images_done = steps * self.loader.batch_size * self.accelerator.num_processes
-        seconds = time.monotonic() - start
         running.epochs_done = epoch + 1
         self.model.eval()
         ended = bool(stage.until is not None and stage.until(self.model))
-        accuracy = self._validate(running.averaged)
         entry = EpochLog(
             stage.name,
             epoch,
             meter.means(),
             rates,
             images_per_s=images_done / seconds,
-            held_out_top1_pct=accuracy,
+            held_out_top1_pct=self._validate(running.averaged),
             images=images_done,
             labels=stage.labels,
             gmacs=steps * (running.step_gmacs or 0.0) * self.accelerator.num_processes,
             seconds=seconds,
+            pieces=self.pieces if self.pieces > self.settings.accumulate else None,
         )
         self._log(entry, number)
-        if time.monotonic() - self.saved_at >= self.settings.state_every:
+        if time.monotonic() - self.saved_at >= min(self.settings.state_every, EPOCH_STATE_EVERY):
             self._save(index, running, ended)
         return ended
+
+    def _train(
+        self,
+        index: int,
+        epoch: int,
+        number: int,
+        running: RunningStage,
+        meter: Meter,
+        progress: Progress,
+        within: Position | None,
+    ) -> tuple[dict[str, float], float]:
+        """The steps of an epoch that are left: the last learning rates, and the seconds of all its steps.
+
+        Args:
+            index, epoch: the stage and its epoch.
+            number: of the epoch over all stages.
+            running, meter, progress: of the stage, the epoch and the training.
+            within: where a killed training was; None at the beginning.
+        """
+        stage, steps, device = running.stage, self._steps(running.stage), self.accelerator.device
+        first, begun = (0, time.monotonic()) if within is None else (within.steps, time.monotonic() - within.seconds)
+        seed = ("epoch", index, epoch, self.accelerator.process_index, *(() if within is None else ("step", first)))
+        rates: dict[str, float] = {}
+        optimization.set_train_mode(self.model, stage)
+        with seeded(self._seed(*seed)):
+            for step, (images, labels) in enumerate(islice(self.loader.epoch(number, first), steps - first), first):
+                if within is not None and step == first:
+                    within.restore_random(self.accelerator)
+                batch = self.mixer(images.to(device, non_blocking=True), labels.to(device, non_blocking=True))
+                rates = running.rate(epoch + step / steps)
+                meter.add(running.step_in_memory(batch, self.pieces))
+                if (step + 1) % CHECK_EVERY == 0:
+                    self._check(meter, stage, epoch, step + 1)
+                note = f"stage {stage.name}, epoch {epoch + 1}/{stage.epochs}{meter.note}"
+                progress.advance(len(images) * self.accelerator.num_processes, note)
+                if step + 1 < steps and self._state_due(step + 1):
+                    begun += self._save_within(index, running, meter, step + 1, time.monotonic() - begun)
+            # The device is done when its losses are read.
+            self._check(meter, stage, epoch, steps)
+        return rates, time.monotonic() - begun
 
     def _steps(self, stage: Stage) -> int:
         return steps_of(stage, len(self.loader))
@@ -249,11 +293,11 @@ class _Training:
                 "train with a lower --lr, or without --mixed-precision"
             )
 
-    def _check_weights(self, stage: Stage, epoch: int) -> None:
+    def _check_weights(self, stage: Stage, epoch: int, step: int) -> None:
         trained = [p.detach() for p in self.model.parameters() if p.requires_grad]
         if not math.isfinite(float(torch.stack(torch._foreach_norm(trained)).sum())):
             raise TrainingDivergedError(
-                f"a weight of stage {stage.name!r} is not finite at step {(epoch + 1) * self._steps(stage)} "
+                f"a weight of stage {stage.name!r} is not finite at step {epoch * self._steps(stage) + step} "
                 f"(epoch {epoch + 1}): {self.saved}; train with a lower --lr, or without --mixed-precision"
             )
 
@@ -263,20 +307,38 @@ class _Training:
         with torch.no_grad():
             return self.validate(model.eval())
 
-    def _save(self, index: int, running: RunningStage, ended: bool) -> None:
+    def _state_due(self, step: int) -> bool:
+        """Whether a state is to be written after this step: the same on each process, by the first one's clock."""
+        if self.settings.state is None:
+            return False
+        due = time.monotonic() - self.saved_at >= self.settings.state_every
+        if self.accelerator.num_processes == 1:
+            return due
+        return step % CHECK_EVERY == 0 and bool(broadcast_object_list([due])[0])
+
+    def _save_within(self, index: int, running: RunningStage, meter: Meter, step: int, seconds: float) -> float:
+        """A state after ``step`` steps of an epoch; the seconds that it took, which are none of the training's."""
+        began = time.monotonic()
+        self._check(meter, running.stage, running.epochs_done, step)
+        self._check_weights(running.stage, running.epochs_done, step)
+        self._save(index, running, False, Position.reached(step, seconds, meter, self.accelerator))
+        return time.monotonic() - began
+
+    def _save(self, index: int, running: RunningStage, ended: bool, within: Position | None = None) -> None:
         self.saved_at = time.monotonic()
         if self.settings.state is None:
             return
-        self.saved = f"the last good checkpoint is {self.settings.state}, {len(self.history)} epochs in"
+        steps = "" if within is None else f" and {within.steps} steps"
         if self.accelerator.is_main_process:
-            running.state(index, ended, self.history).write(self.settings.state)
+            running.state(index, ended, self.history, within).write(self.settings.state)
+        self.saved = f"the last good checkpoint is {self.settings.state}, {len(self.history)} epochs{steps} in"
 
     def _begin_log(self) -> None:
         """The log as far as the state knows it: epochs that a kill undid are run, and written, again."""
         if self.settings.log is None or not self.accelerator.is_main_process:
             return
         with atomic(self.settings.log) as temporary, jsonlines.open(temporary, "w") as lines:
-            lines.write_all(vars(entry) for entry in self.history)
+            lines.write_all(entry.line for entry in self.history)
 
     def _log(self, entry: EpochLog, number: int) -> None:
         self.history += (entry,)
@@ -284,7 +346,7 @@ class _Training:
             return
         if self.settings.log is not None:
             with jsonlines.open(self.settings.log, "a") as lines:
-                lines.write(vars(entry))
+                lines.write(entry.line)
         values = {f"{kind}/{name}": v for kind in ("losses", "lr") for name, v in getattr(entry, kind).items()}
         values["images_per_s"] = entry.images_per_s
         if entry.held_out_top1_pct is not None:

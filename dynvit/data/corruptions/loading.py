@@ -14,9 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from dynvit.data.corruptions.catalogue import corrupt
 from dynvit.data.datasets import DatasetSpec
+from dynvit.data.kept import DiskAllowance, KeptPixels
 from dynvit.data.pixels import PixelBatch
 from dynvit.data.transforms import Preprocessing, evaluation_transform
 from dynvit.registry import load_plugins, plugin_files
@@ -61,7 +63,7 @@ class Corrupting:
 
 
 class CorruptedBatches:
-    """The clean batches, corrupted; kept up to ``memory_mb``, so that the next model gets the same pixels.
+    """The clean batches, corrupted; kept up to ``memory_mb``, then on ``disk``: the next model gets the same pixels.
 
     ``pool`` corrupts in other processes. Units: ``memory_mb`` MiB.
     """
@@ -74,23 +76,24 @@ class CorruptedBatches:
         pool: ProcessPoolExecutor | None = None,
         ahead: int = 2,
         memory_mb: int = 2048,
+        disk: DiskAllowance | None = None,
     ) -> None:
         self._clean, self._corrupting, self._pool, self._ahead = clean, corrupting, pool, ahead
-        self._memory_left = memory_mb << 20
-        self._kept: list[PixelBatch] = []
+        self._pixels = KeptPixels(memory_mb << 20, disk)
+        self._known: list[tuple[list[str], Tensor]] = []
         self.corrupted = 0
 
     def __iter__(self) -> Iterator[PixelBatch]:
-        kept = len(self._kept)
-        yield from self._kept
         # Batches are kept from the first until one does not fit: what is left to make is always the tail.
+        kept = 0
+        while kept < len(self._known) and kept in self._pixels:
+            ids, labels = self._known[kept]
+            yield PixelBatch(ids, self._pixels[kept], labels)
+            kept += 1
         for number, batch in enumerate(self._made(kept), kept):
             self.corrupted += len(batch.ids)
-            if batch.images.nbytes <= self._memory_left and number == len(self._kept):
-                self._memory_left -= batch.images.nbytes
-                self._kept.append(batch)
-            else:
-                self._memory_left = 0
+            if number == len(self._known) and self._pixels.keep(number, batch.images.numpy()):
+                self._known.append((batch.ids, batch.labels))
             yield batch
 
     def _made(self, skipped: int) -> Iterator[PixelBatch]:

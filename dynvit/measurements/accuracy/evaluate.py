@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from dynvit import cost
 from dynvit.contract import check_prediction
 from dynvit.data.pixels import PixelBatch, to_pixels
 from dynvit.finite import check_logits, check_macs
+from dynvit.halving import Pieces
 from dynvit.interface import DynamicModel, OperatingPoint, Prediction, Rule
 from dynvit.measurements.samples import each_once
 from dynvit.plugin_faults import plugin_faults
@@ -24,6 +27,8 @@ from dynvit.plugin_faults import plugin_faults
 class SampleResults:
     """One point's answers, one row a sample, in the order of ``ids``.
 
+    ``piece`` is how many images a batch was cut to where memory ran out; None: nowhere.
+
     Shape: all (n,). Units: ``macs`` per image; ``rank`` is the true label's place in the answer, 0 for the first.
     """
 
@@ -31,6 +36,7 @@ class SampleResults:
     rank: NDArray[np.int64]
     macs: NDArray[np.float64]
     seconds: float
+    piece: int | None = None
 
     def merged(self, others: Iterable[SampleResults]) -> SampleResults:
         """These and the others' rows, each id once, sorted by id: the same for any number of processes."""
@@ -41,6 +47,7 @@ class SampleResults:
             np.concatenate([part.rank for part in parts])[rows],
             np.concatenate([part.macs for part in parts])[rows],
             max(part.seconds for part in parts),
+            min((part.piece for part in parts if part.piece), default=None),
         )
 
 
@@ -65,32 +72,51 @@ def evaluate(
         after_batch: called with the number of images of each batch.
         who: names the model in errors.
 
+    Where memory runs out, a batch is halved, and so are those after it: an image's result does not depend on its batch.
+
     Raises: ``InputError`` for logits or MACs that are not finite, naming the first sample.
     Units: ``SampleResults.seconds`` is the time in the model, without loading. A point of a method that shares
     work between points (``sweep``) is charged an equal part of it.
     """
     model.eval()
     ids: list[str] = []
-    ranks: list[list[Tensor]] = [[] for _ in points]
-    macs: list[list[Tensor]] = [[] for _ in points]
-    seconds = 0.0
+    # A small tensor a batch, kept among the large ones that come and go, would leave holes that memory never fills.
+    ranks, macs = [array("q") for _ in points], [array("d") for _ in points]
+    seconds, pieces = 0.0, Pieces(torch.device(device))
+    asked = _Asked(model, points, rule, who)
     with torch.inference_mode():
         for batch in batches:
             images = to_pixels(batch.images.to(device))
             labels = batch.labels.to(device)
             start = time.perf_counter()
-            for index, prediction in enumerate(model.sweep(images, points)):
-                macs[index].append(_spent(prediction, points[index], batch.ids, rule, who))
-                ranks[index].append(_rank(prediction.logits, labels).cpu())
+            answers = partial(asked.answers, images, labels, batch.ids)
+            for answered in pieces.of(len(images), answers):
+                for index, (spent, rank) in enumerate(answered):
+                    macs[index].extend(spent)
+                    ranks[index].extend(rank)
             seconds += time.perf_counter() - start
             ids.extend(batch.ids)
             after_batch(len(batch.ids))
-    return [
-        SampleResults(
-            tuple(ids), _numpy(ranks[index], np.int64), _numpy(macs[index], np.float64), seconds / len(points)
-        )
-        for index in range(len(points))
-    ]
+    rows = [(np.array(rank, np.int64), np.array(spent, np.float64)) for rank, spent in zip(ranks, macs, strict=True)]
+    return [SampleResults(tuple(ids), *found, seconds / len(points), pieces.size) for found in rows]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    model: DynamicModel
+    points: Sequence[OperatingPoint]
+    rule: Rule
+    who: str
+
+    def answers(
+        self, images: Tensor, labels: Tensor, ids: Sequence[str], part: slice
+    ) -> list[tuple[list[float], list[int]]]:
+        """MACs and ranks of a part of the images, at each point."""
+        found = zip(self.points, self.model.sweep(images[part], self.points), strict=True)
+        return [
+            (_spent(said, point, ids[part], self.rule, self.who).tolist(), _rank(said.logits, labels[part]).tolist())
+            for point, said in found
+        ]
 
 
 def _spent(prediction: Prediction, point: OperatingPoint, ids: Sequence[str], rule: Rule, who: str) -> Tensor:
@@ -111,7 +137,3 @@ def _rank(logits: Tensor, labels: Tensor) -> Tensor:
     classes = torch.arange(logits.shape[1], device=logits.device)
     above = (logits > true) | ((logits == true) & (classes < labels[:, None]))
     return above.sum(1)
-
-
-def _numpy(parts: list[Tensor], dtype: type) -> NDArray:  # type: ignore[type-arg]
-    return np.concatenate([part.numpy().astype(dtype) for part in parts]) if parts else np.empty(0, dtype)

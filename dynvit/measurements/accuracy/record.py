@@ -102,6 +102,7 @@ def record_of(opened: OpenModel, target: Target, results: SampleResults, n_bad: 
         git_sha=run.git_sha,
         date_utc=datetime.now(UTC),
         wall_s=round(results.seconds, 3),
+        halved_batch=results.piece,
     )
 
 

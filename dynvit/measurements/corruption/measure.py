@@ -150,6 +150,7 @@ class CorruptionRun:
             pool=pool,
             ahead=2 * run.workers,
             memory_mb=run.memory_mb // 2,
+            disk=run.disk,
         )
 
     def _clean(self, preprocessing: Preprocessing) -> PixelBatches:

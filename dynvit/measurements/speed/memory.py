@@ -1,4 +1,4 @@
-"""How much memory a call takes: the largest sum of live tensors, in bytes; and how to recognise that memory ran out.
+"""How much memory a call takes: the largest sum of live tensors, in bytes.
 
 On CUDA the allocator reports it. On a CPU the resident set belongs to the process, with both models and the images in
 it, and its high-water mark never falls: it says nothing about one call. There tensors are added up as they are created
@@ -8,7 +8,6 @@ reports of the allocator.
 
 from __future__ import annotations
 
-import gc
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -51,26 +50,6 @@ class DoesNotFitError(Exception):
     def __init__(self, who: str) -> None:
         super().__init__(f"{who} does not fit in memory")
         self.who = who
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out: on an accelerator, in Python, or in torch's allocator for the CPU.
-
-    >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"))
-    True
-    >>> is_out_of_memory(RuntimeError("shape mismatch"))
-    False
-    """
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-
-
-def release(device: torch.device) -> None:
-    """Free what a failed attempt has left allocated."""
-    gc.collect()
-    if device.type != "cpu":
-        torch.accelerator.empty_cache()
 
 
 class _LiveTensors(TorchDispatchMode):

@@ -20,10 +20,11 @@ from dynvit import cost
 from dynvit.data.pixels import to_pixels
 from dynvit.errors import InputError
 from dynvit.finite import check_logits
+from dynvit.halving import is_out_of_memory, release
 from dynvit.interface import Prediction, Rule
 from dynvit.measurements.speed.energy import Meter, energy_of
 from dynvit.measurements.speed.interleaved import interleave
-from dynvit.measurements.speed.memory import DoesNotFitError, is_out_of_memory, own_bytes, peak_bytes, release
+from dynvit.measurements.speed.memory import DoesNotFitError, own_bytes, peak_bytes
 from dynvit.measurements.speed.settings import SpeedSettings
 from dynvit.measurements.speed.timed_model import COMPILED, TORCH_DTYPE, TimedModel
 from dynvit.measurements.speed.timer import Timer, wait_for

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from dynvit.backbones.normalize import Normalize
 from dynvit.errors import InputError
+from dynvit.halving import is_out_of_memory
 from dynvit.interface import DynamicModel, OperatingPoint, Prediction
-from dynvit.measurements.speed.memory import DoesNotFitError, is_out_of_memory
+from dynvit.measurements.speed.memory import DoesNotFitError
 
 Dtype = Literal["float32", "bf16"]
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
