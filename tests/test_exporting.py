@@ -137,7 +137,8 @@ def test_a_third_target_takes_one_function(tmp_path: Path, capsys: pytest.Captur
     @register_exporter("names")
     def names(board: Board) -> Files:
         """The names of the methods."""
-        return {f"{board.setting.dataset}/{len(board.entries)}.txt": "\n".join(one.name for one in board.methods).encode()}
+        name = f"{board.setting.dataset}/{len(board.entries)}.txt"
+        return {name: "\n".join(one.name for one in board.methods).encode()}
 
     folder = ROOT / "leaderboards"
     assert len(list(export(folder, "names", tmp_path))) == len(BOARDS)
