@@ -64,7 +64,7 @@ def test_the_probe_sees_what_it_looks_for() -> None:
 def test_the_module_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "dynvit", "--help"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    for command in ("bench", "plan", "train", "check", "new", "explain", "attack", "show", "cite", "validate", "data", "ls"):
+    for command in ("bench", "plan", "train", "check", "new", "explain", "attack", "show", "cite", "data", "ls"):
         assert re.search(rf"\b{command}\b", done.stdout)
 
 
