@@ -203,7 +203,7 @@ def edits(boards: Path, work: Path, count: int, seed: int) -> list[str]:
         content = file.read_bytes()
         found = rng.choice(list(NUMBER.finditer(content)))
         new = found.group()
-        while new == found.group():
+        while float(new) == float(found.group()):  # another last digit may be the same number
             digit = rng.choice([place for place, one in enumerate(new) if chr(one).isdigit()])
             new = new[:digit] + rng.choice(b"123456789".decode()).encode() + new[digit + 1 :]
         file.write_bytes(content[: found.start()] + new + content[found.end() :])

@@ -42,7 +42,7 @@ class ClassRowModel(DynamicModel):
         for block in before:
             tokens = block(tokens)
         parts = [part for index in range(last) for part in vit.block_parts(index, count)]
-        parts += class_row_parts(vit.shape, last, count)
+        parts += class_row_parts(vit, last)
         ran = torch.tensor([count] * last + [1], device=images.device).expand(len(images), -1)
         usage = Usage(len(images), (*vit.embed_parts(), *parts, *vit.classify_parts()), tokens=ran)
         return Prediction(vit.classify(class_row_block(final, tokens)), usage)

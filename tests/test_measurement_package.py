@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -301,8 +302,9 @@ def test_it_is_shown_without_torch(done: tuple[Path, str], site: Path) -> None:
     board, own = shown.split("calibration", 1)
     assert "ECE %" in board
     exits = [line.split() for line in own.splitlines() if line.startswith(("dense", "dvt"))]
-    expected = [row.split(",") for row in (folder / "ece.csv").read_text().splitlines()[1:]]
-    assert [(words[0], words[-6]) for words in exits] == [(row[0], row[3]) for row in expected]
+    with (folder / "ece.csv").open(newline="", encoding="utf-8") as file:
+        expected = [(row["method"], row["exit"]) for row in csv.DictReader(file)]
+    assert [(words[0], words[-6]) for words in exits] == expected
     assert {words[-6] for words in exits if words[0] == "dvt"} > {"all", "0"}
 
 

@@ -171,3 +171,7 @@ def test_a_strangers_package_goes_the_whole_way(tmp_path: Path) -> None:
     said = dynvit(site, "verify", board, "--run", str(START), "--write", "--by", "somebody else")
     assert said.count(": agrees: ") == len(read_board(board).entries)
     assert "re-measured" in dynvit(site, "show", board, "--format", "md", "--columns", "id,tier")
+    dynvit(site, "site", board, "-o", str(tmp_path / "pages"))
+    page = (tmp_path / "pages" / "digits-vit_digits" / "index.html").read_text("utf-8")
+    assert page.count("pairs") > 2
+    assert page.count(">re-measured<") >= len(read_board(board).entries)

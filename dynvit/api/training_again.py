@@ -11,10 +11,12 @@ from dynvit.benchmark.config import load_config
 from dynvit.benchmark.points import Budgets
 from dynvit.benchmark.run import Bench
 from dynvit.errors import InputError
+from dynvit.interface import OperatingPoint
 from dynvit.knobs import point_of
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.verification import Verification
 from dynvit.session import OpenModel
+from dynvit.units import GIGA
 
 # What of a command says where something lay on the machine that ran it, and what else it measured.
 ELSEWHERE = ("output", "data_dir", "plugin", "suite", "fresh", "dry_run", "device", "workers")
@@ -71,11 +73,10 @@ def _model_of(record: Record, models: Sequence[OpenModel]) -> OpenModel | None:
     return None
 
 
-def _point(record: Record, model: OpenModel, budgets: Budgets) -> Any:
+def _point(record: Record, model: OpenModel, budgets: Budgets) -> OperatingPoint:
     """At the same budget, set anew: thresholds mean something else with other weights."""
-    if record.point.target_gmacs is None:
+    target = record.point.target_gmacs
+    solver = None if target is None else budgets.solver(model)
+    if target is None or solver is None:
         return point_of(model.knobs, record.point.knobs)
-    solver = budgets.solver(model)
-    if solver is None:
-        return point_of(model.knobs, record.point.knobs)
-    return solver.solve([record.point.target_gmacs * 1e9])[0]
+    return solver.solve([target * GIGA])[0]

@@ -81,7 +81,7 @@ def _published(path: Path) -> tuple[Board, Evidence, Place]:
     boards = boards_in(path)
     if len(boards) != 1:
         raise InputError(f"{path} holds {len(boards)} boards: verify one")
-    place = Place.of_evidence(path) if path.suffix == ".json" else Place.of(path)
+    place = Place.of_evidence(path)
     file = path if path.suffix == ".json" else place.board
     if not file.is_file():
         raise InputError(f"{path} has no {file.name}: run `dynvit bench` to its end first")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dynvit import cost
 from dynvit.backbones.block import attention_output, mlp_output
-from dynvit.backbones.vit import ViTShape
+from dynvit.backbones.vit import PlainViT
 from dynvit.interface import Part
 
 
@@ -33,16 +33,15 @@ def class_row_inputs(block: Block, tokens: Tensor) -> tuple[Tensor, Tensor, Tens
     return attention.q_norm(query), attention.k_norm(keys), values
 
 
-def class_row_parts(shape: ViTShape, index: int, tokens: int) -> list[Part]:
-    """The work of ``class_row_block``: keys and values of all ``tokens``, the rest of one."""
-    name, inner = f"blocks.{index}", shape.heads * shape.head_dim
+def class_row_parts(vit: PlainViT, index: int) -> list[Part]:
+    """The work of ``class_row_block``: keys and values of all tokens, the rest of one."""
+    shape, name = vit.shape, f"blocks.{index}"
+    inner = shape.heads * shape.head_dim
     return [
-        cost.Normalization(f"{name}.norm1", tokens * shape.width),
+        cost.Normalization(f"{name}.norm1", shape.tokens * shape.width),
         cost.Linear(f"{name}.attn.q", 1, shape.width, inner),
-        cost.Linear(f"{name}.attn.kv", tokens, shape.width, 2 * inner),
-        cost.Attention(f"{name}.attn", 1, tokens, shape.heads, shape.head_dim),
+        cost.Linear(f"{name}.attn.kv", shape.tokens, shape.width, 2 * inner),
+        cost.Attention(f"{name}.attn", 1, shape.tokens, shape.heads, shape.head_dim),
         cost.Linear(f"{name}.attn.proj", 1, inner, shape.width),
-        cost.Normalization(f"{name}.norm2", shape.width),
-        cost.Linear(f"{name}.mlp.fc1", 1, shape.width, shape.hidden),
-        cost.Linear(f"{name}.mlp.fc2", 1, shape.hidden // 2 if shape.gated else shape.hidden, shape.width),
+        *vit.mlp_parts(index, 1),
     ]

@@ -31,7 +31,7 @@ def read_answered(folder: Path) -> list[Answered]:
 
     Raises: ``InputError`` where there is no bench, or none of its records has them.
     """
-    place = Place.of_evidence(folder) if folder.suffix == ".json" else Place.of(folder)
+    place = Place.of_evidence(folder)
     runs = place.runs if folder.is_dir() or folder.suffix == ".json" else folder
     if folder.suffix == ".json" and folder.is_file() and not runs.is_file():
         raise InputError(f"{folder} was published without its records ({runs.name}): its entries cannot be paired")

@@ -45,6 +45,7 @@ FIXED = {
     "atc": Style("#661100", "H"),
     "resolution": Style("#767676", "s"),
     "depth": Style("#A5A5A5", "^"),
+    "classrow": Style("#505050", "d"),
 }
 _TAKEN = set(FIXED.values())
 
@@ -77,7 +78,7 @@ DASHES: tuple[Dash, ...] = (SOLID, (4, 1.5), (1, 1.2), (5, 1.5, 1, 1.5), (9, 2),
 _DASH_OF = {
     **dict.fromkeys(("dense", "dynamicvit", "ats", "avit"), 0),
     **dict.fromkeys(("topk", "evit", "atc"), 1),
-    **dict.fromkeys(("random", "diffrate", "resolution"), 2),
+    **dict.fromkeys(("random", "diffrate", "resolution", "classrow"), 2),
     **dict.fromkeys(("dvt", "thinkingvit", "depth"), 3),
     **dict.fromkeys(("mia", "adavit", "mctf"), 4),
     "tome": 5,

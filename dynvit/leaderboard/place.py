@@ -33,10 +33,12 @@ class Place:
         return cls(path.parent, f"{path.name.removesuffix('.jsonl').rpartition('.')[0]}." if published else "")
 
     @classmethod
-    def of_evidence(cls, board: Path) -> Place:
-        """Where the lines of a board lie: beside it under its name, else those of the folder that it lies in."""
-        place = cls.of(board)
-        return place if place.runs.is_file() or not cls(board.parent).runs.is_file() else cls(board.parent)
+    def of_evidence(cls, path: Path) -> Place:
+        """Where the lines lie of what a path names. A board's: beside it under its name, else those of its folder."""
+        place = cls.of(path)
+        if path.suffix != ".json" or place.runs.is_file() or not cls(path.parent).runs.is_file():
+            return place
+        return cls(path.parent)
 
     def file(self, name: str) -> Path:
         """The file that is called so in a run's folder."""

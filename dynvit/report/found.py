@@ -116,7 +116,7 @@ def _faults(files: Sequence[Path]) -> Iterator[Fault]:
     """
     of_place: dict[Place, list[Fault]] = {}
     for file in sorted(files, key=lambda file: file.suffix != ".jsonl"):
-        place = Place.of(file) if file.suffix == ".jsonl" else Place.of_evidence(file)
+        place = Place.of_evidence(file)
         known = _lines_of(place) if place.is_published or place.runs.is_file() else []
         if known and place not in of_place:
             of_place[place] = list(faults_of_run(place))

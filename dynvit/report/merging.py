@@ -54,7 +54,7 @@ def read_source(path: Path) -> Source:
 
     Raises: ``InputError`` where there is none, and for every number in it that does not follow from the rest.
     """
-    place = Place.of_evidence(path) if path.suffix == ".json" else Place.of(path)
+    place = Place.of_evidence(path)
     is_board = path.suffix == ".json" or (path.is_dir() and not place.runs.is_file() and place.board.is_file())
     if not is_board and (not place.runs.is_file() or not (path.is_dir() or path == place.runs)):
         raise InputError(f"no results in {str(path)!r}: give a bench's output folder, its runs.jsonl, or a board")

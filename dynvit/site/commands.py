@@ -10,10 +10,10 @@ from dynvit.site.source import Source
 
 def commands_of(source: Source, entry: Entry) -> list[tuple[str, str]]:
     """What each does, and the command; that of the bench where the board says it."""
-    record = source.records.get(entry.record_id)
+    record = source.evidence.records.get(entry.record_id)
     made = record.command if record is not None else source.board.generated.command
     found = [("The bench that measured this entry, with the others of its board", made)] if made else []
-    if source.file is None or entry.record_id not in source.standings:
+    if source.file is None or not source.is_published or record is None:  # nobody can measure it again
         return found
     again = shlex.join(["dynvit", "verify", source.file.name, "--entry", entry.record_id])
     return [("This entry, measured again and held to what is published", again), *found]

@@ -30,8 +30,9 @@ def entry_pages(source: Source, sheet: Sheet) -> Iterator[tuple[str, bytes]]:
 
 
 def _entry_values(source: Source, sheet: Sheet, entry: Entry, row: Row, dense: str | None) -> Mapping[str, Any]:
-    evidence = source.evidence.get(entry.record_id)
-    record = source.records.get(entry.record_id)
+    evidence = source.evidence.per_sample.get(entry.record_id)
+    record = source.evidence.records.get(entry.record_id)
+    standing = source.standing(entry)
     pictures = list(pictures_of(entry.record_id, dense, sheet.axes))
     return {
         "root": "../../",
@@ -48,7 +49,7 @@ def _entry_values(source: Source, sheet: Sheet, entry: Entry, row: Row, dense: s
         "options": readable("options", entry.options),
         "knobs": readable("knobs", entry.knobs),
         "meaning": tiers.MEANING[row.tier],
-        "again": source.standing(entry).said if source.standing(entry).again else "",
+        "again": standing.said if standing.again else "",
         "evidence": evidence,
         "right": None if evidence is None else int(evidence.bits().sum()),
         "evidence_picture": None if evidence is None else right_and_wrong(evidence),

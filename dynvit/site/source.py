@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dynvit.errors import InputError
 from dynvit.leaderboard.board import Entry
 from dynvit.leaderboard.papers import Paper, with_papers
-from dynvit.leaderboard.per_sample import PER_SAMPLE, PerSampleResults, PerSampleStore
-from dynvit.leaderboard.record import Record
+from dynvit.leaderboard.per_sample import PER_SAMPLE, read_per_sample
+from dynvit.leaderboard.place import Place
 from dynvit.leaderboard.store import RUNS, RunStore
-from dynvit.leaderboard.tiers import SELF_REPORTED, Standing
+from dynvit.leaderboard.tiers import SELF_REPORTED, Evidence, Standing, tier
 from dynvit.report.boards import Board, read_board
-from dynvit.report.evidence import standings_in
+from dynvit.report.evidence import evidence_of
 from dynvit.report.found import boards_in, files_in, warn_of_contradictions
 
 
@@ -23,21 +23,23 @@ from dynvit.report.found import boards_in, files_in, warn_of_contradictions
 class Source:
     """A board with its name among the others. ``file``: where it was read; None: it was built from a run's lines.
 
-    ``evidence`` are per-sample results by record id, from ``evidence_file``; ``records`` by id, where a bench's lines
-    lie beside the board; ``standings`` by id, of a published board.
+    ``evidence`` is what lies beside it; ``evidence_file`` holds the per-sample results among it.
     """
 
     name: str
     board: Board
     file: Path | None = None
     evidence_file: Path | None = None
-    evidence: Mapping[str, PerSampleResults] = field(default_factory=dict)
-    records: Mapping[str, Record] = field(default_factory=dict)
-    standings: Mapping[str, Standing] = field(default_factory=dict)
+    evidence: Evidence = field(default_factory=Evidence)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it is a board that somebody sent in; what nobody has has no tier above self-reported."""
+        return self.file is not None and Place.of(self.file).is_published
 
     def standing(self, entry: Entry) -> Standing:
         """How far an entry can be trusted."""
-        return self.standings.get(entry.record_id, Standing(SELF_REPORTED))
+        return tier(entry, self.evidence) if self.is_published else Standing(SELF_REPORTED)
 
 
 def sources_in(paths: Sequence[Path], papers: Iterable[Paper] = ()) -> list[Source]:
@@ -68,21 +70,15 @@ def _sources(path: Path) -> list[Source]:
     return [_beside(file, _name(file), read_board(file), file) for file in files]
 
 
-def _beside(place: Path, name: str, board: Board, file: Path | None) -> Source:
-    """A board with what lies beside it: ``NAME.per_sample.jsonl``, ``NAME.runs.jsonl``, or a bench's own lines."""
-    named = [place.with_name(f"{place.stem}.{PER_SAMPLE}"), place.with_name(PER_SAMPLE)]
-    evidence = next((one for one in named if one.is_file()), None)
-    lines = (place.with_name(f"{place.stem}.{RUNS}"), place.with_name(RUNS))
-    runs = next((one for one in lines if one.is_file()), None)
-    return Source(
-        name,
-        board,
-        file,
-        evidence,
-        {} if evidence is None else {line.record_id: line for line in PerSampleStore(evidence).read()},
-        {record.record_id: record for record in RunStore(runs).read()} if runs is not None else {},
-        {} if file is None else standings_in(file),
-    )
+def _beside(path: Path, name: str, board: Board, file: Path | None) -> Source:
+    """A board with what lies beside it, under its name, or in a bench's folder."""
+    place = Place.of_evidence(path)
+    kept = place.file(PER_SAMPLE)
+    source = Source(name, board, file, kept if kept.is_file() else None)
+    if source.is_published:
+        return replace(source, evidence=evidence_of(path, board))
+    records = {record.record_id: record for record in RunStore(place.runs).read()}
+    return replace(source, evidence=Evidence(records, read_per_sample(place)))
 
 
 def _name(file: Path) -> str:

@@ -36,9 +36,9 @@ def point_at(target: float | None, name: str, model: DynamicModel, options: Any)
     """
     method = methods.get(name)()
     knob = method.budget_knob
-    if knob is None and model.neutral is not None:
-        return model.neutral
     if knob is None:
+        if model.neutral is not None:
+            return model.neutral
         raise InputError(
             f"method {name} has neither a training nor a budget knob, so that nothing says at which point it learns"
         )

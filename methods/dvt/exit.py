@@ -112,7 +112,7 @@ class Exit(nn.Module):
         for index in range(s.depth):
             class_only = self.class_only and index == s.depth - 1
             queries = 1 if class_only else n
-            parts += class_row_parts(s, index, n) if class_only else self.adapter.block_parts(index, n)
+            parts += class_row_parts(self.adapter, index) if class_only else self.adapter.block_parts(index, n)
             if self.features is not None and index < self.features.blocks:
                 parts += [
                     cost.Normalization(f"blocks.{index}.norm2.reused", queries * self.options.feature_width),
