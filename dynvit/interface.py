@@ -236,10 +236,10 @@ class Losses:
 class Stage:
     """One stage of a training: what is trained, for how long, by which loss.
 
-    ``loss`` calls the model that it is given (which may be wrapped for several processes), never another reference to
-    it. ``frozen`` are modules that the loss uses and the stage does not train (a teacher): the trainer keeps them on
-    the model's device, in eval mode. ``begin`` runs once before the first step (surgery, re-initialisation),
-    ``end`` once after the last. ``until`` is called after each epoch; True ends the stage.
+    ``loss`` calls the model that it is given, as often and at as many points as it likes. ``frozen`` are modules that
+    the loss uses and the stage does not train (a teacher): the trainer keeps them on the model's device, in eval mode.
+    ``begin`` runs once before the first step (surgery, re-initialisation), ``end`` once after the last. ``until`` is
+    called after each epoch; True ends the stage.
 
     Units: ``epochs`` over ``share`` of the training split, 1 for all of it: a stage that calls ``until`` often, or ends
     before it has seen each image once, has short epochs, each of other images. ``labels`` says whether the loss looks

@@ -203,6 +203,25 @@ def test_training_skips_bad_images_and_counts_them(one_bad: Path) -> None:
         assert list(loader.bad) == ["rotten"]
 
 
+def test_ranks_have_equally_many_steps_though_all_images_of_one_are_bad(one_bad: Path) -> None:
+    source = open_split("cifar10", "train", data_dir=one_bad, calibration=1, on_bad_sample="skip")
+    for rank in range(3):
+        loader = TrainingBatches(source, PLAIN, BUSY, batch_size=1, rank=rank, world=3)
+        for epoch in range(3):
+            steps = list(loader.epoch(epoch))
+            assert len(steps) == len(loader)
+            assert all(len(images) == len(labels) == 1 for images, labels in steps)
+
+
+def test_a_split_of_bad_images_alone_is_refused(tmp_path: Path) -> None:
+    write_shard(tmp_path / "demo-train-00.tar", [(f"k{i}", i, b"no image") for i in range(4)])
+    write_shard(tmp_path / "demo-validation-00.tar", [("k", 1, picture(1))])
+    source = open_split("cifar10", "train", data_dir=tmp_path, calibration=1, on_bad_sample="skip")
+    for augment, memory in ((STILL, 2048), (BUSY, 2048), (BUSY, 0)):
+        with pytest.raises(InputError, match="must have images for a step of 1, got 3 that cannot be decoded"):
+            list(TrainingBatches(source, PLAIN, augment, batch_size=1, memory_mb=memory).epoch(0))
+
+
 def test_a_batch_larger_than_the_split_is_refused() -> None:
     with pytest.raises(InputError, match="a step must have at most the 10 images of numbered train, got 64"):
         TrainingBatches(numbered(10), PLAIN, STILL, batch_size=32, world=2)

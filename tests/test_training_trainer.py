@@ -261,6 +261,13 @@ def test_targets_stay_distributions_through_mixing(smoothing: float, mix: tuple[
     assert sum(len(piece.images) for piece in split(batch, 3)) == 2 * pairs
 
 
+def test_an_image_that_is_left_alone_is_not_mixed() -> None:
+    images = torch.rand(1, 3, 4, 4)
+    batch = Mixer(Augment(mixup=0.5), 10, 2)(images.clone(), torch.tensor([3]))
+    assert torch.equal(batch.images, images)
+    assert batch.targets.argmax(1).tolist() == [3]
+
+
 def test_mixing_an_odd_batch_is_refused() -> None:
     with pytest.raises(InputError, match="must be even"):
         Mixer(Augment(mixup=0.8), 10, 7)

@@ -35,7 +35,8 @@ class TrainingBatches:
     kept, up to ``memory_mb``; so are small images under RandAugment, at their native size.
 
     Without ``drop_last`` the last, smaller step is yielded too; it repeats views only where there are fewer than
-    ranks, since each rank must take part in each step.
+    ranks, since each rank must take part in each step. For the same reason, with it, a step whose images are all bad
+    and skipped has those of a step beside it.
 
     Units: ``batch_size`` images a process; ``memory_mb`` MiB a process.
 
@@ -110,11 +111,21 @@ class TrainingBatches:
                 yield mine, self._pixels[mine // repeats]
             return
         work = [Work((mine // repeats).tolist(), draws.noise_seed[mine].tolist()) for mine in steps]
+        good: tuple[Tensor, Tensor] | None = None
+        owed = 0
         for mine, decoded in zip(steps, decode(self._source, self._transform, work, self.workers), strict=True):
             self.bad.update(decoded.bad)
             self.decoded += len(decoded.positions)
             if decoded.positions:
-                yield mine[decoded.positions], torch.from_numpy(decoded.images)
+                good = mine[decoded.positions], torch.from_numpy(decoded.images)
+            elif not self.drop_last:
+                continue
+            owed += 1
+            while good is not None and owed:
+                owed -= 1
+                yield good[0], good[1].clone()
+        if owed:
+            raise self._all_bad()
 
     def _keep_pixels(self) -> None:
         size = self.preprocessing.image_size
@@ -126,11 +137,12 @@ class TrainingBatches:
         with Progress(task, len(pixels), quiet=self.rank > 0) as progress:
             decoding = decode(self._source, evaluation_transform(self.preprocessing), work, self.workers)
             for chunk, decoded in zip(chunks, decoding, strict=True):
-                pixels[chunk[decoded.positions]] = torch.from_numpy(decoded.images)
-                good.append(chunk[decoded.positions])
+                if decoded.positions:
+                    pixels[chunk[decoded.positions]] = torch.from_numpy(decoded.images)
+                    good.append(chunk[decoded.positions])
                 self.bad.update(decoded.bad)
                 progress.advance(len(chunk))
-        kept = torch.cat(good)
+        kept = torch.cat(good) if good else torch.empty(0, dtype=torch.int64)
         self.decoded += len(kept)
         self._pixels = pixels if len(kept) == len(pixels) else pixels[kept]
         self._without_bad(kept.tolist())
@@ -163,8 +175,16 @@ class TrainingBatches:
 
     def _without_bad(self, kept: Sequence[int]) -> None:
         if len(kept) < len(self._source):
-            self._source = self._source.subset(kept)
             self._views = len(kept) * self.augment.repeats
+            if len(self) == 0:
+                raise self._all_bad()
+            self._source = self._source.subset(kept)
+
+    def _all_bad(self) -> InputError:
+        return InputError(
+            f"{self._source.spec.name} {self._source.split} must have images for a step of "
+            f"{self.batch_size * self.world}, got {len(self.bad)} that cannot be decoded: dynvit data check lists them"
+        )
 
 
 def _seed(*parts: int) -> int:

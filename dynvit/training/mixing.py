@@ -33,7 +33,7 @@ class Mixer:
 
     def __call__(self, images: Tensor, labels: Tensor) -> Batch:
         """Shape: images (B, 3, H, W), labels (B,) → a ``Batch``; images are changed in place."""
-        if self._mixup is None:
+        if self._mixup is None or len(images) == 1:
             return Batch(images, labels, mixup_target(labels, self.classes, 1.0, self.smoothing))
         even = len(images) // 2 * 2  # a bad sample that was skipped leaves one image without a partner
         images, labels = images[:even], labels[:even]

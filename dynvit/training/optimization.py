@@ -67,8 +67,7 @@ def set_rates(
 def average_gradients(accelerator: Accelerator, groups: Sequence[ParamGroup]) -> None:
     """Mean over processes of each parameter's gradient; a parameter that none of them used keeps none.
 
-    DistributedDataParallel overlaps this with the backward pass, but wants one forward for one backward and the
-    same parameters used on each rank: a loss that runs several points, or a gate that shuts, breaks both.
+    ``ParallelLoss`` does the same during the backward pass; this, after it, lets a process begin a step again.
     """
     if accelerator.num_processes == 1:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import torch
 from accelerate import Accelerator
@@ -11,11 +12,13 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from dynvit.errors import InputError
 from dynvit.halving import is_out_of_memory, release
 from dynvit.interface import Batch, DynamicModel, Losses, Recipe, Stage
 from dynvit.training import optimization
 from dynvit.training.averaging import WeightAverage
 from dynvit.training.mixing import split
+from dynvit.training.parallel import ParallelLoss
 from dynvit.training.position import Position
 from dynvit.training.state import EpochLog, State
 from dynvit.units import GIGA
@@ -30,7 +33,7 @@ class RunningStage:
         self.stage, self.model, self.recipe, self.accelerator = stage, model, recipe, accelerator
         self.epochs_done = self.steps_done = 0
         self.step_gmacs: float | None = None
-        self.pieces = 1
+        self.pieces = self.halved_into = 1 if state is None else state.pieces
         if state is not None:
             model.load_state_dict(state.model)
             for module, tensors in zip(stage.frozen, state.frozen, strict=False):
@@ -47,6 +50,7 @@ class RunningStage:
             if accelerator.scaler is not None and state.scaler is not None:
                 accelerator.scaler.load_state_dict(state.scaler)
         self.optimizer = accelerator.prepare_optimizer(self.plain_optimizer)
+        self._parallel: ParallelLoss | None = None
 
     @property
     def averaged(self) -> DynamicModel:
@@ -61,6 +65,9 @@ class RunningStage:
         """``step`` on a batch in so many ``pieces``, or, where memory runs out, in twice as many: from then on.
 
         The random states are those of the first try: so are dropout's draws, as far as pieces leave them the same.
+
+        Raises: ``InputError`` where memory runs out in one of several processes after the stage's first step: the
+        others are in the middle of a step that it cannot begin again.
         """
         self.pieces = max(pieces, self.pieces)
         random = torch.get_rng_state()
@@ -70,7 +77,12 @@ class RunningStage:
             except Exception as error:
                 if self.pieces >= len(batch.images) or not is_out_of_memory(error):
                     raise
-                self.pieces *= 2
+                if self._parallel is not None:
+                    raise InputError(
+                        f"memory ran out in a step of {self.accelerator.num_processes} processes: go on with "
+                        f"--resume --accumulate {2 * self.pieces}"
+                    ) from error
+                self.pieces = self.halved_into = 2 * self.pieces
             self.optimizer.zero_grad()
             release(self.accelerator.device)
             torch.set_rng_state(random)
@@ -81,28 +93,38 @@ class RunningStage:
         What the first one executes in forward and backward passes is kept in ``step_gmacs``.
         """
         if self.step_gmacs is not None:
+            self._average_during_backward()
             return self._step(pieces)
         with FlopCounterMode(display=False) as counter:
             losses = self._step(pieces)
         self.step_gmacs = counter.get_total_flops() / 2 / GIGA
         return losses
 
+    def _average_during_backward(self) -> None:
+        """From the second step on, where there are several processes.
+
+        The first shows how many pieces fit in memory, for which each process must be free to begin it again.
+        """
+        if self._parallel is None and self.accelerator.num_processes > 1:
+            trained = [parameter for group in self.groups for parameter in group.parameters]
+            self._parallel = ParallelLoss(partial(self.stage.loss, self.model), trained, self.accelerator.device)
+
     def _step(self, pieces: Sequence[Batch]) -> Losses:
         self.optimizer.zero_grad()
         whole = sum(len(piece.images) for piece in pieces)
         total: Tensor = torch.zeros((), device=self.accelerator.device)
         parts: dict[str, Tensor] = {}
-        for piece in pieces:
+        for number, piece in enumerate(pieces, 1):
             share = len(piece.images) / whole
-            with self.accelerator.autocast(), self._attention_kernel():
-                losses = self.stage.loss(self.model, piece)
+            losses = self._losses(piece, last=number == len(pieces))
             # A gate may leave all that this stage trains out of a batch.
             if losses.total.requires_grad:
                 self.accelerator.backward(losses.total * share)
             total = total + losses.total.detach().float() * share
             for name, value in losses.parts.items():
                 parts[name] = parts.get(name, 0) + value.detach().float() * share
-        optimization.average_gradients(self.accelerator, self.groups)
+        if self._parallel is None:
+            optimization.average_gradients(self.accelerator, self.groups)
         if any(p.grad is not None for group in self.groups for p in group.parameters):
             optimization.clip(self.accelerator, self.plain_optimizer, self.recipe.clip_grad)
             self.optimizer.step()
@@ -110,6 +132,12 @@ class RunningStage:
             self.average.update(self.model, self.steps_done)
         self.steps_done += 1
         return Losses(total, parts)
+
+    def _losses(self, piece: Batch, last: bool) -> Losses:
+        with self.accelerator.autocast(), self._attention_kernel():
+            if self._parallel is None:
+                return self.stage.loss(self.model, piece)
+            return self._parallel(piece, averages=last)
 
     def _attention_kernel(self) -> AbstractContextManager[None]:
         if self.accelerator.device.type == "cpu" and self.accelerator.mixed_precision == "bf16":
@@ -133,6 +161,7 @@ class RunningStage:
             history=history,
             step_gmacs=self.step_gmacs,
             within=within,
+            pieces=self.halved_into,
         )
 
     def finish(self) -> None:

@@ -52,8 +52,9 @@ class State:
     """A training after ``epochs_done`` epochs of stage number ``stage``, ``ended`` where its ``until`` said so.
 
     ``within`` is how far the next epoch has come; None at its beginning, where nothing random is kept, since each epoch
-    seeds itself. ``step_gmacs`` is what the stage's first step came to. ``frozen`` holds the frozen modules of a stage
-    that has a ``begin``, which may have made them from weights that are gone by now.
+    seeds itself. ``step_gmacs`` is what the stage's first step came to, ``pieces`` into how many a batch was cut where
+    memory ran out. ``frozen`` holds the frozen modules of a stage that has a ``begin``, which may have made them from
+    weights that are gone by now.
     """
 
     stage: int
@@ -68,6 +69,7 @@ class State:
     history: tuple[EpochLog, ...] = ()
     step_gmacs: float | None = None
     within: Position | None = None
+    pieces: int = 1
 
     def write(self, path: Path) -> None:
         """Replace the file at ``path``; it is on disk when this returns."""
