@@ -34,22 +34,24 @@ class Pack:
 def packs(runs: Tensor, heads: Tensor, policy: Tensor) -> Iterator[Pack]:
     """The images whose block runs, by head set.
 
+    The host waits for the device once: how large matrices are is for it to say.
+
     Shape: bool, runs (B,), heads (B, H), policy (B, n).
     """
-    live = runs.nonzero().flatten()
-    if not len(live):
+    decided = torch.cat([runs[:, None], heads, policy.sum(1)[:, None]], dim=1).tolist()
+    sets, counts = [tuple(row[1:-1]) for row in decided], [row[-1] for row in decided]
+    order = sorted((image for image, row in enumerate(decided) if row[0]), key=lambda i: (sets[i], counts[i]))
+    if not order:
         return
-    sets, counts = [tuple(row) for row in heads[live].tolist()], policy[live].sum(1).tolist()
-    order = sorted(range(len(live)), key=lambda place: (sets[place], counts[place]))
-    images = live[torch.tensor(order, device=live.device)]
-    image, position = policy[images].nonzero(as_tuple=True)
-    rows = images[image] * policy.shape[1] + position
+    images = torch.tensor(order, device=policy.device)
+    kept = torch.nonzero_static(policy[images], size=sum(counts[image] for image in order))
+    rows = images[kept[:, 0]] * policy.shape[1] + kept[:, 1]
     most, start = CPU_ROWS if rows.device.type == "cpu" else len(rows), 0
-    for kept, places in groupby(order, key=lambda place: sets[place]):
-        for chunk in _chunks([counts[place] for place in places], most):
+    for which, members in groupby(order, key=lambda image: sets[image]):
+        for chunk in _chunks([counts[image] for image in members], most):
             end = start + sum(chunk)
             buckets = tuple((len(list(same)), count) for count, same in groupby(chunk))
-            yield Pack(rows[start:end], tuple(head for head, on in enumerate(kept) if on), buckets)
+            yield Pack(rows[start:end], tuple(head for head, on in enumerate(which) if on), buckets)
             start = end
 
 
