@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -11,7 +12,7 @@ from contextlib import suppress
 from dynvit.launchers.launcher import Job, Launcher
 
 _PATIENCE_S = 30.0
-"""How long a process may take to end after it was interrupted."""
+"""How long processes may take to end after they were interrupted."""
 
 
 class LocalLauncher(Launcher):
@@ -32,11 +33,11 @@ class LocalLauncher(Launcher):
         self._pool.shutdown(wait=False, cancel_futures=True)
         running = list(self._running)
         for process in running:
-            with suppress(OSError):
-                process.send_signal(signal.SIGINT)
+            _interrupt(process)
+        until = time.monotonic() + _PATIENCE_S
         for process in running:
             try:
-                process.wait(_PATIENCE_S)
+                process.wait(max(0.0, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
         self._pool.shutdown(wait=True)
@@ -48,9 +49,16 @@ class LocalLauncher(Launcher):
             started.append(process)
             self._running.add(process)
             if self._ended:  # cancelled while it started
-                process.send_signal(signal.SIGINT)
+                _interrupt(process)
 
         try:
             job.run(know)
         finally:
             self._running.difference_update(started)
+
+
+def _interrupt(process: subprocess.Popen[bytes]) -> None:
+    """As Ctrl-C, which a program in the background of a script ignores, and so do those that it starts."""
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    with suppress(OSError):
+        process.send_signal(signal.SIGTERM if ignored else signal.SIGINT)
