@@ -13,6 +13,7 @@ from dynvit.reading import read_json
 
 CONFIG, TRIALS = "bench.json", "trials"
 MODELS = "models"  # those that were given from Python are kept here before the bench begins
+TRAINED = "train"  # a bench's trainings; each knows its own request, and some may have been made before
 
 
 def fresh_folder(folder: Path) -> Path:
@@ -56,7 +57,9 @@ def check_folder(folder: Path, identity: Mapping[str, Any]) -> bool:
 
 def _is_foreign(found: Path) -> bool:
     """Whether no bench that has not begun yet has put it there; another process may be about to begin it."""
-    return found.name not in (MODELS, LOCK) and not (found.name.startswith(".") and found.name.endswith(".tmp"))
+    return found.name not in (MODELS, TRAINED, LOCK) and not (
+        found.name.startswith(".") and found.name.endswith(".tmp")
+    )
 
 
 def _continues(there: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from dynvit.backbones.build import BackboneSpec, build, image_size, pretrained_weights
 from dynvit.benchmark.config import BenchConfig
+from dynvit.benchmark.folder import TRAINED
 from dynvit.benchmark.trainings import Trainings
 from dynvit.budgets import KnobSolver, check_feasible, noise_batch
 from dynvit.contract import check_model
@@ -24,8 +25,6 @@ from dynvit.training.forecast import Forecast
 from dynvit.training.further import point_at, takes_target, trains_at_a_point
 from dynvit.units import GIGA
 
-TRAINED = "train"
-"""The folder of a bench's trainings, in its own."""
 START = "start"
 """The folder of the weights that a division's trainings begin from, where a bench makes them."""
 _TRAINED_BY_DEFAULT = frozenset({"digits"})  # where no weights can be had
