@@ -16,8 +16,8 @@ from dynvit.benchmark.cells import Cell
 from dynvit.benchmark.launching import Launched
 from dynvit.errors import InputError
 from dynvit.launchers.choosing import check_launcher
-from dynvit.launchers.launcher import Launcher
-from dynvit.launchers.local import LocalLauncher
+from dynvit.launchers.launcher import Job, Launcher
+from dynvit.launchers.local import VISIBLE, LocalLauncher
 
 CELLS = [
     Cell("train", "a"),
@@ -79,6 +79,20 @@ def test_what_is_left_is_interrupted_when_the_launcher_ends(tmp_path: Path) -> N
     assert time.monotonic() - began < 20
     assert all(future.done() for future in futures)
     assert counts(tmp_path, "done") == {}
+
+
+@pytest.mark.parametrize(("devices", "seen"), [(("3", "GPU-5"), {"3", "GPU-5"}), (("3",), {"3"}), ((), {"none"})])
+def test_cells_at_a_time_have_a_gpu_each(
+    devices: tuple[str, ...], seen: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VISIBLE, "none")
+    script = f"import os, time; print(os.environ[{VISIBLE!r}]); time.sleep(0.3)"
+    cells = [Cell("train", name) for name in "abcd"]
+    with LocalLauncher(2, devices) as launcher:
+        jobs = [Job(cell.name, ("-c", script), str(tmp_path), str(tmp_path / cell.label)) for cell in cells]
+        for future in launcher.submit(jobs):
+            future.result(60)
+    assert {(tmp_path / cell.label).read_text().strip() for cell in cells} == seen
 
 
 @pytest.mark.parametrize(

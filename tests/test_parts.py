@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -152,6 +154,28 @@ def test_a_launched_bench_of_which_a_cell_is_killed_comes_to_the_undivided_run(
     again = launch_bench(planned(out), words, Engine("local:2"))
     assert again.fault() is None
     assert (out / "runs.jsonl").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_two_launchers_of_one_bench_of_which_one_is_killed_come_to_the_undivided_run(
+    whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    options = {name: ",".join(v) if isinstance(v, tuple) else v for name, v in ATTACKED.items()}
+    words = [*command_words(None, {**options, "output": str(out)}), "--launcher=local:1"]
+
+    def start(name: str) -> subprocess.Popen[bytes]:
+        said = (tmp_path / name).open("wb")
+        return subprocess.Popen([sys.executable, "-m", *words], stdout=said, stderr=said, cwd=tmp_path)
+
+    first, second = start("first.log"), start("second.log")
+    while not (out / "train" / "dense" / "model.safetensors").exists():
+        assert first.poll() is None, (tmp_path / "first.log").read_text()
+        time.sleep(0.1)
+    first.kill()  # its cell goes on, without it
+    assert second.wait(500) == 0, (tmp_path / "second.log").read_text()
+    assert recorded(out) == recorded(whole)
+    assert attacks(out) == attacks(whole)
 
 
 def test_a_part_with_another_version_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,8 @@ def launch_bench(bench: Bench, words: Sequence[str], engine: Engine) -> Launched
     same_versions(bench)
     cells, place = cells_of(bench), bench.folder / CELLS
     here = str(Path.cwd())
-    with make_launcher(engine.name, place / "slurm", engine.scheduler, engine.options) as launcher:
+    device = bench.config.device
+    with make_launcher(engine.name, place / "slurm", engine.scheduler, engine.options, device) as launcher:
         launched = Launched(
             cells,
             lambda cell: Job(

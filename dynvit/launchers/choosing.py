@@ -25,7 +25,9 @@ def check_launcher(name: str, scheduler: str | None, options: Sequence[str]) -> 
     _sbatch(options)
 
 
-def make_launcher(name: str, folder: Path, scheduler: str | None, options: Sequence[str]) -> Launcher:
+def make_launcher(
+    name: str, folder: Path, scheduler: str | None, options: Sequence[str], device: str = "auto"
+) -> Launcher:
     """The launcher of a name: local:N, slurm or slurm:N, dask.
 
     Args:
@@ -33,15 +35,16 @@ def make_launcher(name: str, folder: Path, scheduler: str | None, options: Seque
         folder: for its files, seen by all machines.
         scheduler: dask's address.
         options: sbatch's, NAME=VALUE each.
+        device: what jobs compute on; with ``auto``, processes of one machine share its GPUs out.
 
     Raises: ``InputError`` for what it cannot be.
     """
     check_launcher(name, scheduler, options)
     kind, count = _parts(name)
     if kind == "local":
-        from dynvit.launchers.local import LocalLauncher
+        from dynvit.launchers.local import LocalLauncher, devices_here
 
-        return LocalLauncher(count or 1)
+        return LocalLauncher(count or 1, devices_here() if device == "auto" else ())
     if kind == "slurm":
         from dynvit.launchers.slurm import SlurmLauncher
 

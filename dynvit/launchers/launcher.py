@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +41,12 @@ class Job:
     folder: str
     log: str
 
-    def run(self, started: Started | None = None) -> None:
-        """Run it to its end. ``started`` is told its process. Raises: ``JobError`` where it ends badly."""
-        self._check(self._exit_code(started))
+    def run(self, started: Started | None = None, variables: Mapping[str, str] | None = None) -> None:
+        """Run it to its end, with these environment variables besides. ``started`` is told its process.
+
+        Raises: ``JobError`` where it ends badly.
+        """
+        self._check(self._exit_code(started, variables or {}))
 
     def __call__(self) -> None:
         """As ``run``, as a job of Slurm.
@@ -51,7 +54,7 @@ class Job:
         One that Slurm takes its machine from is sent SIGTERM, which ends the program before this process: who said
         now that it had failed would be believed, and not be queued again.
         """
-        code = self._exit_code()
+        code = self._exit_code(None, {})
         if code == -signal.SIGTERM:
             time.sleep(_UNTIL_KILLED_S)
         self._check(code)
@@ -61,7 +64,7 @@ class Job:
             how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
             raise JobError(f"it {how}: {_last_line(Path(self.log))}")
 
-    def _exit_code(self, started: Started | None = None) -> int:
+    def _exit_code(self, started: Started | None, variables: Mapping[str, str]) -> int:
         log = Path(self.log)
         log.parent.mkdir(parents=True, exist_ok=True)
         environment = {name: value for name, value in os.environ.items() if name not in _NOT_THE_JOBS}
@@ -69,7 +72,7 @@ class Job:
             process = subprocess.Popen(
                 [sys.executable, *self.words],
                 cwd=self.folder,
-                env=environment,
+                env=environment | variables,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from queue import SimpleQueue
 
 from dynvit.launchers.launcher import Job, Launcher
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""What a process takes its devices from; ROCm reads it too."""
 _PATIENCE_S = 30.0
 """How long processes may take to end after they were interrupted."""
 
 
 class LocalLauncher(Launcher):
-    """So many processes at a time."""
+    """So many processes at a time; each sees one of the ``devices`` alone, where there are any."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, devices: Sequence[str] = ()) -> None:
         self._pool = ThreadPoolExecutor(count, "cell")
+        self._slots: SimpleQueue[Mapping[str, str]] = SimpleQueue()
+        for slot in range(count):
+            self._slots.put({VISIBLE: devices[slot % len(devices)]} if devices else {})
         self._running: set[subprocess.Popen[bytes]] = set()
         self._ended = False
 
@@ -51,10 +58,28 @@ class LocalLauncher(Launcher):
             if self._ended:  # cancelled while it started
                 _interrupt(process)
 
+        slot = self._slots.get()
         try:
-            job.run(know)
+            job.run(know, slot)
         finally:
+            self._slots.put(slot)
             self._running.difference_update(started)
+
+
+def devices_here() -> list[str]:
+    """The GPUs that this process may use, by the names that a process takes them by.
+
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, {VISIBLE: "2, GPU-7f"}):
+    ...     devices_here()
+    ['2', 'GPU-7f']
+    """
+    given = os.environ.get(VISIBLE)
+    if given is not None:
+        return [name.strip() for name in given.split(",") if name.strip()]
+    import torch
+
+    return [str(index) for index in range(torch.cuda.device_count())]
 
 
 def _interrupt(process: subprocess.Popen[bytes]) -> None:
