@@ -1,9 +1,9 @@
-"""The paper's Table 6 again: what the two reuses of DVT bring, each alone and both.
+"""DVT's Tables 6, 7 and 8 again: what the two reuses bring, each alone and both, and how each of them is best made.
 
-    python benchmarks/dvt_ablation.py --weights FILE --data-dir DIR --output runs/dvt-ablation --result FILE.json
+    python benchmarks/dvt_ablation.py --table reuse --weights FILE --data-dir DIR --output runs/dvt-ablation
 
-Four cascades are trained from the same weights on the same images in the same order, and every exit is measured on
-every validation image. The same command again continues a training that was killed and repeats none that is finished.
+Cascades are trained from the same weights on the same images in the same order, and every exit is measured on every
+validation image. The same command again continues a training that was killed and repeats none that is finished.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from typing import Annotated, Any, Literal
 
 import torch
 import typer
+from _dvt_tables import TABLES, PaperTable
 from _measure import run
 from _models import trained
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from dynvit.backbones.build import BackboneSpec, build
+from dynvit.backbones.vit import PlainViT
 from dynvit.data import open_split
 from dynvit.data.pixels import PixelBatches, to_pixels
 from dynvit.errors import InputError
@@ -34,26 +37,7 @@ from dynvit.training.run import train_to
 from dynvit.units import GIGA
 from dynvit.version import __version__
 from dynvit_methods.dvt.cascade import Cascade
-
-COMBINATIONS: dict[str, dict[str, Any]] = {
-    "none": {"feature_reuse": "off", "relation_reuse": "off"},
-    "features": {"feature_reuse": "full", "relation_reuse": "off"},
-    "relations": {"feature_reuse": "off", "relation_reuse": "full"},
-    "both": {"feature_reuse": "full", "relation_reuse": "full"},
-}
-# arXiv 2105.15075, Table 6: T2T-ViT-12 on ImageNet, exits of 7×7, 10×10 and 14×14 tokens.
-PAPER_TOP1 = {
-    "none": (70.33, 73.54, 76.74),
-    "features": (69.42, 75.31, 79.21),
-    "relations": (69.03, 75.34, 78.86),
-    "both": (69.04, 75.65, 80.00),
-}
-PAPER_GFLOPS = {
-    "none": (0.47, 1.37, 3.15),
-    "features": (0.47, 1.43, 3.31),
-    "relations": (0.47, 1.41, 3.34),
-    "both": (0.47, 1.46, 3.50),
-}
+from dynvit_methods.dvt.options import DEFAULT_EXITS, DVTOptions
 
 
 @dataclass(frozen=True)
@@ -67,17 +51,25 @@ class AblationRow:
 
 
 def requests(
+    which: PaperTable,
     dataset: str,
     backbone: str,
     weights: str | None = None,
     image_size: int | None = None,
     **more: Any,
 ) -> dict[str, TrainRequest]:
-    """The four trainings, which differ in the two reuses alone."""
+    """The trainings of a table, which differ in the two reuses alone. Fewer exits than three are the coarsest."""
     shared = TrainRequest(
         method="dvt", dataset=dataset, backbone=backbone, weights=weights, image_size=image_size, **more
     )
-    return {name: shared.model_copy(update={"options": reuse}) for name, reuse in COMBINATIONS.items()}
+    grids = {} if which.exits == DEFAULT_EXITS else {"grids": coarsest(backbone, image_size, which.exits)}
+    return {name: shared.model_copy(update={"options": dict(row.options) | grids}) for name, row in which.rows.items()}
+
+
+def coarsest(backbone: str, image_size: int | None, exits: int) -> list[int]:
+    """The first of the grids that a cascade of this backbone has where nobody names any."""
+    shape = PlainViT(build(BackboneSpec(backbone, image_size=image_size)), needed_by="method dvt").shape
+    return list(DVTOptions().grids_for(shape.grid[0])[:exits])
 
 
 def measure(
@@ -102,45 +94,48 @@ def measure(
     )
 
 
-def table(rows: Sequence[AblationRow], title: str) -> Table:
-    """Four rows as the paper prints them, its own beside."""
+def table(which: PaperTable, rows: Sequence[AblationRow], title: str) -> Table:
+    """The rows as the paper prints them, its own beside."""
     made = Table(
-        *("reuse", "top-1 by exit (%)", "GMACs by exit", "paper: top-1 by exit (%)", "paper: GFLOPs by exit"),
+        *("reuse", "top-1 by exit (%)", "GMACs by exit", "paper: top-1 by exit (%)", "paper: GFLOPs"),
         title=title,
         title_justify="left",
         box=box.SIMPLE,
     )
     for row in rows:
+        paper = which.rows[row.reuse]
         made.add_row(
             row.reuse,
             " / ".join(f"{value:.2f}" for value in row.top1_pct),
             " / ".join(f"{value:.4g}" for value in row.gmacs),
-            " / ".join(f"{value:.2f}" for value in PAPER_TOP1[row.reuse]),
-            " / ".join(f"{value:.2f}" for value in PAPER_GFLOPS[row.reuse]),
+            " / ".join(f"{value:.2f}" for value in paper.top1_pct),
+            " / ".join(f"{value:.2f}" for value in paper.gflops),
         )
     return made
 
 
-def write_result(path: Path, rows: Sequence[AblationRow], request: TrainRequest, images: int) -> None:
+def write_result(
+    path: Path, which: PaperTable, rows: Sequence[AblationRow], request: TrainRequest, images: int
+) -> None:
     """The rows with all that is needed to make them again; the weights by their file's name."""
     training = request.model_dump(mode="json", exclude={"options", "method"})
     weights = request.weights and os.path.basename(request.weights)
+    paper = [{"reuse": name, "top1_pct": row.top1_pct, "gflops": row.gflops} for name, row in which.rows.items()]
     body = {
         "dynvit_version": __version__,
         "training": training | {"weights": weights},
         "validation_images": images,
         "rows": [asdict(row) for row in rows],
-        "paper": {
-            "source": "arXiv 2105.15075, Table 6: T2T-ViT-12 on ImageNet",
-            "rows": [
-                {"reuse": name, "top1_pct": PAPER_TOP1[name], "gflops": PAPER_GFLOPS[name]} for name in COMBINATIONS
-            ],
-        },
+        "paper": {"source": which.source, "rows": paper},
     }
     write_whole(path, (json.dumps(body, indent=1) + "\n").encode())
 
 
 def ablate(
+    table_of: Annotated[
+        Literal["reuse", "features", "relations"],
+        typer.Option("--table", help="Table 6, 7 (variants of feature reuse) or 8 (of relation reuse)."),
+    ] = "reuse",
     weights: Annotated[str | None, typer.Option(help="Backbone weights: a file, or hf://OWNER/REPO.")] = None,
     dataset: Annotated[str, typer.Option(help="See dynvit ls datasets.")] = "cifar10",
     data_dir: Annotated[str | None, typer.Option(help="Folder or URL of the shards.")] = None,
@@ -154,16 +149,15 @@ def ablate(
     mixed_precision: Annotated[Literal["no", "fp16", "bf16"], typer.Option(help="In training.")] = "no",
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
     workers: Annotated[int, typer.Option(metavar="N", help="Decoding processes.")] = 0,
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the four trainings go.")] = Path(
-        "runs/dvt-ablation"
-    ),
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the trainings go.")] = Path("runs/dvt-ablation"),
     result: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON of the rows. [default: ablation.json in --output]")
     ] = None,
 ) -> None:
-    """Train and measure DVT without reuse, with each alone, and with both."""
-    small = dataset == "digits"
+    """Train and measure the cascades of a table."""
+    small, which = dataset == "digits", TABLES[table_of]
     asked = requests(
+        which,
         dataset,
         "vit_digits" if small and backbone == "deit_tiny_patch16_224" else backbone,
         weights,
@@ -183,8 +177,8 @@ def ablate(
         made = train_to(output / name, request, RunSettings(data_dir=data_dir, workers=workers))
         rows.append(measure(name, made, data_dir, limit, device))
     images = len(open_split(dataset, "validation", data_dir=data_dir, seed=seed, limit=limit))
-    write_result(file, rows, asked["both"], images)
-    Console(highlight=False, width=140).print(table(rows, f"DVT on {dataset}, {images:,} validation images"))
+    write_result(file, which, rows, next(iter(asked.values())), images)
+    Console(highlight=False, width=140).print(table(which, rows, f"DVT on {dataset}, {images:,} validation images"))
     typer.echo(str(file))
 
 
