@@ -3,10 +3,11 @@
     python benchmarks/mia_tables.py dimensions --weights FILE --data-dir DIR --output runs/mia-dimensions
     python benchmarks/mia_tables.py inheritance --weights FILE --data-dir DIR --output runs/mia-inheritance
 
-All trainings of a table begin from the same weights and see the same images; each model is measured at its trained
-point, every gate at P(keep) > 0.5. Row "none" is the backbone, fine-tuned as long by dense's own recipe. The same
-command again continues a training that was killed and repeats none that is finished. Table 3's robust accuracy is not
-measured here: ``dynvit bench --robustness mia-paper`` attacks its checkpoints.
+All trainings of a table are one division: they begin from the same weights, see the same images and share a recipe; row
+"none" is the backbone, which learns as long. All models are then set to the target on the calibration split, so that
+they are compared at equal cost, and measured by one bench; ``--attacked`` adds Table 3's robust accuracy, by the
+paper's PGD within L∞ 0.002. A model that cannot be set to the target has no row, and is named. The same command again
+goes on with what was killed and repeats nothing that is finished.
 """
 
 from __future__ import annotations
@@ -25,18 +26,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from dynvit.api.benching import plan_bench, run_bench
 from dynvit.data import open_split
-from dynvit.data.pixels import PixelBatches
 from dynvit.errors import InputError
 from dynvit.files import write_whole
-from dynvit.interface import OperatingPoint
-from dynvit.measurements.accuracy.evaluate import evaluate
-from dynvit.processes import process_state
+from dynvit.leaderboard.board import Entry
+from dynvit.measurements.robustness.summary import RobustnessSummary
+from dynvit.session import checkpoint_facts
 from dynvit.training.request import RunSettings, TrainRequest
 from dynvit.training.run import train_to
 from dynvit.units import GIGA
 from dynvit.version import __version__
-from dynvit_methods.mia.model import MIAModel
 
 Which = Literal["dimensions", "inheritance"]
 
@@ -82,18 +82,19 @@ class Planned:
 
 @dataclass(frozen=True)
 class TableRow:
-    """One trained model. Units: ``gmacs`` a mean over images; ``target_gmacs`` likewise."""
+    """One trained model, set to the target. Units: ``gmacs`` a mean over images; ``target_gmacs`` likewise."""
 
     name: str
     target: float | None
     top1_pct: float
     gmacs: float
     target_gmacs: float | None
+    robust_pct: float | None = None
 
 
 def plan(which: Which, targets: Sequence[float], **shared: Any) -> list[Planned]:
     """The trainings of a table: they differ in dimensions, or in target and inheritance, alone."""
-    base = TrainRequest(method="mia", **shared)
+    base = TrainRequest(method="mia", division="fine-tuned", **shared)
     if which == "dimensions":
         if len(targets) != 1:
             raise InputError(f"the table of dimensions is made at one target: give one --target, not {len(targets)}")
@@ -116,23 +117,51 @@ def plan(which: Which, targets: Sequence[float], **shared: Any) -> list[Planned]
     ]
 
 
-def measure(planned: Planned, checkpoint: Path, data_dir: str | None, limit: int | None, device: str) -> TableRow:
-    """A trained model at its trained point on the validation split."""
-    session, opened = trained(checkpoint, data_dir=data_dir)
-    model = opened.model.to(device)
-    gated = isinstance(model, MIAModel)
-    point = model.trained_point if isinstance(model, MIAModel) else OperatingPoint()
-    (found,) = evaluate(model, [point], PixelBatches(session.split(limit=limit), opened.preprocessing), device=device)
-    wanted = planned.target * model.dense_macs() / GIGA if isinstance(model, MIAModel) and planned.target else None
-    top1 = round(100 * float((found.rank == 0).mean()), 3)
-    return TableRow(planned.name, planned.target if gated else None, top1, float(found.macs.mean()) / GIGA, wanted)
+def measure(
+    asked: Sequence[Planned], folder: Path, data_dir: str | None, limit: int | None, attacked: int
+) -> dict[str, TableRow]:
+    """The trainings in ``folder`` at their targets, by one bench a target; by folder, without what cannot be set."""
+    rows: dict[str, TableRow] = {}
+    static = next((planned for planned in asked if planned.target is None), None)
+    for target in sorted({planned.target for planned in asked if planned.target is not None}):
+        models = [planned for planned in asked if planned.target == target]
+        session, _ = trained(folder / models[0].folder, data_dir=data_dir)
+        gmacs = target * session.dense_macs / GIGA
+        known = {checkpoint_facts(folder / planned.folder).weights_sha256: planned for planned in models}
+        benched = models if static is None else [static, *models]
+        values: dict[str, Any] = {
+            "methods": "dense,mia" if static else "mia",
+            "method_checkpoint": [f"{p.request.method}={folder / p.folder}" for p in benched],
+            "data_dir": data_dir,
+            "limit": limit,
+            "budgets": f"{gmacs:.9g}",
+            "output": str(folder / f"board-at-{target:g}"),
+        }
+        if attacked:
+            values |= {"robustness": "mia-paper", "robustness_limit": attacked, "robustness_points": "all"}
+        board = run_bench(plan_bench(None, values, command="benchmarks/mia_tables.py"))
+        assert board is not None
+        for entry in board.entries:
+            planned = known.get(entry.checkpoint_sha256 or "") or (static if entry.baseline else None)
+            if planned is not None:
+                wanted = None if planned is static else gmacs
+                rows[planned.folder] = TableRow(
+                    planned.name, planned.target, entry.top1_pct, entry.gmacs_mean, wanted, robust(entry)
+                )
+    return rows
+
+
+def robust(entry: Entry) -> float | None:
+    """Accuracy under the paper's PGD; None where nothing was attacked."""
+    found = RobustnessSummary.model_validate_json(json.dumps(entry.measurements.get("robustness", {})))
+    return next((ball.accuracy_pct for ball in found.accuracy if ball.norm == "linf"), None)
 
 
 def table(rows: Sequence[TableRow], asked: Sequence[Planned], which: Which, title: str) -> Table:
     """A row for each training, the paper's beside it."""
     first, paper = ("dimensions", "GFLOPs") if which == "dimensions" else ("inherited", "target GFLOPs")
     made = Table(
-        *(first, "target GMACs", "GMACs", "top-1 (%)", f"paper: {paper}", "paper: top-1 (%)"),
+        *(first, "target GMACs", "GMACs", "top-1 (%)", "robust (%)", f"paper: {paper}", "paper: top-1 (%)"),
         title=title,
         title_justify="left",
         box=box.SIMPLE,
@@ -143,14 +172,26 @@ def table(rows: Sequence[TableRow], asked: Sequence[Planned], which: Which, titl
             "" if row.target_gmacs is None else f"{row.target_gmacs:.4g}",
             f"{row.gmacs:.4g}",
             f"{row.top1_pct:.2f}",
+            "" if row.robust_pct is None else f"{row.robust_pct:.2f}",
             "" if planned.paper is None else f"{planned.paper.gflops:.1f}",
             "" if planned.paper is None else f"{planned.paper.top1_pct:.1f}",
         )
     return made
 
 
-def write_result(path: Path, rows: Sequence[TableRow], asked: Sequence[Planned], which: Which, images: int) -> None:
-    """The rows with all that is needed to make them again; the weights by their file's name."""
+def write_result(
+    path: Path, rows: Sequence[TableRow], asked: Sequence[Planned], which: Which, images: int, attacked: int
+) -> None:
+    """The rows with all that is needed to make them again; the weights by their file's name.
+
+    Args:
+        path: of the file.
+        rows: of the models that could be set to their target.
+        asked: how each was trained.
+        which: table.
+        images: that accuracy is of.
+        attacked: images that robust accuracy is of; 0 for none.
+    """
     shared = asked[-1].request
     training = shared.model_dump(mode="json", exclude={"options", "method", "target"})
     body = {
@@ -158,6 +199,7 @@ def write_result(path: Path, rows: Sequence[TableRow], asked: Sequence[Planned],
         "table": which,
         "training": training | {"weights": shared.weights and os.path.basename(shared.weights)},
         "validation_images": images,
+        **({"attacked_images": attacked} if attacked else {}),
         "rows": [
             asdict(row) | {"paper": planned.paper and asdict(planned.paper)}
             for row, planned in zip(rows, asked, strict=True)
@@ -185,6 +227,7 @@ def tables(
     limit: Annotated[int | None, typer.Option(metavar="N", help="Measure on N images.")] = None,
     mixed_precision: Annotated[Literal["no", "fp16", "bf16"], typer.Option(help="In training.")] = "no",
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
+    attacked: Annotated[int, typer.Option(metavar="N", help="Attack N images, too.")] = 0,
     workers: Annotated[int, typer.Option(metavar="N", help="Decoding processes.")] = 0,
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the trainings go. [default: runs/mia-WHICH]")
@@ -212,13 +255,16 @@ def tables(
     file = result or folder / f"{which}.json"
     if file.is_dir():
         raise InputError(f"--result {str(file)!r} is a folder: give a file")
-    device = str(process_state().device)
-    rows = []
     for planned in asked:
-        made = train_to(folder / planned.folder, planned.request, RunSettings(data_dir=data_dir, workers=workers))
-        rows.append(measure(planned, made, data_dir, limit, device))
+        train_to(folder / planned.folder, planned.request, RunSettings(data_dir=data_dir, workers=workers))
+    made = measure(asked, folder, data_dir, limit, attacked)
+    missing = [planned.folder for planned in asked if planned.folder not in made]
+    if missing:
+        typer.echo(f"no row for {', '.join(missing)}: not to be set to its target", err=True)
+    asked = [planned for planned in asked if planned.folder in made]
+    rows = [made[planned.folder] for planned in asked]
     images = len(open_split(dataset, "validation", data_dir=data_dir, seed=seed, limit=limit))
-    write_result(file, rows, asked, which, images)
+    write_result(file, rows, asked, which, images, attacked)
     title = f"MIA-Former on {dataset}, {images:,} validation images"
     Console(highlight=False, width=140).print(table(rows, asked, which, title))
     typer.echo(str(file))

@@ -48,13 +48,16 @@ def test_one_command_makes_a_table_and_the_next_trains_nothing(
     short = dataclasses.replace(RECIPES["digits"], batch_size=16, keep_epochs=1)
     monkeypatch.setattr(MIAFormer, "recipes", {"digits": short})
     words = {"dataset": "digits", "epochs": 1, "limit_train": 32, "limit": 20, "target": [0.8], "output": tmp_path}
+    words |= {"attacked": 10}
     script.tables("inheritance", **words)
     first = (tmp_path / "inheritance.json").read_bytes()
     body = json.loads(first)
     assert [row["name"] for row in body["rows"]] == ["0.5", "0.75", "1.0", "pretrain"]
     for row in body["rows"]:
         assert row["top1_pct"] * 20 / 100 == pytest.approx(round(row["top1_pct"] * 20 / 100), abs=1e-6)
-        assert 0 < row["gmacs"] < 1.1 * row["target_gmacs"] / 0.8
+        assert row["gmacs"] == pytest.approx(row["target_gmacs"], rel=0.1)  # of 20 images
+        assert row["robust_pct"] % 10 == 0
+    assert body["attacked_images"] == 10
     written = {f: f.stat().st_mtime_ns for f in tmp_path.glob("*/model.safetensors")}
     assert len(written) == 4
     script.tables("inheritance", **words)
