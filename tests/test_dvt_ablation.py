@@ -94,8 +94,9 @@ def test_one_cascade_is_judged_by_each_criterion_at_the_same_budgets(
     body = json.loads(result.read_text())
     assert [row["name"] for row in body["rows"]] == ["random", "entropy", "confidence"]
     for row in body["rows"]:
-        assert row["gmacs"] == sorted(row["gmacs"])
-        assert len(row["top1_pct"]) == len(body["budgets_gmacs"]) == 4
+        assert row["gmacs_by_budget"] == sorted(row["gmacs_by_budget"])
+        assert len(row["top1_pct_by_budget"]) == len(body["budgets_gmacs"]) == 4
+        assert row["top1_pct"] == row["top1_pct_by_budget"][1]
     assert "(78.89)" in capsys.readouterr().out
 
 
