@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 from data_helpers import picture, write_dataset, write_shard
 
-import dynvit.downloads
+import dynvit.downloads.trying
 from dynvit.backbones.weights import find_weights
 from dynvit.cache import cache_dir
 from dynvit.data import open_split
@@ -65,7 +65,7 @@ class Server(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Server]]:
     monkeypatch.setenv("DYNVIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(dynvit.downloads, "PAUSE", 0.0)
+    monkeypatch.setattr(dynvit.downloads.trying, "PAUSE", 0.0)
     made = type("Made", (Server,), {"ways": {}, "asked": [], "seen": {}, "done": threading.Event()})
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), made)
     httpd.daemon_threads = True

@@ -19,7 +19,8 @@ from dynvit.errors import InputError
 
 TARS = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _MANY = 1_000_000  # a number that is no count
-_REMOTE = re.compile(r"^(https?|pipe|hf|gs|s3|ais|sftp|ftps|scp):")
+# A protocol, or several of fsspec's, one within the other: simplecache::s3://bucket. No Windows drive, which is a letter.
+_REMOTE = re.compile(r"^(pipe:|[a-z][a-z0-9+.-]+(::[a-z0-9+.-]+)*://)")
 
 
 @dataclass(frozen=True)
