@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 from typing import Any
 
 from dynvit.downloads.checks import Check
 from dynvit.errors import InputError
+from dynvit.files import sha256_of
+
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def from_hub(repo: str, file: str, *, check: Check, advice: str, **where: str | None) -> Path:
@@ -51,7 +53,10 @@ def from_hub(repo: str, file: str, *, check: Check, advice: str, **where: str | 
 def _as_stored(path: Path) -> None:
     """Large files are stored under their SHA-256."""
     promised = path.resolve().name
-    if re.fullmatch(r"[0-9a-f]{64}", promised):
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != promised:
-                raise ValueError("has another SHA-256 than it is listed with")
+    if _SHA256.fullmatch(promised) and sha256_of(path) != promised:
+        raise ValueError("has another SHA-256 than it is listed with")
+
+
+def stored_sha256(path: Path) -> str:
+    """The SHA-256 of a file in the client's cache: what it is stored under, which was held to it as it came."""
+    return path.name if _SHA256.fullmatch(path.name) else sha256_of(path)

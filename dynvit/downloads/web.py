@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import hashlib
 import http.client
 import re
 import urllib.request
@@ -30,6 +29,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 @contextmanager
 def from_web(url: str, seconds: float, partial: Partial) -> Iterator[Answer]:
+    """What a server answers; asked for the rest where part of a known version is there."""
     parts = urlsplit(url)
     request = urllib.request.Request(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
     request.add_header("User-Agent", "dynvit")
