@@ -34,9 +34,9 @@ class RemoteShards:
     """
 
     shards: dict[str, RemoteShard]
-    _open: dict[str, Held] = field(default_factory=dict)
-    _process: int = 0
-    _coming: threading.Thread | None = None
+    _open: dict[str, Held] = field(default_factory=dict, init=False, repr=False)
+    _process: int = field(default=0, init=False, repr=False)
+    _coming: threading.Thread | None = field(default=None, init=False, repr=False)
 
     def read(self, shard: str, size: int, offset: int) -> bytes:
         """So many bytes from ``offset`` on, fewer where the shard ends before.
