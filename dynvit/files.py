@@ -125,7 +125,8 @@ def locked(folder: Path, patience_s: float = 0, waits: Callable[[HeldError], obj
         yield
     finally:
         path.unlink(missing_ok=True)  # while it is ours: who waits for it finds that it has gone, and makes another
-        file.close()
+        with suppress(OSError):  # on a full disk the name is tried again, and was said to be unwritten
+            file.close()
 
 
 def is_held(folder: Path) -> bool:

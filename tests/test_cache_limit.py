@@ -124,7 +124,7 @@ def test_a_disk_that_is_nearly_full_is_left_to_the_records(shards: Path, monkeyp
     hold("a").close()
     hold("e").close()
     assert there(shards) == {"d", "e", "a"}
-    with pytest.raises(InputError, match="big.tar cannot be kept in .*: 512 MiB must be left on its disk; free some"):
+    with pytest.raises(InputError, match=r"big\.tar cannot be kept in .*: 512 MiB must be left on its disk; free some"):
         hold("big", 1100)
     assert there(shards) == set()
 

@@ -255,7 +255,7 @@ def test_a_shard_is_held_to_the_hash_that_it_is_listed_with(ill: Case, tmp_path:
     assert len(ill.opened) == 2
     ill.reads = [whole(other)]
     assert read_all(listed) == shard  # kept
-    with pytest.raises(InputError, match="SHA-256 is not the one that it is listed with.* packed anew"):
+    with pytest.raises(InputError, match=r"SHA-256 is not the one that it is listed with.* packed anew"):
         read_all("0" * 64)
     assert len(ill.opened) == 2 + 3
 

@@ -97,9 +97,11 @@ class Place:
             done.callback(_closed, fetching)
             if (found := self._there(whole)) is not None:
                 return found  # by who had the lock
-            if fetching is not None:
+            if fetching is not None and fetching.holds:
                 with contextlib.suppress(OSError):
-                    os.ftruncate(fetching.handle, 0)  # what another fetch promised
+                    os.ftruncate(fetching.handle, 0)  # what a fetch before promised, and what a kill left of it
+                for partial in path.parent.glob(".*.tmp"):
+                    partial.unlink(missing_ok=True)
             with atomic(path) as temporary:
                 fetch(temporary, Room(path.parent, self.name, fetching, ahead=ahead))
                 undone.callback(_closed, reading := _shared(path.parent))  # before it has its name: nobody evicts it

@@ -8,9 +8,10 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 from zipfile import BadZipFile
 
 from dynvit.data.archives import BROKEN, LeftOut, broken, open_tree
@@ -189,9 +190,10 @@ def _write_shard(
 ) -> Iterator[Sample]:
     from webdataset.writer import TarWriter
 
-    with shard.open("wb") as file:
+    with shard.open("wb") as file, ExitStack() as closing:
         # Time and owner are fixed, so that each run writes the same bytes; PAX takes names of any length.
         writer = TarWriter(file, user="", group="", mtime=0, encoder=False, format="PAX_FORMAT")
+        closing.callback(_close_quietly, writer)
         for key, picture in part:
             progress.advance()
             content = picture.read()
@@ -205,9 +207,16 @@ def _write_shard(
             offset = writer.tarstream.offset - padded
             digest = hashlib.sha256(content).hexdigest()
             yield Sample(shard.name, key, picture.label, offset, len(content), digest)
+        closing.pop_all()
         writer.close()
         file.flush()
         os.fsync(file.fileno())
+
+
+def _close_quietly(writer: Any) -> None:
+    """Where writing failed: else the tar's end would be tried again when it is collected, with a traceback."""
+    with suppress(OSError, ValueError):
+        writer.close()
 
 
 def _publish(work: Path, destination: Path) -> bool:

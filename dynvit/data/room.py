@@ -70,10 +70,12 @@ class Room:
         self._reserved = wanted
 
     def _make(self, wanted: int, most: int | None) -> None:
-        others = [kept for kept in _shards(self._folder.parent) if kept.folder != self._folder]
-        taken = sum(kept.size for kept in others)
         there = sum(path.stat().st_size for path in self._folder.glob(".*.tmp"))
         lacks_disk = wanted - there + RESERVE - free_bytes(self._folder)
+        if most is None and lacks_disk <= 0:
+            return
+        others = [kept for kept in _shards(self._folder.parent) if kept.folder != self._folder]
+        taken = sum(kept.size for kept in others)
         lacks = max(lacks_disk, 0 if most is None else taken + wanted - most)
         freed = _evict(others, lacks)
         if lacks > freed and self._ahead:
