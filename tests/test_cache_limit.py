@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dynvit import cache
-from dynvit.data import open_split, room
+from dynvit.data import open_split, space
 from dynvit.data.held import Held, Place
 from dynvit.data.pixels import PixelBatches
-from dynvit.data.room import NoRoomError, Room
+from dynvit.data.space import NoSpaceError, Space
 from dynvit.errors import InputError
 
 GB = 10**9
@@ -41,11 +41,11 @@ def hold(name: str, size: int = 0, ahead: bool = False, step: int = 0) -> Held:
     """A shard of so many bytes of its name, fetched where it is not there; ``step`` bytes at a time of unknown size."""
     whole = name.encode() * (size or SIZES[name])
 
-    def fetch(into: Path, room: Room) -> None:
+    def fetch(into: Path, space: Space) -> None:
         with into.open("wb") as file:
             for start in range(0, len(whole), step or len(whole)):
                 part = whole[start : start + (step or len(whole))]
-                room(start + len(part))
+                space(start + len(part))
                 file.write(part)
                 file.flush()
 
@@ -84,7 +84,7 @@ def test_the_least_recently_used_go_first_and_what_is_read_stays_whatever_the_cl
     folder, clock = tmp_path_factory.mktemp("cache"), [10**18]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DYNVIT_CACHE", str(folder))
-        patch.setattr(room.time, "time_ns", lambda: clock[0])
+        patch.setattr(space.time, "time_ns", lambda: clock[0])
         allow(patch, limit)
         model = Model(limit)
         for name, keeps, tick in steps:
@@ -117,7 +117,7 @@ def test_a_disk_that_is_nearly_full_is_left_to_the_records(shards: Path, monkeyp
     def taken() -> int:
         return sum(path.stat().st_size for kind in ("tar", "tmp") for path in shards.rglob(f"*.{kind}"))
 
-    monkeypatch.setattr(room, "free_bytes", lambda _: disk - taken())
+    monkeypatch.setattr(space, "free_bytes", lambda _: disk - taken())
     for name in "abc":
         hold(name).close()
     hold("d").close()  # 400 bytes beside 600
@@ -151,7 +151,7 @@ def test_the_limit_must_be_a_size(monkeypatch: pytest.MonkeyPatch, text: str) ->
 def test_a_shard_that_is_fetched_ahead_waits_for_room_that_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
     allow(monkeypatch, 700)
     with hold("d"):
-        with pytest.raises(NoRoomError):
+        with pytest.raises(NoSpaceError):
             hold("e", ahead=True)
         hold("c", ahead=True).close()
     hold("e", ahead=True).close()
@@ -193,7 +193,7 @@ def test_a_process_that_was_forked_off_lets_go_of_its_own_handle_alone(monkeypat
             found.close()
             os._exit(0)
         os.waitpid(child, 0)
-        with pytest.raises(NoRoomError):  # still held here
+        with pytest.raises(NoSpaceError):  # still held here
             hold("c", ahead=True)
 
 
@@ -208,12 +208,12 @@ print("here", flush=True)
 for number in range(rounds):
     name = names[number % len(names)]
     whole = name.encode() * 100_000
-    def fetch(into, room):
+    def fetch(into, space):
         with open(os.environ["ASKED"], "a") as asked:
             asked.write(name)
         with into.open("wb") as file:
             for start in range(0, len(whole), 20_000):
-                room(max(len(whole), start))
+                space(max(len(whole), start))
                 file.write(whole[start : start + 20_000])
                 file.flush()
                 time.sleep(pause)
@@ -247,7 +247,7 @@ def largest_while(shards: Path, processes: list[subprocess.Popen[str]]) -> int:
         size = 0
         for path in shards.glob("*/*"):
             try:
-                size += path.stat().st_size if path.name not in (room.FETCHING, room.READING) else 0
+                size += path.stat().st_size if path.name not in (space.FETCHING, space.READING) else 0
             except FileNotFoundError:
                 continue
         most = max(most, size)
@@ -330,30 +330,32 @@ def pixels(url: str, **how: object) -> list[tuple[list[str], list[int]]]:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("room_for", [1, 2.5])
+@pytest.mark.parametrize("space_for", [1, 2.5])
 def test_a_split_above_the_limit_gives_the_same_images_and_says_so_once(
     served: tuple[str, list[str]],
     tmp_path: Path,
     shards: Path,
     monkeypatch: pytest.MonkeyPatch,
     workers: int,
-    room_for: float,
+    space_for: float,
 ) -> None:
     url, read = served
     expected = pixels(url)
     assert len([name for name in read if name.endswith(".tar")]) == 5
     monkeypatch.setenv("DYNVIT_CACHE", str(tmp_path / "small"))
     shard = max(path.stat().st_size for path in shards.glob("*/*.tar"))
-    allow(monkeypatch, int(room_for * shard))
+    allow(monkeypatch, int(space_for * shard))
     read.clear()
-    with pytest.warns(UserWarning, match="the cache has room for [12] of the 5 shards of cifar10 validation") as warned:
+    with pytest.warns(
+        UserWarning, match="the cache has space for [12] of the 5 shards of cifar10 validation"
+    ) as warned:
         assert pixels(url, workers=workers) == expected
     assert len(warned) == 1
     if not workers:
-        passes, asked = 3, 2  # the opening and two; once in its turn, and ahead of it where there was no room yet
+        passes, asked = 3, 2  # the opening and two; once in its turn, and ahead of it where there was no space yet
         assert len([name for name in read if name.endswith(".tar")]) <= 5 * passes * asked
     left = sum(path.stat().st_size for path in (tmp_path / "small" / "shards").glob("*/*.tar"))
-    assert left <= max(room_for, workers) * shard
+    assert left <= max(space_for, workers) * shard
 
 
 def test_the_next_shard_is_fetched_while_this_one_is_read(

@@ -19,7 +19,7 @@ DATES = {
     "dynvit/api/verifying.py",
     "dynvit/measurements/accuracy/record.py",
     "dynvit/measurements/runner.py",
-    "dynvit/data/room.py",  # orders by it, after the newest that it wrote itself
+    "dynvit/data/space.py",  # orders by it, after the newest that it wrote itself
 }
 
 

@@ -22,8 +22,8 @@ from dynvit.backbones.weights import find_weights
 from dynvit.cache import cache_dir
 from dynvit.data import open_split
 from dynvit.data.fetching import fetch, in_order
-from dynvit.data.room import FETCHING, READING, TURN
 from dynvit.data.scan import scan_shard
+from dynvit.data.space import FETCHING, READING, TURN
 from dynvit.errors import InputError
 from dynvit.interface import PublishedCheckpoint
 from dynvit.published import fetch as fetch_published

@@ -232,7 +232,8 @@ def test_any_protocol_is_a_url_and_no_path_is_one() -> None:
     assert not any(is_remote(path) for path in ("/data", "data/set", r"C:\data", "C:/data", "a::b", "s3:bucket", "."))
 
 
-def test_a_set_in_a_storage_opens_as_one_in_a_folder_does(ill: Case, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("ill")
+def test_a_set_in_a_storage_opens_as_one_in_a_folder_does(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "cifar10", {"validation": 12, "validation-b": 4}, shards=3)
     for file in folder.iterdir():
         MemoryFileSystem().pipe(f"/there/{file.name}", file.read_bytes())
@@ -260,7 +261,8 @@ def test_a_shard_is_held_to_the_hash_that_it_is_listed_with(ill: Case, tmp_path:
     assert len(ill.opened) == 2 + 3
 
 
-def test_packing_lists_the_hashes_by_which_a_url_is_read(ill: Case, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("ill")
+def test_packing_lists_the_hashes_by_which_a_url_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "made"
     pack(write_tree(tmp_path / "tree", each=6), folder, shard_size=5, quiet=True)
     splits = read_info((folder / INFO).read_bytes(), "it")
@@ -273,6 +275,7 @@ def test_packing_lists_the_hashes_by_which_a_url_is_read(ill: Case, tmp_path: Pa
         MemoryFileSystem().pipe(f"/made/{file.name}", file.read_bytes())
     wrong = splits["validation"].filenames[0]
     assert len(open_split("made", "train", data_dir="memory://made", calibration=2)) == 10
+    monkeypatch.setenv("DYNVIT_CACHE", str(tmp_path / "new"))
     write_shard(tmp_path / wrong, [("cat/1", 0, picture(1))])
     MemoryFileSystem().pipe(f"/made/{wrong}", (tmp_path / wrong).read_bytes())
     with pytest.raises(InputError, match=f"cannot fetch {wrong} from memory:.*SHA-256 is not the one"):

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from dynvit.data.held import Held, Place
 from dynvit.data.manifest import INFO, read_info
-from dynvit.data.room import NoRoomError, Room
+from dynvit.data.space import NoSpaceError, Space
 from dynvit.downloads import Check, download, from_hub, no_web_page, stored_sha256
 from dynvit.errors import InputError
 
@@ -39,7 +39,7 @@ def held(url: str, sha256: str = "", *, ahead: bool = False) -> Held:
     """The file behind ``url``, fetched once: a killed fetch leaves no half file under the final name.
 
     ``sha256`` is what a list says of it; another listing is another file. ``ahead`` of its being asked for, it makes no
-    room that is in use.
+    space that is in use.
 
     A shard must be a whole tar, ``_info.json`` what it says, any other file no web page: so a login page that a server
     answers in their place is never kept, and one that an older version kept is fetched again.
@@ -47,7 +47,7 @@ def held(url: str, sha256: str = "", *, ahead: bool = False) -> Held:
     ``hf://datasets/OWNER/REPO[@REVISION]/PATH`` goes through huggingface_hub (its cache, its token), all else
     as ``download`` does.
 
-    Raises: ``InputError`` where it cannot be fetched, or nothing can be kept. ``NoRoomError`` only ``ahead``.
+    Raises: ``InputError`` where it cannot be fetched, or nothing can be kept. ``NoSpaceError`` only ``ahead``.
     """
     found = _FILE.findall(url)
     name = found[-1] if found else re.sub(r"\W+", "_", url.rpartition("/")[2])
@@ -57,8 +57,8 @@ def held(url: str, sha256: str = "", *, ahead: bool = False) -> Held:
     listed = f"{url}\n{sha256}" if sha256 else url
     advice = f"{_ADVICE}{_LISTED if sha256 else ''}"
 
-    def get(into: Path, room: Room) -> None:
-        download(url, into, name=name, check=check, advice=advice, sha256=sha256, room=room)
+    def get(into: Path, space: Space) -> None:
+        download(url, into, name=name, check=check, advice=advice, sha256=sha256, space=space)
 
     place = Place(hashlib.sha256(listed.encode()).hexdigest()[:16], name)
     return place.held(get, lambda path: _passes(path, check), ahead=ahead)
@@ -67,7 +67,7 @@ def held(url: str, sha256: str = "", *, ahead: bool = False) -> Held:
 def in_order(get: Callable[[str, bool], T], names: Sequence[str]) -> Iterator[T]:
     """What ``get`` gives for each name, in order; the next one is fetched while its predecessor is worked on.
 
-    ``get`` is told whether the name is asked for ahead; where there is no room yet, it is asked again in its turn.
+    ``get`` is told whether the name is asked for ahead; where there is no space yet, it is asked again in its turn.
 
     Raises: as ``get``, when the name's turn comes.
     """
@@ -75,7 +75,7 @@ def in_order(get: Callable[[str, bool], T], names: Sequence[str]) -> Iterator[T]
     for name, following in zip_longest(names, names[1:]):
         try:
             found = coming.pop().result()
-        except NoRoomError:
+        except NoSpaceError:
             found = get(name, False)
         if following is not None:
             coming.append(_begun(get, following))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dynvit.cache import cache_dir, kept, place_for
-from dynvit.data.room import FETCHING, READING, Room, used_now, waited_for
+from dynvit.data.space import FETCHING, READING, Space, used_now, waited_for
 from dynvit.errors import InputError, os_fault
 from dynvit.files import FileLock, atomic
 
@@ -55,16 +55,16 @@ class Place:
     key: str
     name: str
 
-    def held(self, fetch: Callable[[Path, Room], object], whole: Callable[[Path], bool], *, ahead: bool) -> Held:
+    def held(self, fetch: Callable[[Path, Space], object], whole: Callable[[Path], bool], *, ahead: bool) -> Held:
         """The file, held; fetched where it is not there or not ``whole``. Others who want it wait for who fetches it.
 
         Args:
-            fetch: writes the file to a temporary path, asking the room as it grows.
+            fetch: writes the file to a temporary path, asking the space as it grows.
             whole: whether a file is what it must be.
             ahead: whether it is fetched before it is asked for.
 
         Returns: the file.
-        Raises: ``InputError`` as ``fetch`` does, and where nothing can be kept. ``NoRoomError`` only ``ahead``.
+        Raises: ``InputError`` as ``fetch`` does, and where nothing can be kept. ``NoSpaceError`` only ``ahead``.
         """
         try:
             if (found := self._there(whole)) is not None:
@@ -88,7 +88,7 @@ class Place:
         _closed(reading)
         return None
 
-    def _fetched(self, fetch: Callable[[Path, Room], object], whole: Callable[[Path], bool], *, ahead: bool) -> Held:
+    def _fetched(self, fetch: Callable[[Path, Space], object], whole: Callable[[Path], bool], *, ahead: bool) -> Held:
         from dynvit.downloads import patience
 
         path = cache_dir() / _FOLDER / self.key / self.name
@@ -103,7 +103,7 @@ class Place:
                 for partial in path.parent.glob(".*.tmp"):
                     partial.unlink(missing_ok=True)
             with atomic(path) as temporary:
-                fetch(temporary, Room(path.parent, self.name, fetching, ahead=ahead))
+                fetch(temporary, Space(path.parent, self.name, fetching, ahead=ahead))
                 undone.callback(_closed, reading := _shared(path.parent))  # before it has its name: nobody evicts it
             held = Held(path, reading)
             undone.pop_all()

@@ -37,7 +37,7 @@ class Location:
     def shard(self, name: str, ahead: bool = False) -> Held:
         """The shard as a local file, held, fetched now where it is remote and not in the cache.
 
-        Raises: ``InputError`` where it is missing or cannot be fetched. ``NoRoomError`` only ``ahead``.
+        Raises: ``InputError`` where it is missing or cannot be fetched. ``NoSpaceError`` only ``ahead``.
         """
         if name in self.remote:
             return self.remote[name].held(ahead=ahead)

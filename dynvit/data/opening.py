@@ -156,15 +156,15 @@ class _Reader:
         return ShardSource(self.spec, split.name, manifest, self.on_bad_sample, lost, paths, manifests, remote)
 
     def _remote(self, split: SplitInfo, paths: dict[str, Path]) -> RemoteShards | None:
-        """What reads the shards that were fetched; says once where the cache has no room for all of them."""
+        """What reads the shards that were fetched; says once where the cache has no space for all of them."""
         if not any(file in self.location.remote for file in paths):
             return None
         there = still_there(paths)
         if there < len(paths) and not self.quiet:
             warnings.warn(
-                f"the cache has room for {there} of the {len(paths)} shards of {self.spec.name} {split.name}: each is "
+                f"the cache has space for {there} of the {len(paths)} shards of {self.spec.name} {split.name}: each is "
                 "fetched again for every pass over the images, and for single images where they are read in random "
-                "order; DYNVIT_CACHE_GB or a larger disk makes more room",
+                "order; DYNVIT_CACHE_GB or a larger disk makes more space",
                 stacklevel=6,
             )
         return RemoteShards({file: self.location.remote[file] for file in paths})

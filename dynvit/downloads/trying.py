@@ -23,8 +23,8 @@ from dynvit.errors import InputError
 from dynvit.progress import Progress
 
 T = TypeVar("T")
-Room = Callable[[int], None]
-"""Makes room for a file of so many bytes, or of so many so far. Raises: ``InputError`` where there is none."""
+Space = Callable[[int], None]
+"""Makes space for a file of so many bytes, or of so many so far. Raises: ``InputError`` where there is none."""
 
 SECONDS = 30.0
 SLOWEST = 256
@@ -38,7 +38,7 @@ _AGAIN = {416, 429, 500, 502, 503, 504}  # overloaded; and a rest that is not th
 
 
 def _as_large_as_it_is(_size: int) -> None:
-    """Room that has no limit but the disk's."""
+    """Space that has no limit but the disk's."""
 
 
 def download(
@@ -49,7 +49,7 @@ def download(
     check: Check,
     advice: str,
     sha256: str = "",
-    room: Room = _as_large_as_it_is,
+    space: Space = _as_large_as_it_is,
 ) -> str:
     """Fetch ``url`` into the file ``into``, which the caller renames.
 
@@ -60,7 +60,7 @@ def download(
         check: looks at the whole file.
         advice: ends the error: what to do.
         sha256: what the file is listed with, in hexadecimal; empty where no list has it.
-        room: is asked before bytes are written.
+        space: is asked before bytes are written.
 
     Returns: the SHA-256 of what came, in hexadecimal.
     Raises: ``InputError`` naming the host, where it does not answer, stalls, breaks off, or answers something else.
@@ -70,7 +70,7 @@ def download(
         tried, before = tried + 1, partial.done
         try:
             with _opened(url, seconds, partial) as answer:
-                digest = _write(answer, into, name, seconds, partial, room)
+                digest = _write(answer, into, name, seconds, partial, space)
             _hold_to(answer, into.stat().st_size, digest, sha256)
             check(into)
             return digest
@@ -98,11 +98,11 @@ def patience() -> float:
     return seconds
 
 
-def _write(answer: Answer, into: Path, name: str, seconds: float, partial: Partial, room: Room) -> str:
+def _write(answer: Answer, into: Path, name: str, seconds: float, partial: Partial, space: Space) -> str:
     digest, done, shown = hashlib.sha256(), answer.start, 0
     since, then = time.monotonic(), done
     partial.done, partial.version = done, answer.version
-    room(max(answer.size or 0, done))
+    space(max(answer.size or 0, done))
     with (
         _on_disk(into, lambda: into.open("r+b" if done else "wb")) as out,
         Progress(f"fetching {name}", -(-(answer.size or 0) // _MEBIBYTE), unit="MiB") as progress,
@@ -111,7 +111,7 @@ def _write(answer: Answer, into: Path, name: str, seconds: float, partial: Parti
         while known := out.read(_MEBIBYTE) if done else b"":
             digest.update(known)
         for chunk in answer.chunks:
-            room(max(answer.size or 0, done + len(chunk)))
+            space(max(answer.size or 0, done + len(chunk)))
             _on_disk(into, functools.partial(out.write, chunk))
             digest.update(chunk)
             done += len(chunk)

@@ -1,4 +1,4 @@
-"""Room for what is fetched: a limit for shards, a reserve of the disk, and who goes first."""
+"""Space for what is fetched: a limit for shards, a reserve of the disk, and who goes first."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from dynvit.files import FileLock, HeldError
 
 READING, FETCHING, TURN = ".reading", ".fetching", ".turn"
 """In a file's folder: shared by those who read it, or of who evicts it; of who fetches it, who writes there how large
-it will be. In the folder of all: of who makes room, or looks when something was used last."""
+it will be. In the folder of all: of who makes space, or looks when something was used last."""
 
 _PAUSE_S, _SHARE = 0.02, 8
 
 
-class NoRoomError(InputError):
-    """There will be room when what is read now is done with."""
+class NoSpaceError(InputError):
+    """There will be space when what is read now is done with."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class _Kept:
     used: int
 
 
-class Room:
+class Space:
     """What may be written of one file, asked as it grows: others go as far as they must, least recently used first.
 
-    Shards that somebody reads stay. Where they leave no room within the limit, a file that is fetched ahead is given
-    up (``NoRoomError``), and one that is asked for now exceeds it: two readers could wait for each other.
+    Shards that somebody reads stay. Where they leave no space within the limit, a file that is fetched ahead is given
+    up (``NoSpaceError``), and one that is asked for now exceeds it: two readers could wait for each other.
 
     Without a limit nothing goes but for the reserve of the disk.
     """
@@ -48,7 +48,7 @@ class Room:
         self._reserved = 0
 
     def __call__(self, size: int) -> None:
-        """Room for ``size`` bytes in all, the file's own included.
+        """Space for ``size`` bytes in all, the file's own included.
 
         Raises: ``InputError`` for a file above the limit, and where the disk's reserve would be touched.
         """
@@ -79,7 +79,7 @@ class Room:
         lacks = max(lacks_disk, 0 if most is None else taken + wanted - most)
         freed = _evict(others, lacks)
         if lacks > freed and self._ahead:
-            raise NoRoomError(f"no room for {self._name} while others are read")
+            raise NoSpaceError(f"no space for {self._name} while others are read")
         if lacks_disk > freed:
             raise InputError(
                 f"{self._name} cannot be kept in {self._folder.parent}: {RESERVE >> 20} MiB must be left on its disk; "
@@ -161,7 +161,7 @@ def used_now(folder: Path, lock: FileLock) -> None:
 
 @contextlib.contextmanager
 def turn(folder: Path, patience_s: float = 5.0) -> Iterator[FileLock | None]:
-    """One at a time makes room in ``folder``; None where that cannot be known, or who has it does not go on."""
+    """One at a time makes space in ``folder``; None where that cannot be known, or who has it does not go on."""
     lock = waited_for(folder / TURN, patience_s)
     try:
         yield lock
