@@ -169,20 +169,36 @@ class FileLock:
 
     def __init__(self, path: Path, *, shared: bool = False) -> None:
         """Raises: ``HeldError`` where another has it; ``OSError`` where the file cannot be opened."""
-        try:
-            self.handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except PermissionError:
-            self.handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # another user's
-        self._owner, self.holds = os.getpid(), False
-        try:
-            if sys.platform != "win32":
-                fcntl.flock(self.handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-                self.holds = True
-        except BlockingIOError as error:
-            os.close(self.handle)
-            raise HeldError(f"{path} is held by another process") from error
-        except OSError:
+        self._owner, self.holds, self.path = os.getpid(), False, path
+        while True:
+            try:
+                self.handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except PermissionError:
+                self.handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # another user's
+            try:
+                if sys.platform != "win32":
+                    fcntl.flock(self.handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+                    self.holds = True
+            except BlockingIOError as error:
+                os.close(self.handle)
+                raise HeldError(f"{path} is held by another process") from error
+            except OSError:
+                return
+            if not self.holds or self._is_at(path):
+                return
+            self.close()  # who had it has just removed it
             self.holds = False
+
+    def _is_at(self, path: Path) -> bool:
+        with suppress(OSError):
+            return os.path.samestat(os.fstat(self.handle), path.stat())
+        return False
+
+    def remove(self) -> None:
+        """Remove the file too, for one that locks nothing any more: who waits for it makes another."""
+        if self.holds:
+            self.path.unlink(missing_ok=True)
+        self.close()
 
     def close(self) -> None:
         """Let go of it. A process that was forked off closes its own handle alone."""
@@ -191,6 +207,7 @@ class FileLock:
         with suppress(OSError):
             if sys.platform != "win32" and os.getpid() == self._owner:
                 fcntl.flock(self.handle, fcntl.LOCK_UN)  # else a fork would go on holding it
+        with suppress(OSError):
             os.close(self.handle)
         self.handle = -1
 

@@ -102,6 +102,7 @@ class Place:
                     os.ftruncate(fetching.handle, 0)  # what a fetch before promised, and what a kill left of it
                 for partial in path.parent.glob(".*.tmp"):
                     partial.unlink(missing_ok=True)
+            undone.callback(_nothing_left, path.parent, fetching)
             with atomic(path) as temporary:
                 fetch(temporary, Space(path.parent, self.name, fetching, ahead=ahead))
                 undone.callback(_closed, reading := _shared(path.parent))  # before it has its name: nobody evicts it
@@ -110,6 +111,14 @@ class Place:
             if reading is not None:
                 used_now(path.parent, reading)
             return held
+
+
+def _nothing_left(folder: Path, fetching: FileLock | None) -> None:
+    """After a fetch that failed."""
+    with contextlib.suppress(OSError):
+        if fetching is not None:
+            fetching.remove()
+        folder.rmdir()  # where nothing else is in it
 
 
 def _shared(folder: Path) -> FileLock | None:
