@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
 from dynvit.errors import InputError
 
+RESERVE = 512 << 20
+"""Bytes of a disk that are left to others: a run must not fill the disk that its records go to."""
+
+_GIGABYTE = 10**9
 _ELSEWHERE = "set DYNVIT_CACHE to a folder that can be written"
 
 
@@ -45,3 +50,38 @@ def place_for(*parts: str) -> Path:
     except OSError as error:
         raise InputError(f"files cannot be kept in {path.parent} ({error.strerror or error}): {_ELSEWHERE}") from error
     return path
+
+
+def limit() -> int | None:
+    """What fetched shards may take, by ``$DYNVIT_CACHE_GB``, in bytes; None without a limit.
+
+    Raises: ``InputError`` where it is no size.
+    """
+    text = os.environ.get("DYNVIT_CACHE_GB")
+    if not text:
+        return None
+    try:
+        size = float(text) * _GIGABYTE
+    except ValueError:
+        size = math.nan
+    if not 0 < size < math.inf:
+        raise InputError(f"DYNVIT_CACHE_GB must be a number of gigabytes above 0, got {text!r}")
+    return int(size)
+
+
+def free_bytes(folder: Path) -> int:
+    """What is free on the disk of ``folder``; more than any disk has where the system does not tell."""
+    try:
+        found = os.statvfs(folder)
+    except (AttributeError, OSError):  # no such question on this system: a full disk is met when it is
+        return 1 << 62
+    return found.f_bavail * found.f_frsize
+
+
+def gigabytes(size: int) -> str:
+    """A size for people.
+
+    >>> gigabytes(7_162_000_000), gigabytes(53_000)
+    ('7.16 GB', '5.3e-05 GB')
+    """
+    return f"{size / _GIGABYTE:.3g} GB"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import socket
 import sys
@@ -10,7 +11,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -124,7 +125,8 @@ def locked(folder: Path, patience_s: float = 0, waits: Callable[[HeldError], obj
         yield
     finally:
         path.unlink(missing_ok=True)  # while it is ours: who waits for it finds that it has gone, and makes another
-        file.close()
+        with suppress(OSError):  # on a full disk the name is tried again, and was said to be unwritten
+            file.close()
 
 
 def is_held(folder: Path) -> bool:
@@ -151,3 +153,66 @@ def _taken(path: Path, folder: Path) -> BinaryIO:
             file.close()
             raise
         file.close()  # who had it has just removed it
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class FileLock:
+    """A lock on a file, until it is closed; a kill lets go of it too. Shared by readers, or of one alone.
+
+    Where the disk or the system knows no locks, it ``holds`` nothing: a lock is a courtesy, not a condition.
+    """
+
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
+        """Raises: ``HeldError`` where another has it; ``OSError`` where the file cannot be opened."""
+        self._owner, self.holds, self.path = os.getpid(), False, path
+        while True:
+            try:
+                self.handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except PermissionError:
+                self.handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # another user's
+            try:
+                if sys.platform != "win32":
+                    fcntl.flock(self.handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+                    self.holds = True
+            except BlockingIOError as error:
+                os.close(self.handle)
+                raise HeldError(f"{path} is held by another process") from error
+            except OSError:
+                return
+            if not self.holds or self._is_at(path):
+                return
+            self.close()  # who had it has just removed it
+            self.holds = False
+
+    def _is_at(self, path: Path) -> bool:
+        with suppress(OSError):
+            return os.path.samestat(os.fstat(self.handle), path.stat())
+        return False
+
+    def remove(self) -> None:
+        """Remove the file too, for one that locks nothing any more: who waits for it makes another."""
+        if self.holds:
+            self.path.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it. A process that was forked off closes its own handle alone."""
+        if self.handle < 0:
+            return
+        with suppress(OSError):
+            if sys.platform != "win32" and os.getpid() == self._owner:
+                fcntl.flock(self.handle, fcntl.LOCK_UN)  # else a fork would go on holding it
+        with suppress(OSError):
+            os.close(self.handle)
+        self.handle = -1
+
+    def __enter__(self) -> FileLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

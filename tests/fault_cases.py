@@ -45,6 +45,7 @@ FAULTS = (
     Fault("unknown sampler", f"{WEIGHTS} --sampler tpee", ("--sampler", "'budgets'", "'tpe'", "'tpee'")),
     Fault("unknown rule", f"{WEIGHTS} --rule flops", ("unknown counting rule 'flops'", "matmul+conv", "fvcore")),
     Fault("no point", f"{WEIGHTS} --points 0", ("points", "1")),
+    Fault("a protocol of nobody", f"{SHARDS} nonsense://bucket", ("cannot fetch _info.json", "nonsense")),
     Fault("no image", f"{WEIGHTS} --limit 0", ("limit", "1")),
     Fault("budgets that are no numbers", f"{WEIGHTS} --budgets low,high", ("--budgets", "number", "'low'")),
     Fault("a budget of nothing", f"{WEIGHTS} --budgets 0", ("budget", "above 0")),

@@ -26,6 +26,7 @@ from dynvit.data import datasets, open_split
 from dynvit.data.checking import check_folder
 from dynvit.data.packing import pack
 from dynvit.errors import InputError
+from dynvit.files import sha256_of
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +102,7 @@ def test_images_keep_their_bytes_labels_and_names(tree: Path) -> None:
         "num_samples": 6,
         "filenames": ["cifar10-train-00000.tar", "cifar10-train-00001.tar"],
         "shard_lengths": [4, 2],
+        "shard_sha256": [sha256_of(out / name) for name in ("cifar10-train-00000.tar", "cifar10-train-00001.tar")],
     }
 
 

@@ -139,7 +139,7 @@ def test_a_disk_that_fills_in_a_later_pass_loses_no_image(monkeypatch: pytest.Mo
 
 
 def test_a_nearly_full_disk_is_left_to_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "_free", lambda _: kept.RESERVE)
+    monkeypatch.setattr(kept, "free_bytes", lambda _: kept.RESERVE)
     batches = loader(memory_mb=0)
     with pytest.warns(UserWarning, match="512 MiB must be left on the disk"):
         list(batches)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import warnings
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from dynvit.backbones.pretraining import of_one_network, unwrapped, without_leftovers
 from dynvit.downloads import from_hub, no_web_page
 from dynvit.errors import InputError
+from dynvit.files import sha256_of as sha256_of
 from dynvit.reading import check_regular
 
 State = dict[str, Tensor]
@@ -190,12 +190,6 @@ def check_numbers(there: Tensor, wanted: Tensor, where: str) -> None:
                 f"{where} holds {int(bad.sum()):,} of {bad.numel():,} numbers that are not finite (NaN or infinite): "
                 "the file is damaged, or its training diverged; take an earlier checkpoint"
             )
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _name(model: nn.Module) -> str:

@@ -14,6 +14,7 @@ from dynvit.data.manifest import CLASS_NAMES, INFO, Manifest, Sample, read_class
 from dynvit.data.scan import scan_shard, unused_members
 from dynvit.data.source import ShardSource
 from dynvit.errors import InputError
+from dynvit.files import sha256_of
 from dynvit.progress import Progress
 
 
@@ -71,6 +72,7 @@ class _Task:
     length: int | None
     listed: dict[str, Sample] | None
     num_classes: int | None
+    sha256: str = ""
 
     def run(self) -> tuple[Sequence[Sample], list[Fault]]:
         shard = self.path.name
@@ -91,6 +93,8 @@ class _Task:
         if self.length is not None and len(samples) != self.length:
             faults.append(Fault(shard, "", f"holds {len(samples)} samples, _info.json says {self.length}"))
         faults += self._against_manifest(samples)
+        if self.sha256 and sha256_of(self.path) != self.sha256:
+            faults.append(Fault(shard, "", f"its SHA-256 is not the one in {INFO}"))
         spec = DatasetSpec(self.split, self.num_classes or 0, 0, "")
         source = ShardSource(spec, self.split, Manifest(samples), paths={shard: self.path})
         for index, sample in enumerate(samples):
@@ -146,5 +150,6 @@ def _tasks(location: Location) -> list[_Task]:
         for i, file in enumerate(split.filenames):
             length = split.shard_lengths[i] if split.shard_lengths else None
             listed = None if by_shard is None else by_shard.get(file, {})
-            tasks.append(_Task(folder / file, split.name, length, listed, num_classes))
+            sha256 = split.shard_sha256[i] if split.shard_sha256 else ""
+            tasks.append(_Task(folder / file, split.name, length, listed, num_classes, sha256))
     return tasks

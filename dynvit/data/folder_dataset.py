@@ -83,7 +83,10 @@ def native_edge(location: Location) -> int:
     # Validation first: where shards are remote, that one is fetched anyway.
     splits = sorted(location.splits.items(), key=lambda item: item[0] != VALIDATION)
     first = next((split.filenames[0] for _, split in splits if split.filenames), None)
-    sizes = set(islice(_sizes(location.shard(first)), _LOOKED_AT)) if first else set()
+    sizes: set[tuple[int, int]] = set()
+    if first:
+        with location.shard(first) as shard:
+            sizes = set(islice(_sizes(shard.path), _LOOKED_AT))
     small = all(width == height <= _SMALL for width, height in sizes)
     return max(width for width, _ in sizes) if sizes and small else LARGE
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import mmap
-import os
 import tempfile
 import warnings
 import weakref
-from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -15,11 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dynvit.cache import place_for
+from dynvit.cache import RESERVE, free_bytes, place_for
 from dynvit.errors import InputError
-
-RESERVE = 512 << 20
-"""Bytes of a disk that are left to others: a run must not fill the disk that its records go to."""
 
 
 class _NearlyFullError(OSError):
@@ -100,7 +95,7 @@ class _PixelFile:
         size = -(-images.nbytes // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
         if size > self._allowance.left:
             return False
-        if _free(self._folder) < size + RESERVE:
+        if free_bytes(self._folder) < size + RESERVE:
             raise _NearlyFullError(f"{RESERVE >> 20} MiB must be left on the disk of {self._folder}")
         self._allowance.left -= size
         self._taken[0] += size
@@ -126,11 +121,3 @@ class _PixelFile:
 def _release(file: IO[bytes], allowance: DiskAllowance, taken: list[int]) -> None:
     file.close()
     allowance.give_back(taken[0])
-
-
-def _free(folder: Path) -> int:
-    try:
-        found = os.statvfs(folder)
-    except (AttributeError, OSError):  # no such question on this system: a full disk is met when it is
-        return 1 << 62
-    return found.f_bavail * found.f_frsize

@@ -9,43 +9,50 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from dynvit.data.fetching import WAYS, fetch
+from dynvit.data.held import Held
 from dynvit.data.listing import some
 from dynvit.data.manifest import INFO, SplitInfo, read_info
+from dynvit.data.remote_shards import RemoteShard
 from dynvit.data.split_names import TEST, VALIDATION, ShardName, shard_in, shard_named, split_named
 from dynvit.errors import InputError
 
 TARS = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _MANY = 1_000_000  # a number that is no count
-_REMOTE = re.compile(r"^(https?|pipe|hf|gs|s3|ais|sftp|ftps|scp):")
+# A protocol, or several of fsspec's, one within the other: simplecache::s3://bucket. A Windows drive is one letter.
+_REMOTE = re.compile(r"^(pipe:|[a-z][a-z0-9+.-]+(::[a-z0-9+.-]+)*://)")
 
 
 @dataclass(frozen=True)
 class Location:
-    """Shards by split. ``base`` is the folder or the URL; ``urls`` holds a shard's URL where it is remote."""
+    """Shards by split. ``base`` is the folder or the URL; ``remote`` says where a shard comes from that is remote."""
 
     base: str
     splits: dict[str, SplitInfo]
-    urls: dict[str, str]
+    remote: dict[str, RemoteShard]
 
-    def shard(self, name: str) -> Path:
-        """The shard as a local file, fetched now where it is remote and not in the cache.
+    def shard(self, name: str, ahead: bool = False) -> Held:
+        """The shard as a local file, held, fetched now where it is remote and not in the cache.
 
-        Raises: ``InputError`` where it is missing or cannot be fetched.
+        Raises: ``InputError`` where it is missing or cannot be fetched. ``NoSpaceError`` only ``ahead``.
         """
-        if name in self.urls:
-            return fetch(self.urls[name])
+        if name in self.remote:
+            return self.remote[name].held(ahead=ahead)
         path = Path(self.base) / name
         if not path.is_file():
             raise InputError(f"shard {path} is missing, although {INFO} lists it; {WAYS}")
-        return path
+        try:
+            return Held(path)
+        except OSError as error:
+            raise InputError(f"shard {path} cannot be read: {error.strerror or error}") from error
 
     @property
     def folder(self) -> Path | None:
         """The local folder, or ``None`` where the shards are remote."""
-        return None if self.urls or is_remote(self.base) else Path(self.base)
+        return None if self.remote or is_remote(self.base) else Path(self.base)
 
 
 def locate(name: str, data_dir: str | os.PathLike[str] | None = None) -> Location:
@@ -102,12 +109,16 @@ def _remote(pattern: str) -> Location:
         if base.startswith("pipe:"):
             raise InputError(f"{pattern!r} names no shard: a pipe: URL is a command with a pattern of .tar names")
         splits = _by_split(read_info(fetch(f"{base}/{INFO}").read_bytes(), f"{base}/{INFO}"))
-        names = [file for split in splits.values() for file in split.filenames]
-        return Location(base, splits, {file: f"{base}/{file}" for file in names})
+        remote = {
+            file: RemoteShard(f"{base}/{file}", sha256)
+            for split in splits.values()
+            for file, sha256 in zip_longest(split.filenames, split.shard_sha256, fillvalue="")
+        }
+        return Location(base, splits, remote)
     from webdataset.shardlists import expand_urls
 
     urls = {_name(url): url for url in expand_urls(pattern)}
-    return Location(pattern, _infer(list(urls), pattern), urls)
+    return Location(pattern, _infer(list(urls), pattern), {name: RemoteShard(url) for name, url in urls.items()})
 
 
 def _name(url: str) -> str:

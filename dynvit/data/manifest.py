@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, StringConstraints, ValidationError, model_validator
 
 from dynvit.errors import InputError, first_fault
 from dynvit.files import atomic
@@ -35,7 +35,7 @@ class Sample:
 
 
 _TYPES = {"shard": str, "key": str, "label": int, "offset": int, "size": int, "sha256": str}
-_SHA256 = re.compile("[0-9a-f]{64}")
+_SHA256 = re.compile("^[0-9a-f]{64}$")
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,15 @@ def _sample(line: Mapping[str, Any], number: int) -> Sample:
 
 @dataclass(frozen=True)
 class SplitInfo:
-    """One split of ``_info.json``; ``shard_lengths`` is empty where the samples are not counted."""
+    """One split of ``_info.json``; ``shard_lengths`` is empty where the samples are not counted.
+
+    ``shard_sha256`` is empty in what others pack: the convention has no hashes, and takes more fields.
+    """
 
     name: str
     filenames: tuple[str, ...]
     shard_lengths: tuple[int, ...] = ()
+    shard_sha256: tuple[str, ...] = ()
 
     @property
     def num_samples(self) -> int | None:
@@ -136,7 +140,9 @@ def read_info(text: str | bytes, where: str) -> dict[str, SplitInfo]:
             f"{where} is not in the convention of timm/imagenet-1k-wds ({said}): it must hold splits with filenames "
             "and shard_lengths; `dynvit data pack` writes it"
         ) from error
-    return {name: SplitInfo(name, split.filenames, split.shard_lengths) for name, split in found.items()}
+    return {
+        name: SplitInfo(name, split.filenames, split.shard_lengths, split.shard_sha256) for name, split in found.items()
+    }
 
 
 class _Split(BaseModel):
@@ -145,11 +151,14 @@ class _Split(BaseModel):
     model_config = ConfigDict(strict=True)
     filenames: tuple[str, ...]
     shard_lengths: tuple[NonNegativeInt, ...]
+    shard_sha256: tuple[Annotated[str, StringConstraints(pattern=_SHA256)], ...] = ()
 
     @model_validator(mode="after")
     def _one_each(self) -> Self:
         if len(self.filenames) != len(self.shard_lengths):
             raise ValueError("filenames and shard_lengths differ in length")
+        if self.shard_sha256 and len(self.filenames) != len(self.shard_sha256):
+            raise ValueError("filenames and shard_sha256 differ in length")
         return self
 
 
@@ -166,6 +175,7 @@ def info_text(splits: Iterable[SplitInfo]) -> str:
             "filenames": list(split.filenames),
             "shard_lengths": list(split.shard_lengths),
         }
+        | ({"shard_sha256": list(split.shard_sha256)} if split.shard_sha256 else {})
         for split in splits
     }
     return json.dumps({"splits": body}, indent=1) + "\n"

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from dynvit.data.class_match import label_translation
 from dynvit.data.datasets import DatasetSpec
-from dynvit.data.fetching import ahead
+from dynvit.data.fetching import in_order
 from dynvit.data.folder_dataset import find_dataset, packed_class_names
 from dynvit.data.locate import Location, locate
 from dynvit.data.manifest import CLASS_NAMES, Manifest, Sample, SplitInfo
+from dynvit.data.remote_shards import RemoteShards, still_there
 from dynvit.data.scan import scan_shard
 from dynvit.data.source import ArraySource, ImageSource, OnBadSample, ShardSource, check_labels
 from dynvit.data.split_names import find_split
@@ -139,18 +140,34 @@ class _Reader:
         lost = 0
         task = f"reading {self.spec.name} {split.name}"
         with Progress(task, len(files), unit="shards", quiet=self.quiet) as progress:
-            for file, shard in zip(files, ahead(self.location.shard, files), strict=True):
-                paths[file] = shard
+            for file, shard in zip(files, in_order(self.location.shard, files), strict=True):
                 listed = packed.get(file, [])
                 expected = lengths.get(file, len(listed) or None)
-                found = self._samples(paths[file], listed, expected)
+                with shard:
+                    paths[file] = shard.path
+                    found = self._samples(shard.path, listed, expected)
                 samples.extend(dataclasses.replace(s, shard=file, label=self._label(s)) for s in found)
                 lost += 0 if expected is None else expected - len(found)
                 progress.advance()
         manifest = Manifest(tuple(samples)).unique_keys()
         check_labels(manifest, self.spec.num_classes)
         manifests = {file: path for file in packed if (path := self._manifest_of(split)) is not None}
-        return ShardSource(self.spec, split.name, manifest, self.on_bad_sample, lost, paths, manifests)
+        remote = self._remote(split, paths)
+        return ShardSource(self.spec, split.name, manifest, self.on_bad_sample, lost, paths, manifests, remote)
+
+    def _remote(self, split: SplitInfo, paths: dict[str, Path]) -> RemoteShards | None:
+        """What reads the shards that were fetched; says once where the cache has no space for all of them."""
+        if not any(file in self.location.remote for file in paths):
+            return None
+        there = still_there(paths)
+        if there < len(paths) and not self.quiet:
+            warnings.warn(
+                f"the cache has space for {there} of the {len(paths)} shards of {self.spec.name} {split.name}: each is "
+                "fetched again for every pass over the images, and for single images where they are read in random "
+                "order; DYNVIT_CACHE_GB or a larger disk makes more space",
+                stacklevel=6,
+            )
+        return RemoteShards({file: self.location.remote[file] for file in paths})
 
     def _manifest_of(self, split: SplitInfo) -> Path | None:
         """The manifest that was packed with the shards."""

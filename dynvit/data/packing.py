@@ -8,20 +8,22 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 from zipfile import BadZipFile
 
 from dynvit.data.archives import BROKEN, LeftOut, broken, open_tree
 from dynvit.data.collection import Picture, merged
 from dynvit.data.image_kinds import extension_of
 from dynvit.data.listing import some
-from dynvit.data.manifest import CLASS_NAMES, INFO, Manifest, Sample, SplitInfo, class_names_text, info_text
+from dynvit.data.manifest import CLASS_NAMES, INFO, Manifest, Sample, SplitInfo, class_names_text, info_text, read_info
 from dynvit.data.pack_readers import read_collection
 from dynvit.data.split_names import shard_named, spellings_said, split_named
 from dynvit.data.splits import ranked
 from dynvit.errors import InputError
+from dynvit.files import sha256_of
 from dynvit.progress import Progress
 
 _BLOCK = 512  # a tar's
@@ -151,6 +153,7 @@ def _write(pictures: Sequence[Picture], work: Path, name: str, shard_size: int, 
             order = [keys[i] for i in ranked(keys, 0, "pack")]
             filenames: list[str] = []
             lengths: list[int] = []
+            hashes: list[str] = []
             samples: list[Sample] = []
             for number, start in enumerate(range(0, len(order), shard_size)):
                 shard = work / f"{name}-{split}-{number:05d}.tar"
@@ -159,8 +162,9 @@ def _write(pictures: Sequence[Picture], work: Path, name: str, shard_size: int, 
                 samples += written
                 filenames.append(shard.name)
                 lengths.append(len(written))
+                hashes.append(sha256_of(shard))
             Manifest(tuple(samples)).write(work / f"manifest-{split}.jsonl")
-            splits.append(SplitInfo(split, tuple(filenames), tuple(lengths)))
+            splits.append(SplitInfo(split, tuple(filenames), tuple(lengths), tuple(hashes)))
             labels.update(sample.label for sample in samples)
     if not labels:
         raise InputError(f"no file holds an image that Pillow reads: {some(no_image)}")
@@ -186,9 +190,10 @@ def _write_shard(
 ) -> Iterator[Sample]:
     from webdataset.writer import TarWriter
 
-    with shard.open("wb") as file:
+    with shard.open("wb") as file, ExitStack() as closing:
         # Time and owner are fixed, so that each run writes the same bytes; PAX takes names of any length.
         writer = TarWriter(file, user="", group="", mtime=0, encoder=False, format="PAX_FORMAT")
+        closing.callback(_close_quietly, writer)
         for key, picture in part:
             progress.advance()
             content = picture.read()
@@ -202,9 +207,16 @@ def _write_shard(
             offset = writer.tarstream.offset - padded
             digest = hashlib.sha256(content).hexdigest()
             yield Sample(shard.name, key, picture.label, offset, len(content), digest)
+        closing.pop_all()
         writer.close()
         file.flush()
         os.fsync(file.fileno())
+
+
+def _close_quietly(writer: Any) -> None:
+    """Where writing failed: else the tar's end would be tried again when it is collected, with a traceback."""
+    with suppress(OSError, ValueError):
+        writer.close()
 
 
 def _publish(work: Path, destination: Path) -> bool:
@@ -216,4 +228,16 @@ def _publish(work: Path, destination: Path) -> bool:
     there = sorted(p.name for p in destination.iterdir())
     if made == there and not any(filecmp.cmpfiles(work, destination, made, shallow=False)[1:]):
         return True
+    if made == there and _differ_by_hashes_alone(work, destination, made):
+        (work / INFO).replace(destination / INFO)
+        return True
     raise InputError(f"{destination} holds another packing: nothing was changed; give a new folder or remove that one")
+
+
+def _differ_by_hashes_alone(work: Path, destination: Path, made: Sequence[str]) -> bool:
+    """Whether the destination is the same packing, of a time when the shards' hashes were not listed."""
+    files = [name for name in made if name != INFO]
+    if any(filecmp.cmpfiles(work, destination, files, shallow=False)[1:]):
+        return False
+    new, old = (read_info((folder / INFO).read_bytes(), str(folder / INFO)) for folder in (work, destination))
+    return old == {name: replace(split, shard_sha256=()) for name, split in new.items()}

@@ -15,6 +15,7 @@ from PIL import Image
 from dynvit.data.datasets import DatasetSpec
 from dynvit.data.images import UndecodableError, decode_image
 from dynvit.data.manifest import Manifest, Sample
+from dynvit.data.remote_shards import RemoteShards
 from dynvit.data.scan import forget_scan
 from dynvit.errors import InputError
 
@@ -111,17 +112,20 @@ class ShardSource(ManifestSource):
     """Samples in WebDataset shards, read by offset and held to size and SHA-256.
 
     ``paths`` gives each shard's local file, ``manifests`` the packed manifest that lists its samples; a shard without
-    one was scanned.
+    one was scanned. ``remote`` reads those that were fetched: they may be evicted from the cache, and come again.
     """
 
     paths: dict[str, Path] = dataclasses.field(default_factory=dict)
     manifests: dict[str, Path] = dataclasses.field(default_factory=dict)
+    remote: RemoteShards | None = None
 
     def read_bytes(self, index: int) -> bytes:
         """The encoded image. Raises: ``BadSampleError`` where the shard ends before it."""
         sample = self.manifest.samples[index]
         path = self.paths[sample.shard]
         try:
+            if self.remote is not None:
+                return self._whole(sample, self.remote.read(sample.shard, sample.size, sample.offset))
             # Opened each time: costs microseconds, and no handle is shared over a fork or kept for 1,024 shards.
             # Python's buffered files would cost four times as much.
             handle = os.open(path, os.O_RDONLY)
@@ -131,8 +135,12 @@ class ShardSource(ManifestSource):
                 os.close(handle)
         except OSError as error:
             raise InputError(f"shard {path} cannot be read: {error.strerror or error}") from error
+        return self._whole(sample, content)
+
+    def _whole(self, sample: Sample, content: bytes) -> bytes:
         if len(content) < sample.size:
-            raise BadSampleError(f"shard {path}, key {sample.key!r}: the shard ends before its image")
+            where = f"shard {self.paths[sample.shard]}, key {sample.key!r}"
+            raise BadSampleError(f"{where}: the shard ends before its image")
         return content
 
     def read(self, index: int) -> Example:

@@ -86,10 +86,23 @@ class LineStore(Generic[LineT]):
                 file.write(written + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
+            self._check_place(file)
         except BaseException:
             # A full disk or an interrupt may leave half a line; opening the file again cuts it off.
             self.close()
             raise
+
+    def _check_place(self, file: BinaryIO) -> None:
+        """What is written to a file that was removed is gone with it, and no write fails."""
+        try:
+            if os.path.samestat(os.fstat(file.fileno()), self.path.stat()):
+                return
+        except OSError:
+            pass
+        raise InputError(
+            f"{self.path} is gone, or another file is there, since writing to it began: see to its disk and run the "
+            "same command again, which goes on from what it finds"
+        )
 
     def read(self) -> list[LineT]:
         """Every measurement, in the order of its first line; none where there is no file yet."""
