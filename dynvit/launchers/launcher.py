@@ -72,7 +72,7 @@ class Job:
             process = subprocess.Popen(
                 [sys.executable, *self.words],
                 cwd=self.folder,
-                env=environment | variables,
+                env={**environment, **variables},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
