@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dynvit.backbones.weights import sha256_of
 from dynvit.benchmark.choosing import budgets_of
-from dynvit.benchmark.folder import TRAINED
+from dynvit.benchmark.config import TRAINED
 from dynvit.benchmark.run import Bench
 from dynvit.benchmark.waiting import told
 from dynvit.checkpoint import CONFIG

@@ -18,6 +18,9 @@ from dynvit.settings import Flag, Settings, flags_of, setting, validated
 from dynvit.training.request import RunOptions, TrainingOptions, batch_size_setting
 from dynvit.units import Solve
 
+TRAINED = "train"
+"""The folder of a bench's trainings, in its own. Each knows its own request: some may have been made before."""
+
 BUDGETS, OUTPUT = "Budgets", "Output"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dynvit.benchmark.cells import BUDGETS, TRAIN, Cell
 from dynvit.benchmark.common import known_budgets, trained
-from dynvit.benchmark.folder import TRAINED
+from dynvit.benchmark.config import TRAINED
 from dynvit.benchmark.identity import identity
 from dynvit.benchmark.run import Bench
 from dynvit.checkpoint import is_checkpoint

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dynvit.benchmark.config import TRAINED
 from dynvit.errors import InputError
 from dynvit.files import LOCK, write_whole
 from dynvit.reading import read_json
 
 CONFIG, TRIALS = "bench.json", "trials"
 MODELS = "models"  # those that were given from Python are kept here before the bench begins
-TRAINED = "train"  # a bench's trainings; each knows its own request, and some may have been made before
 
 
 def fresh_folder(folder: Path) -> Path:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from dynvit.benchmark.cells import ACCURACY, BUDGETS, TRAIN, BenchShare, Cell, cells_of, statics
 from dynvit.benchmark.common import common_budgets
+from dynvit.benchmark.config import TRAINED
 from dynvit.benchmark.done import folder_of_cell, mark_done
-from dynvit.benchmark.folder import TRAINED
 from dynvit.benchmark.identity import claim_shared, claimed
 from dynvit.benchmark.run import Bench
 from dynvit.benchmark.versions import same_versions

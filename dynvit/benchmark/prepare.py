@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.backbones.build import BackboneSpec, build, image_size, pretrained_weights
-from dynvit.benchmark.config import BenchConfig
-from dynvit.benchmark.folder import TRAINED
+from dynvit.benchmark.config import TRAINED, BenchConfig
 from dynvit.benchmark.trainings import Trainings
 from dynvit.budgets import KnobSolver, check_feasible, noise_batch
 from dynvit.contract import check_model
