@@ -103,6 +103,8 @@ class StudyCopy:
             if not _is(trial, point, worth):
                 raise ValueError(f"its trial {trial.number} is not what this search measured there")
         for point, worth in told[len(there) :]:
+            if self.within.lost:  # given up while it did not answer
+                return
             self.study.add_trial(create_trial(values=worth.values, params=dict(point), distributions=dict(self.knobs)))
 
 

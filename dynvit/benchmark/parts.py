@@ -14,12 +14,11 @@ from dynvit.benchmark.done import folder_of_cell, is_done, mark_done
 from dynvit.benchmark.identity import claim_shared, claimed
 from dynvit.benchmark.prepare import TRAINED
 from dynvit.benchmark.run import Bench
-from dynvit.benchmark.taking_over import take_over
+from dynvit.benchmark.taking_over import leave_nothing, take_over
 from dynvit.benchmark.trial import measure_trial
 from dynvit.benchmark.versions import same_versions
 from dynvit.benchmark.waiting import told
 from dynvit.files import is_held
-from dynvit.leaderboard.store import RUNS
 from dynvit.measurements.accuracy.measure import Recorder
 from dynvit.measurements.run import Run
 from dynvit.measurements.runner import Runner
@@ -125,7 +124,7 @@ class Part:
         """A share of more shares than models has a folder all the same, which ``dynvit merge`` takes."""
         if run.first and self.folder != self.bench.folder:
             with self._claimed(run):
-                (self.folder / RUNS).touch()
+                leave_nothing(self.folder)
 
 
 def share_of(bench: Bench, share: BenchShare) -> Part:
@@ -142,6 +141,8 @@ def cell_part(bench: Bench, cell: Cell) -> Part:
     """One cell alone; what comes before it is done as well, where it has not been."""
     if not cell.measures:
         return Part(bench, (cell,), bench.folder)
+    if cell.kind == SEARCH:  # it measures what no earlier trial has
+        return Part(bench, (cell,), folder_of_cell(bench, cell))
     needed = [other for other in cells_of(bench) if other.name in cell.needs and other.measures]
     known = tuple(folder_of_cell(bench, other) for other in needed)
     return Part(bench, (cell,), folder_of_cell(bench, cell), known)

@@ -19,6 +19,11 @@ def take_over(bench: Bench, known: Sequence[Path], folder: Path) -> None:
     write_together({path: text for path, text in contents.items() if text})
 
 
+def leave_nothing(folder: Path) -> None:
+    """Say that a part which had nothing to measure was done, by an empty file of records."""
+    (folder / RUNS).touch()
+
+
 def _joined(file: Path, known: Sequence[Path]) -> bytes:
     """The file with the lines that it lacks; nothing where it lacks none."""
     there = list(_lines(file))

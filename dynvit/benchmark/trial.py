@@ -6,7 +6,7 @@ from dynvit.benchmark.cells import Cell
 from dynvit.benchmark.proposals import Proposals, keep_worth
 from dynvit.benchmark.run import Bench
 from dynvit.benchmark.searching import Trials
-from dynvit.leaderboard.store import RUNS
+from dynvit.benchmark.taking_over import leave_nothing
 from dynvit.measurements.accuracy.measure import Recorder
 from dynvit.measurements.run import Run
 from dynvit.progress import Progress
@@ -24,7 +24,7 @@ def measure_trial(bench: Bench, cell: Cell, run: Run) -> None:
     points = bench.searches.kept(cell.label)
     if points.index(points[trial]) < trial:
         if run.first:
-            (run.folder / RUNS).touch()
+            leave_nothing(run.folder)
         return
     [opened] = bench.preparation.models(bench.folder, bench.command, {cell.label})
     opened.model.eval().to(run.device)
