@@ -36,13 +36,15 @@ ResultT = TypeVar("ResultT")
 
 
 def check_storage(url: str) -> None:
-    """Check all that can be checked of a storage without reaching it; nothing is written.
-
-    Raises: ``InputError`` for a URL of another form, and for a driver that is not installed.
-    """
+    """Raises: ``InputError`` for a URL that names no storage. Whether it is there is asked where it is opened."""
     kind, place = _parts(url)
     if kind not in ("postgresql", "sqlite", "journal") or not place or place == ":memory:":
         raise InputError(f"--storage must be {_FORMS}, got {without_password(url)!r}")
+
+
+def _check_here(url: str) -> None:
+    """Raises: ``InputError`` for a driver that is not installed, and a folder that is not there."""
+    kind, place = _parts(url)
     if kind == "postgresql" and find_spec("psycopg") is None:
         raise InputError("--storage postgresql:// needs psycopg: pip install dynvit[storage]")
     if kind != "postgresql" and not Path(place).absolute().parent.is_dir():
@@ -62,6 +64,7 @@ class StudyStorage:
         """Raises: ``InputError`` for one that cannot be reached, or is none."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         check_storage(url)
+        _check_here(url)
         return cls(url, _reached(url, lambda: _opened(url)))
 
     def study(self, name: str, knobs: Mapping[str, BaseDistribution], metrics: Sequence[str]) -> StudyCopy:
@@ -119,7 +122,10 @@ def _parts(url: str) -> tuple[str, str]:
     if kind == "journal":
         return kind, place
     start = "///" if kind == "sqlite" else "//"
-    return (kind, place.removeprefix(start).partition("?")[0]) if place.startswith(start) else ("", place)
+    if not place.startswith(start):
+        return "", place
+    place = place.removeprefix(start)
+    return kind, place.partition("?")[0].removeprefix("file:") if kind == "sqlite" else place
 
 
 def _opened(url: str) -> Any:

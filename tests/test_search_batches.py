@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -159,6 +159,9 @@ def test_any_workers_in_any_order_killed_anywhere_do_what_one_process_does(
         workers.work(order, killed)
     assert workers.work(order) == proposed(sampling)
     assert len(workers.measured) == len(set(workers.measured)) == len(set(proposed(sampling)))
+    workers.sampling = replace(sampling, trials=sampling.trials + 5, begun=sampling.trials)
+    assert workers.work(order) == proposed(workers.sampling)
+    assert len(workers.measured) == len(set(proposed(workers.sampling)))
 
 
 def _order(data: st.DataObject) -> Iterator[int]:
