@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from dynvit.errors import InputError, os_fault
 from dynvit.interface import OperatingPoint
 from dynvit.plain import passwords_in, say, without_password
+from dynvit.reading import check_regular
 from dynvit.search import Objectives, directions_of
 
 PATIENCE_S = 30.0
@@ -47,7 +48,11 @@ def _check_here(url: str) -> None:
     kind, place = _parts(url)
     if kind == "postgresql" and find_spec("psycopg") is None:
         raise InputError("--storage postgresql:// needs psycopg: pip install dynvit[storage]")
-    if kind != "postgresql" and not Path(place).absolute().parent.is_dir():
+    if kind == "postgresql":
+        return
+    if Path(place).exists():
+        check_regular(place, "--storage")
+    if not Path(place).absolute().parent.is_dir():
         raise InputError(f"--storage {url}: there is no folder {str(Path(place).parent)!r}; make it first")
 
 

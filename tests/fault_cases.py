@@ -113,6 +113,7 @@ FAULTS = (
         f"{SEARCH} --storage postgresql://me:secret@127.0.0.1:1/db",
         ("postgresql://me:***@127.0.0.1:1/db", "port 1", "leave it out"),
     ),
+    Fault("a storage that is a folder", f"{SEARCH} --storage journal:MADE/empty", ("--storage", "folder")),
     Fault("a storage for budgets", f"{WEIGHTS} --storage journal:s.log", ("--storage", "--sampler")),
     Fault("a batch of budgets", f"{WEIGHTS} --search-batch 2", ("--search-batch", "--sampler")),
     Fault("a batch of no trial", f"{SEARCH} --search-batch 0", ("--search-batch", "1", "got 0")),

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import optuna
@@ -19,13 +20,17 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from dynvit.api.benching import plan_bench, run_bench
 from dynvit.api.dividing import command_words
 from dynvit.api.launching import Engine, launch_bench
-from dynvit.benchmark.cells import cells_of
+from dynvit.benchmark.cells import cells_of, find_cell
 from dynvit.benchmark.folder import check_folder, claim_folder
 from dynvit.benchmark.identity import identity
+from dynvit.benchmark.parts import cell_part
 from dynvit.benchmark.proposals import Proposals, keep_worth
 from dynvit.benchmark.run import Bench
+from dynvit.benchmark.searching import _third
 from dynvit.errors import InputError
 from dynvit.interface import OperatingPoint
+from dynvit.measurements.runner import Runner
+from dynvit.measurements.task import MeasuredPoint
 from dynvit.search import Objectives, SamplerName, Sampling, Search, search
 
 KNOBS: dict[str, BaseDistribution] = {
@@ -213,6 +218,28 @@ def test_a_folder_keeps_the_size_of_its_batches_where_proposals_depend_on_it(tmp
     assert check_folder(tmp_path / "four", of(search_batch=4, trials=9))
     claim_folder(tmp_path / "nsga2", of(sampler="nsga2", search_batch=4))
     assert check_folder(tmp_path / "nsga2", of(sampler="nsga2"))
+
+
+@pytest.mark.parametrize("worth", [None, float("nan"), float("inf")])
+def test_what_a_measurement_says_of_a_point_must_be_a_number(worth: float | None) -> None:
+    measurer = SimpleNamespace(objective=lambda at, runner: worth)
+    runner = SimpleNamespace(measurement=SimpleNamespace(name="energy", measurer=measurer))
+    at = SimpleNamespace(point=OperatingPoint(keep=0.5), opened=SimpleNamespace(label="topk"))
+    with pytest.raises(InputError, match=f"'energy' must give a search a number at every point, got {worth} at keep"):
+        _third(cast(MeasuredPoint, at), cast(Runner, runner))
+
+
+@pytest.mark.slow
+def test_a_trial_that_is_done_by_hand_has_those_before_it_done_and_the_model_takes_them_over(tmp_path: Path) -> None:
+    made = planned(tmp_path / "out", search_batch=3)
+    for name in ("search:topk:4", "accuracy:topk"):
+        cell_part(planned(tmp_path / "out", search_batch=3), find_cell(name, cells_of(made))).run()
+    done = {path.parent.name for path in (tmp_path / "out" / "cells").glob("*/*.done")}
+    assert done == {*(f"search-topk-{trial}" for trial in range(5)), "accuracy-topk"}  # 5 is measured with the model
+    whole = planned(tmp_path / "whole", search_batch=3)
+    run_bench(whole)
+    expected = {id_: line for id_, line in recorded(whole.folder).items() if line["method"]["name"] == "topk"}
+    assert recorded(tmp_path / "out" / "cells" / "accuracy-topk") == expected
 
 
 def attacks(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from dynvit.benchmark.cells import BUDGETS, SEARCH, TRAIN, Cell
 from dynvit.benchmark.common import known_budgets
 from dynvit.benchmark.folder import TRIALS
-from dynvit.benchmark.identity import identity
 from dynvit.benchmark.prepare import TRAINED
 from dynvit.benchmark.run import Bench
 from dynvit.benchmark.trained import trained
@@ -45,7 +44,7 @@ def mark_done(bench: Bench, cell: Cell, folder: Path) -> None:
 def _key(bench: Bench, cell: Cell) -> str:
     """A hash of all that the cell's results depend on."""
     asked = [one.settings.model_dump(mode="json") for one in bench.measurements if one.name == cell.kind]
-    made = identity(bench.config, bench.session)
+    made = dict(bench.identity)
     if cell.kind == SEARCH:
         del made[TRIALS]  # a trial is the same, however many follow
     body = [made, trained(bench.folder, bench.preparation), cell.name, asked]

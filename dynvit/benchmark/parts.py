@@ -114,11 +114,13 @@ class Part:
             yield
 
     def _do_trials_before(self) -> None:
-        """Those that a trial is proposed after, where nobody has measured them."""
-        needed = {name for cell in self.cells if cell.kind == SEARCH for name in cell.needs}
-        for cell in cells_of(self.bench) if needed else ():
-            if cell.kind == SEARCH and cell.name in needed and not is_done(self.bench, cell):
-                cell_part(self.bench, cell).run()
+        """Those of the batches before a trial's, where nobody has measured them: the first ones first."""
+        for own in [cell for cell in self.cells if cell.kind == SEARCH]:
+            earlier = [cell for cell in cells_of(self.bench) if cell.kind == SEARCH and cell.label == own.label]
+            needed = [number for number, cell in enumerate(earlier) if cell.name in own.needs]
+            for cell in earlier[: max(needed, default=-1) + 1]:
+                if not is_done(self.bench, cell):
+                    cell_part(self.bench, cell).run()
 
     def _leave_nothing(self, run: Run) -> None:
         """A share of more shares than models has a folder all the same, which ``dynvit merge`` takes."""

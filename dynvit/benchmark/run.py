@@ -12,7 +12,7 @@ from typing import Any
 
 from dynvit.benchmark.choosing import Searches, StudyCopy, points_of
 from dynvit.benchmark.config import BenchConfig
-from dynvit.benchmark.identity import check, claimed
+from dynvit.benchmark.identity import check, claimed, identity
 from dynvit.benchmark.prepare import Preparation, prepare
 from dynvit.data import ImageSource
 from dynvit.interface import OperatingPoint
@@ -66,6 +66,11 @@ class Bench:
     def shares_budgets(self) -> bool:
         """Whether the budgets depend on what is feasible for every model."""
         return self.config.sampler == "budgets" and not self.config.budgets and self.point is None
+
+    @cached_property
+    def identity(self) -> Mapping[str, Any]:
+        """All that its records depend on; weights are hashed for it, once."""
+        return identity(self.config, self.session)
 
     @cached_property
     def searches(self) -> Searches:

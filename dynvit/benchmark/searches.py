@@ -105,11 +105,16 @@ class Searches:
         body = json.dumps([label, *self._proposed_by()], sort_keys=True, default=str)
         return f"{session.dataset.name}-{session.backbone.name}-{label}-{_hash(body)[:_HASHED]}"
 
-    def _proposed_by(self) -> tuple[dict[str, Any], int]:
-        """All that the proposals of a search depend on, but for its model's training: not on how many they are."""
+    @cached_property
+    def _configured(self) -> dict[str, Any]:
+        """The bench's identity, but for the number of trials; weights are hashed for it, once."""
         found = identity(self.config, self.session)
         del found[TRIALS]
-        return found, self.sampling.begun or self.config.trials
+        return found
+
+    def _proposed_by(self) -> tuple[dict[str, Any], int]:
+        """All that the proposals of a search depend on, but for its model's training: not on how many they are."""
+        return self._configured, self.sampling.begun or self.config.trials
 
     def _made(self) -> str:
         body = [*self._proposed_by(), trained(self.folder, self.preparation)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -76,9 +77,9 @@ def _third(at: MeasuredPoint, runner: Runner) -> float:
     """What a searchable measurement says of a point. Raises: ``InputError`` where it says nothing."""
     measurement = runner.measurement
     worth = measurement.measurer.objective(at, runner)
-    if worth is None:
+    if worth is None or not math.isfinite(worth):
         raise InputError(
-            f"measurement {measurement.name!r} must give a search a number at every point, got None at "
+            f"measurement {measurement.name!r} must give a search a number at every point, got {worth} at "
             f"{point_said(at.point)} of {at.opened.label}: leave it out, or give --sampler budgets"
         )
     return worth
