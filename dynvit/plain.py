@@ -7,9 +7,11 @@ as CSV goes through here, so that no name moves a cursor, turns a line around, o
 from __future__ import annotations
 
 import codecs
+import re
 import sys
 import unicodedata
 from typing import TextIO
+from urllib.parse import unquote
 
 # Controls, formats (bidirectional overrides, zero width), lone surrogates, private use, separators of lines.
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
@@ -33,6 +35,7 @@ _SPELLED = str.maketrans(
     }
 )
 HANDLER = "dynvit"
+_PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*(?=@)|(?i:(?<=[?&]password=))[^&\s]*", re.DOTALL)
 
 
 def visible(text: str, keep: str = "") -> str:
@@ -69,6 +72,21 @@ def no_formula(text: str) -> str:
     """
     seen = visible(text)
     return f"'{seen}" if text.lstrip(" ").startswith(_FORMULA) else seen
+
+
+def without_password(text: str) -> str:
+    """URLs as they may be printed and written.
+
+    >>> without_password("postgresql://me:s3c/r@t@host/db"), without_password("journal:study.log")
+    ('postgresql://me:***@host/db', 'journal:study.log')
+    """
+    return _PASSWORD.sub(lambda found: "***" if found[1] is None else f"{found[1]}:***", text)
+
+
+def passwords_in(url: str) -> list[str]:
+    """What ``without_password`` hides, as it is written and as it is meant."""
+    hidden = [found[0].removeprefix(f"{found[1]}:") for found in _PASSWORD.finditer(url)]
+    return [secret for one in hidden for secret in dict.fromkeys((one, unquote(one))) if secret]
 
 
 def say(line: str, *, err: bool = False) -> None:

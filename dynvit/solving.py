@@ -13,7 +13,7 @@ from dynvit import cost
 from dynvit.budgets import SLACK, CostRange, KnobSolver
 from dynvit.errors import InputError
 from dynvit.interface import Batch, DynamicModel, OperatingPoint
-from dynvit.search import Objectives, search
+from dynvit.search import Objectives, Sampling, search
 from dynvit.units import GIGA, Solve
 
 TRIALS = 32
@@ -84,7 +84,8 @@ class SearchedSolver:
             return seen[point]
 
         first = list(dict.fromkeys(self.by_cost.solve(budgets)))
-        search(self.knobs, "nsga2", max(self.trials, len(first)), self.seed, measure, first=first)
+        sampling = Sampling("nsga2", max(self.trials, len(first)), self.seed)
+        search(self.knobs, sampling, measure, first=first)
         return [self._best(seen, budget) for budget in budgets]
 
     def _best(self, seen: Mapping[OperatingPoint, Objectives], budget: float) -> OperatingPoint:

@@ -16,6 +16,7 @@ class Fault:
 
 BENCH = "bench --methods dense,topk --limit 20 -o out"
 WEIGHTS = f"{BENCH} --weights MADE/good.safetensors"
+SEARCH = f"{WEIGHTS} --sampler tpe --trials 4"
 SHARDS = f"{WEIGHTS} --dataset cifar10 --backbone vit_digits --data-dir"
 FAULTS = (
     Fault("unknown command", "bnech", ("bnech",)),
@@ -97,6 +98,32 @@ FAULTS = (
     Fault("dask without a scheduler", f"{WEIGHTS} --launcher dask", ("--scheduler",)),
     Fault("a scheduler of nobody", f"{WEIGHTS} --scheduler tcp://h:1", ("--scheduler", "--launcher")),
     Fault("sbatch's options of nobody", f"{WEIGHTS} --launcher local:2 --slurm time=1", ("--slurm", "local:2")),
+    Fault("a storage of a kind that there is not", f"{SEARCH} --storage redis://h", ("--storage", "journal:FILE")),
+    Fault("a storage of nothing", f"{SEARCH} --storage journal:", ("--storage", "journal:FILE", "'journal:'")),
+    Fault("a storage in memory", f"{SEARCH} --storage sqlite://", ("--storage", "sqlite:///FILE", "'sqlite://'")),
+    Fault("a storage in no folder", f"{SEARCH} --storage journal:nowhere/s.log", ("no folder 'nowhere'", "make it")),
+    Fault("a storage that is no journal", f"{SEARCH} --storage journal:MADE/half.json", ("half.json", "no journal")),
+    Fault("a storage that is no database", f"{SEARCH} --storage sqlite:///MADE/half.json", ("not a database",)),
+    Fault(
+        "a storage that is read-only",
+        f"{SEARCH} --storage sqlite:///file:MADE/studies.db?mode=ro&uri=true",
+        ("studies.db", "readonly database", "leave it out"),
+    ),
+    Fault(
+        "a storage that nobody serves",
+        f"{SEARCH} --storage postgresql://me:secret@127.0.0.1:1/db",
+        ("postgresql://me:***@127.0.0.1:1/db", "port 1", "leave it out"),
+    ),
+    Fault("a storage that is a folder", f"{SEARCH} --storage journal:MADE/empty", ("--storage", "folder")),
+    Fault("a storage for budgets", f"{WEIGHTS} --storage journal:s.log", ("--storage", "--sampler")),
+    Fault("a batch of budgets", f"{WEIGHTS} --search-batch 2", ("--search-batch", "--sampler")),
+    Fault("a batch of no trial", f"{SEARCH} --search-batch 0", ("--search-batch", "1", "got 0")),
+    Fault("a storage of a share", f"{SEARCH} --storage journal:s.log --share 1/2", ("--storage", "one process")),
+    Fault(
+        "a storage of a launcher without trials",
+        f"{SEARCH} --storage journal:s.log --launcher local:2",
+        ("--search-batch N", "from 2"),
+    ),
     Fault("a plan of an unknown method", "plan --methods dense,topkk -o out", ("method 'topkk'", "'topk'")),
     Fault("unknown attack", f"{WEIGHTS} --robustness pgdd", ("'pgdd'", "'pgd'", "cifar-linf")),
     Fault("unknown norm", f"{WEIGHTS} --robustness pgd --norm l1", ("norm", "'linf'", "'l2'", "'l1'")),

@@ -27,7 +27,7 @@ LAYERS = (
     {"report"},
     {"measurements"},
     {"session"},
-    {"solving"},
+    {"solving", "study_storage"},
     {"checkpoint", "published", "budgets", "search", "attacks"},
     {"calibration"},
     {"backbones", "data", "leaderboard", "knobs", "exits", "divisions"},

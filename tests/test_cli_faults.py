@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import safetensors.torch
 import timm
@@ -84,6 +85,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "plugin.yaml").write_text("plugin: {a: b}\n")
     (folder / "half.json").write_text('{"schema_version": 1}')
     (folder / "rounded.py").write_text(ROUNDED)
+    optuna.storages.RDBStorage(f"sqlite:///{folder}/studies.db").engine.dispose()
     (folder / "empty").mkdir()
     write_dataset(folder / "shards", {"train": 40, "validation": 12})
     write_dataset(folder / "owls", {"train": 40, "validation": 12})

@@ -13,6 +13,7 @@ from dynvit.benchmark.folder import fresh_folder
 from dynvit.benchmark.identity import folder_of
 from dynvit.benchmark.run import Bench
 from dynvit.leaderboard.board import Leaderboard
+from dynvit.plain import without_password
 from dynvit.processes import fit_threads
 from dynvit.progress import counted
 from dynvit.report import Board
@@ -50,10 +51,11 @@ def run_bench(bench: Bench) -> Board | None:
 def plan_lines(bench: Bench) -> Iterator[str]:
     """What a run would do, for people; a few steps of each training are run, to say how long it takes."""
     config, preparation = bench.config, bench.preparation
+    together = f", {config.search_batch} at a time" if config.search_batch > 1 else ""
     how = (
         f"{len(config.budgets) or config.points} budgets"
         if config.sampler == "budgets"
-        else f"{config.trials} trials of {config.sampler} on calibration"
+        else f"{config.trials} trials of {config.sampler} on calibration{together}"
     )
     source = bench.source
     yield f"{source.spec.name} {config.split}: {len(source):,} images, manifest {source.manifest.sha256[:12]}"
@@ -63,6 +65,8 @@ def plan_lines(bench: Bench) -> Iterator[str]:
     for training in preparation.forecasts():
         yield from training.lines()
     yield f"sweep: {how}; counting rule {config.rule}"
+    if config.storage is not None:
+        yield f"studies: {without_password(config.storage)}"
     for measurement in bench.measurements:
         yield from measurement.measurer.plan(bench.session, source)
     yield f"output: {bench.folder}"
@@ -79,7 +83,7 @@ def command_line() -> str:
     """The command as a person would type it again, without the paths of this machine's interpreter."""
     program = Path(sys.argv[0]).name
     words = ["dynvit", *sys.argv[1:]] if program in ("dynvit", "__main__.py") else [program, *sys.argv[1:]]
-    return shlex.join(words)
+    return shlex.join(map(without_password, words))
 
 
 def _weights(bench: Bench) -> str:

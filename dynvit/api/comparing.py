@@ -145,6 +145,6 @@ def _said(methods: Any, values: Mapping[str, Any]) -> str:
     """The call, for records: without the folders of this machine."""
     some = [methods] if isinstance(methods, str | Model) else methods or ()
     names = [one.method if isinstance(one, Model) else Path(one).name for one in some]
-    left_out = {"output", "methods", "method_checkpoint", "weights", "backbone", "options", "data_dir"}
+    left_out = {"output", "methods", "method_checkpoint", "weights", "backbone", "options", "data_dir", "storage"}
     shown = {name: value for name, value in values.items() if name not in left_out and value is not None}
     return f"dynvit.bench({', '.join([repr(names), *(f'{name}={value!r}' for name, value in shown.items())])})"

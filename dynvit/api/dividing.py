@@ -32,17 +32,28 @@ def share_asked(given: str | None, environment: Mapping[str, str] = os.environ) 
     return BenchShare.read(f"{environment[TASK]}/{environment[COUNT]}")
 
 
-def part_asked(share: str | None, cell: str | None, *, fresh: bool) -> bool:
+def part_asked(share: str | None, cell: str | None, *, fresh: bool, storage: bool = False) -> bool:
     """Whether a part of a bench is asked for, and not the whole.
 
+    Args:
+        share: the share that is asked for, as it was given.
+        cell: the cell.
+        fresh: whether a new folder is.
+        storage: whether a storage is.
+
     Raises: ``InputError`` for a share that is none, for a share of a cell, and for parts that would not find each
-        other's folder.
+        other's folder, or write into one storage.
     """
     if share is not None and cell is not None:
         raise InputError("--share and --cell each name a part: give one of them")
     asked = cell is not None or share_asked(share) is not None
     if asked and fresh:
         raise InputError("--fresh would make a folder for each part: give all parts one --output in its place")
+    if asked and storage:
+        raise InputError(
+            "--storage is written by one process: leave it out here, and give it when the parts are merged: dynvit "
+            "bench without a part measures nothing again, and writes the studies"
+        )
     return asked
 
 
@@ -79,6 +90,8 @@ def command_words(suite: str | None, given: Mapping[str, Any]) -> list[str]:
     """The command of a bench, from its options as the command line gives them."""
     words = ["dynvit", "bench", *([] if suite is None else ["-C", suite])]
     for name, value in given.items():
+        if name == "storage":  # written by one process, and it may hold a password
+            continue
         flag = "--" + name.replace("_", "-")
         if isinstance(value, bool):
             words.append(flag if value else f"--no-{flag[2:]}")

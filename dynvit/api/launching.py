@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynvit.benchmark.cells import cells_of
+from dynvit.benchmark.cells import SEARCH, Cell, cells_of
 from dynvit.benchmark.done import CELLS, folder_of_cell, is_done
 from dynvit.benchmark.identity import claim_shared
 from dynvit.benchmark.launching import Launched
+from dynvit.benchmark.proposals import Proposals
 from dynvit.benchmark.run import Bench
 from dynvit.benchmark.versions import same_versions
 from dynvit.errors import InputError
@@ -57,27 +58,37 @@ def launch_bench(bench: Bench, words: Sequence[str], engine: Engine) -> Launched
         words: its command, as ``command_words`` has it.
         engine: where the cells run.
 
-    Raises: ``InputError`` where the folder is another bench's, and for a launcher that is not there.
+    Raises: ``InputError`` where the folder is another bench's, for a launcher that is not there, and for a storage
+        that cannot be written.
     """
+    if bench.config.storage is not None and bench.config.search_batch == 1:
+        raise InputError(
+            "--storage with a launcher needs trials that are cells: add --search-batch N, from 2; with 1 a search is "
+            "one cell, and cells write into no storage"
+        )
+    copies = bench.searches.copies()
     claim_shared(bench.folder, bench.config, bench.session)
     same_versions(bench)
     cells, place = cells_of(bench), bench.folder / CELLS
     here = str(Path.cwd())
+    searched = {
+        cell.label: Proposals(bench, cell.label, copies.get(cell.label)) for cell in cells if cell.kind == SEARCH
+    }
+
+    def job(cell: Cell) -> Job:
+        if cell.kind == SEARCH:
+            searched[cell.label].point(cell.trial or 0)  # asked for here, so that no two machines do
+        log = place / f"{_file(cell.name)}.log"
+        return Job(cell.name, ("-m", *words, f"--cell={cell.name}"), here, str(log.absolute()))
+
     device = bench.config.device
     with make_launcher(engine.name, place / "slurm", engine.scheduler, engine.options, device) as launcher:
-        launched = Launched(
-            cells,
-            lambda cell: Job(
-                cell.name,
-                ("-m", *words, f"--cell={cell.name}"),
-                here,
-                str((place / f"{_file(cell.name)}.log").absolute()),
-            ),
-            launcher,
-            {cell.name for cell in cells if is_done(bench, cell)},
-        )
+        launched = Launched(cells, job, launcher, {cell.name for cell in cells if is_done(bench, cell)})
         launched.run()
-    folders = [folder_of_cell(bench, cell) for cell in cells if cell.measures and cell.name in launched.done]
+    measured = [cell for cell in cells if cell.measures and cell.kind != SEARCH and cell.name in launched.done]
+    for label in {cell.label for cell in measured} & copies.keys():
+        searched[label].finish()
+    folders = [folder_of_cell(bench, cell) for cell in measured]
     board = merge(folders, bench.folder).board if folders else None
     if board is not None:
         write_pictures(board, bench.folder)

@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dynvit.benchmark.prepare import Planned
 from dynvit.benchmark.run import Bench
 from dynvit.errors import InputError, unknown
 
-TRAIN, BUDGETS, ACCURACY = "train", "budgets", "accuracy"
+TRAIN, BUDGETS, SEARCH, ACCURACY = "train", "budgets", "search", "accuracy"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One part of a bench: a training, the common budgets, or one measurement of one model's points.
+    """One part of a bench: a training, the common budgets, a trial, or one measurement of one model's points.
 
-    ``label`` is the model's, or of the training; ``needs`` are names of cells.
+    ``label`` is the model's, or of the training; ``needs`` are names of cells; ``trial`` is a trial's number in its
+    study, from 0.
     """
 
     kind: str
     label: str = ""
     needs: tuple[str, ...] = ()
+    trial: int | None = None
 
     @property
     def name(self) -> str:
         """What ``--cell`` takes.
 
-        >>> Cell("accuracy", "topk").name, Cell("budgets").name
-        ('accuracy:topk', 'budgets')
+        >>> Cell("accuracy", "topk").name, Cell("budgets").name, Cell("search", "topk", trial=4).name
+        ('accuracy:topk', 'budgets', 'search:topk:4')
         """
-        return f"{self.kind}:{self.label}" if self.label else self.kind
+        return ":".join(self._parts)
 
     @property
     def measures(self) -> bool:
@@ -41,12 +43,16 @@ class Cell:
     @property
     def folder(self) -> str:
         """The name of its folder, where lines come of it."""
-        return f"{self.kind}-{self.label}"
+        return "-".join(self._parts)
+
+    @property
+    def _parts(self) -> list[str]:
+        return [self.kind, *([self.label] if self.label else []), *([] if self.trial is None else [str(self.trial)])]
 
 
 def cells_of(bench: Bench) -> list[Cell]:
     """Every cell of a bench; none stands before one that it needs."""
-    return [*_trainings(bench), *_budgets(bench), *_measuring(bench)]
+    return [*_trainings(bench), *_budgets(bench), *_trials(bench), *_measuring(bench)]
 
 
 def find_cell(name: str, cells: Sequence[Cell]) -> Cell:
@@ -117,13 +123,33 @@ def _budgets(bench: Bench) -> Iterator[Cell]:
         yield Cell(BUDGETS, needs=tuple(cell.name for cell in _trainings(bench)))
 
 
+def _trials(bench: Bench) -> Iterator[Cell]:
+    """Each trial of searches that propose several together; one that proposes them singly is done where it measures."""
+    if bench.config.search_batch == 1 or bench.point is not None:
+        return
+    made = _made(bench)
+    for label in bench.searches.knobs:
+        before = made[label]
+        for batch in bench.searches.sampling.batches():
+            cells = [Cell(SEARCH, label, before, trial) for trial in batch]
+            yield from cells
+            before = tuple(cell.name for cell in cells)
+
+
+def _made(bench: Bench) -> Mapping[str, tuple[str, ...]]:
+    """The training that makes each model, by label."""
+    trainings = {cell.label: (cell.name,) for cell in _trainings(bench)}
+    start = trainings.get(bench.preparation.start or "", ())
+    return {one.label: trainings[one.label] if one.trained else start for one in bench.preparation.planned}
+
+
 def _measuring(bench: Bench) -> Iterator[Cell]:
-    trainings = {cell.label: cell.name for cell in _trainings(bench)}
     budgets = tuple(cell.name for cell in _budgets(bench))
-    start = trainings.get(bench.preparation.start or "")
-    for one in bench.preparation.planned:
-        made = trainings[one.label] if one.trained else start
-        yield Cell(ACCURACY, one.label, budgets or ((made,) if made else ()))
+    trials: dict[str, list[str]] = {}
+    for cell in _trials(bench):
+        trials.setdefault(cell.label, []).append(cell.name)
+    for label, made in _made(bench).items():
+        yield Cell(ACCURACY, label, budgets or tuple(trials.get(label, made)))
     compared = [Cell(ACCURACY, one.label).name for one in statics(bench)]
     for measurement in bench.measurements:
         for one in bench.preparation.planned:

@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from dynvit.backbones.weights import sha256_of
 from dynvit.benchmark.choosing import budgets_of
-from dynvit.benchmark.config import TRAINED
 from dynvit.benchmark.run import Bench
+from dynvit.benchmark.trained import trained
 from dynvit.benchmark.waiting import told
-from dynvit.checkpoint import CONFIG
 from dynvit.errors import InputError
 from dynvit.files import locked, write_whole
 from dynvit.measurements.run import Run
@@ -43,13 +41,6 @@ def common_budgets(bench: Bench, run: Run) -> Sequence[float] | None:
     return found
 
 
-def trained(bench: Bench) -> dict[str, str]:
-    """What was trained in the bench's folder: each checkpoint by a hash of what it says of itself."""
-    training, start = bench.folder / TRAINED, bench.preparation.start
-    names = [one.label for one in bench.preparation.planned if one.trained] + ([start] if start else [])
-    return {name: sha256_of(training / name / CONFIG) for name in names if (training / name / CONFIG).is_file()}
-
-
 def known_budgets(bench: Bench) -> list[float] | None:
     """Those that are kept in the bench's folder, and hold. Raises: ``InputError`` for a file that holds none."""
     file: Path = bench.folder / FOLDER / FILE
@@ -58,9 +49,13 @@ def known_budgets(bench: Bench) -> list[float] | None:
     there = read_json(file)
     if not isinstance(there, dict) or not isinstance(there.get("macs"), list):
         raise InputError(f"{file} holds no budgets: take it away, and they are found again")
-    return [float(macs) for macs in there["macs"]] if there.get("trained") == trained(bench) else None
+    return (
+        [float(macs) for macs in there["macs"]]
+        if there.get("trained") == trained(bench.folder, bench.preparation)
+        else None
+    )
 
 
 def _write(bench: Bench, macs: Sequence[float]) -> None:
-    body = {"trained": trained(bench), "macs": list(macs)}
+    body = {"trained": trained(bench.folder, bench.preparation), "macs": list(macs)}
     write_whole(bench.folder / FOLDER / FILE, (json.dumps(body, indent=1) + "\n").encode())

@@ -68,6 +68,20 @@ class BenchConfig(SessionRequest, TrainingOptions, RunOptions):
         panel=BUDGETS,
     )
     trials: int = setting(32, help="Trials of a search, for each model. Default: 32", metavar="N", panel=BUDGETS, ge=1)
+    search_batch: int = setting(
+        1,
+        help="Trials of a search that are proposed together: with --launcher each is a cell. Default: 1",
+        metavar="N",
+        panel=BUDGETS,
+        ge=1,
+    )
+    storage: str | None = setting(
+        None,
+        help="Copy the studies of a search there, for optuna-dashboard: postgresql://USER@HOST/DATABASE, "
+        "sqlite:///FILE or journal:FILE.",
+        metavar="URL",
+        panel=BUDGETS,
+    )
     batch_size: int = setting(64, help="Images a batch. Default: 64", metavar="N", panel=DATA, ge=1)
     workers: int = setting(0, help="Processes that decode. Default: 0", metavar="N", panel=DATA, ge=0, le=1024)
     memory_mb: int = setting(

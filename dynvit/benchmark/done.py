@@ -6,11 +6,12 @@ import hashlib
 import json
 from pathlib import Path
 
-from dynvit.benchmark.cells import BUDGETS, TRAIN, Cell
-from dynvit.benchmark.common import known_budgets, trained
+from dynvit.benchmark.cells import BUDGETS, SEARCH, TRAIN, Cell
+from dynvit.benchmark.common import known_budgets
 from dynvit.benchmark.config import TRAINED
-from dynvit.benchmark.identity import identity
+from dynvit.benchmark.folder import TRIALS
 from dynvit.benchmark.run import Bench
+from dynvit.benchmark.trained import trained
 from dynvit.checkpoint import is_checkpoint
 from dynvit.files import write_whole
 
@@ -43,5 +44,8 @@ def mark_done(bench: Bench, cell: Cell, folder: Path) -> None:
 def _key(bench: Bench, cell: Cell) -> str:
     """A hash of all that the cell's results depend on."""
     asked = [one.settings.model_dump(mode="json") for one in bench.measurements if one.name == cell.kind]
-    body = [identity(bench.config, bench.session), trained(bench), cell.name, asked]
+    made = dict(bench.identity)
+    if cell.kind == SEARCH:
+        del made[TRIALS]  # a trial is the same, however many follow
+    body = [made, trained(bench.folder, bench.preparation), cell.name, asked]
     return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()

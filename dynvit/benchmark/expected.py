@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
-from dynvit.benchmark.cells import ACCURACY, TRAIN, Cell, cells_of
+from dynvit.benchmark.cells import ACCURACY, SEARCH, TRAIN, Cell, cells_of
 from dynvit.benchmark.run import Bench
 from dynvit.budgets import noise_batch
 
@@ -35,11 +35,15 @@ def _images(bench: Bench, cells: list[Cell]) -> Iterator[tuple[Cell, float]]:
     """The measuring cells, each with the images that go through its model."""
     config, source = bench.config, bench.source
     points = len(config.budgets) or config.points
-    searched = config.trials * (config.calibration or 0) if config.sampler != "budgets" else 0
+    trial = len(bench.session.split("calibration", quiet=True)) if bench.searches.knobs else 0
+    apart = {cell.label for cell in cells if cell.kind == SEARCH}
     by_name = {measurement.name: measurement.measurer for measurement in bench.measurements}
     for cell in cells:
-        if cell.kind == ACCURACY:
-            yield cell, points * len(source) + searched
+        if cell.kind == SEARCH:
+            yield cell, trial
+        elif cell.kind == ACCURACY:
+            searched = cell.label in bench.searches.knobs and cell.label not in apart
+            yield cell, points * len(source) + (config.trials * trial if searched else 0)
         elif cell.kind in by_name:
             images = by_name[cell.kind].images_through(bench.session, source, points)
             if images is not None:

@@ -12,7 +12,7 @@ from dynvit.errors import InputError
 from dynvit.files import LOCK, write_whole
 from dynvit.reading import read_json
 
-CONFIG, TRIALS = "bench.json", "trials"
+CONFIG, TRIALS, SEARCH_BATCH = "bench.json", "trials", "search_batch"
 MODELS = "models"  # those that were given from Python are kept here before the bench begins
 
 
@@ -45,6 +45,9 @@ def check_folder(folder: Path, identity: Mapping[str, Any]) -> bool:
     if not isinstance(there, dict):
         raise InputError(f"{file} holds a {type(there).__name__}, not what a bench writes: give another --output")
     _as_it_is_called_now(there, identity)
+    if SEARCH_BATCH in there or SEARCH_BATCH in identity:  # left out where it is 1
+        there.setdefault(SEARCH_BATCH, 1)
+        identity = {SEARCH_BATCH: 1, **identity}
     # What an older file does not know was added since: records carry the hashes that matter.
     for name in sorted(there):
         if there[name] != identity.get(name) and not (name == TRIALS and _continues(there, identity)):

@@ -9,7 +9,7 @@ from typing import Any
 
 from dynvit.backbones.weights import sha256_of
 from dynvit.benchmark.config import BenchConfig
-from dynvit.benchmark.folder import CONFIG, TRIALS, check_folder, claim_folder
+from dynvit.benchmark.folder import CONFIG, SEARCH_BATCH, TRIALS, check_folder, claim_folder
 from dynvit.checkpoint import WEIGHTS
 from dynvit.files import HeldError, locked
 from dynvit.interface import methods
@@ -30,6 +30,7 @@ _FREE = {
     "data_dir",
     "plugin",
     "measurements",
+    "storage",
     *RunOptions.model_fields,
 }
 
@@ -41,6 +42,8 @@ def identity(config: BenchConfig, session: Session) -> dict[str, Any]:
     """
     found: dict[str, Any] = config.model_dump(mode="json", exclude=_FREE)
     found |= {"dataset": session.dataset.name, "data_seed": session.data_seed}
+    if config.sampler != "tpe" or config.search_batch == 1:  # no other search depends on it
+        del found[SEARCH_BATCH]
     found |= {"plugin": _plugins(config)}
     found |= {"contents": _contents(config)}
     if config.sampler != "budgets":
@@ -100,8 +103,9 @@ def claim_shared(folder: Path, config: BenchConfig, session: Session) -> None:
 
 
 def trials_begun(folder: Path, config: BenchConfig) -> int:
-    """How many trials the search in a claimed folder was begun with; more are asked for where it is continued."""
-    return int(read_json(folder / CONFIG).get(TRIALS, config.trials))
+    """How many trials the search in a folder was begun with, or is; more are asked for where it is continued."""
+    file = folder / CONFIG
+    return int(read_json(file).get(TRIALS, config.trials)) if file.is_file() else config.trials
 
 
 def folder_of(config: BenchConfig, session: Session) -> Path:

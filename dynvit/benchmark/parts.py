@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
-from dynvit.benchmark.cells import ACCURACY, BUDGETS, TRAIN, BenchShare, Cell, cells_of, statics
+from dynvit.benchmark.cells import ACCURACY, BUDGETS, SEARCH, TRAIN, BenchShare, Cell, cells_of, statics
 from dynvit.benchmark.common import common_budgets
 from dynvit.benchmark.config import TRAINED
-from dynvit.benchmark.done import folder_of_cell, mark_done
+from dynvit.benchmark.done import folder_of_cell, is_done, mark_done
 from dynvit.benchmark.identity import claim_shared, claimed
 from dynvit.benchmark.run import Bench
+from dynvit.benchmark.taking_over import leave_nothing, take_over
+from dynvit.benchmark.trial import measure_trial
 from dynvit.benchmark.versions import same_versions
 from dynvit.benchmark.waiting import told
-from dynvit.files import is_held, write_together
-from dynvit.leaderboard.per_sample import PER_SAMPLE
-from dynvit.leaderboard.store import RUNS
+from dynvit.files import is_held
 from dynvit.measurements.accuracy.measure import Recorder
 from dynvit.measurements.run import Run
 from dynvit.measurements.runner import Runner
@@ -46,6 +46,7 @@ class Part:
             same_versions(self.bench)
         run.state.wait_for_everyone()
         self._train()
+        self._do_trials_before()
         measured = any(cell.measures for cell in self.cells)
         common = None
         if measured or any(cell.kind == BUDGETS for cell in self.cells):
@@ -55,7 +56,14 @@ class Part:
             return None
         with self._claimed(run):
             run.state.wait_for_everyone()
-            return self._measure(run, common)
+            trials = [cell for cell in self.cells if cell.kind == SEARCH]
+            for cell in trials:
+                measure_trial(self.bench, cell, run)
+            board = self._measure(run, common) if len(trials) < len(self.cells) else None
+            if run.first:
+                for cell in self.cells:
+                    mark_done(self.bench, cell, self.folder)
+            return board
 
     def _measure(self, run: Run, common: Sequence[float] | None) -> Board:
         bench = self.bench
@@ -69,16 +77,12 @@ class Part:
                     Runner(measurement, run).carry_out(points, labels)
                     run.forget_pixels()
             run.state.wait_for_everyone()
-            board = bench.publish(self.folder, write=run.first)
-            if run.first:
-                for cell in self.cells:
-                    mark_done(bench, cell, self.folder)
-            return board
+            return bench.publish(self.folder, write=run.first)
 
     def _labels(self) -> set[str]:
         """The models that are opened: those that are measured, and the static ones that these are held against."""
         own = {cell.label for cell in self.cells if cell.measures}
-        followed = any(cell.measures and cell.kind != ACCURACY for cell in self.cells)
+        followed = any(cell.measures and cell.kind not in (SEARCH, ACCURACY) for cell in self.cells)
         return own | ({one.label for one in statics(self.bench)} if followed else set())
 
     def _train(self) -> None:
@@ -106,21 +110,23 @@ class Part:
             return
         waits = told("the results in", self.folder)
         with claimed(self.folder, self.bench.config, self.bench.session, inf, waits):
-            self._take_over()
+            take_over(self.bench, self.known, self.folder)
             yield
 
-    def _take_over(self) -> None:
-        """Records that another part has measured, as they stand there; once, before this part has any."""
-        if (self.folder / RUNS).exists():
-            return
-        contents = {self.folder / name: _lines(self.known, name) for name in (PER_SAMPLE, RUNS)}
-        write_together({path: text for path, text in contents.items() if text})
+    def _do_trials_before(self) -> None:
+        """Those of the batches before a trial's, where nobody has measured them: the first ones first."""
+        for own in [cell for cell in self.cells if cell.kind == SEARCH]:
+            earlier = [cell for cell in cells_of(self.bench) if cell.kind == SEARCH and cell.label == own.label]
+            needed = [number for number, cell in enumerate(earlier) if cell.name in own.needs]
+            for cell in earlier[: max(needed, default=-1) + 1]:
+                if not is_done(self.bench, cell):
+                    cell_part(self.bench, cell).run()
 
     def _leave_nothing(self, run: Run) -> None:
         """A share of more shares than models has a folder all the same, which ``dynvit merge`` takes."""
         if run.first and self.folder != self.bench.folder:
             with self._claimed(run):
-                (self.folder / RUNS).touch()
+                leave_nothing(self.folder)
 
 
 def share_of(bench: Bench, share: BenchShare) -> Part:
@@ -128,7 +134,8 @@ def share_of(bench: Bench, share: BenchShare) -> Part:
     trainings = [cell.label for cell in cells_of(bench) if cell.kind == TRAIN]
     models = share.of([one.label for one in bench.preparation.planned])
     trained = share.of(trainings)
-    cells = [cell for cell in cells_of(bench) if cell.label in (trained if cell.kind == TRAIN else models)]
+    own = [cell for cell in cells_of(bench) if cell.label in (trained if cell.kind == TRAIN else models)]
+    cells = [cell for cell in own if cell.kind != SEARCH]  # a share searches in one process, as it measures
     return Part(bench, tuple(cells), bench.folder / share.folder)
 
 
@@ -136,11 +143,8 @@ def cell_part(bench: Bench, cell: Cell) -> Part:
     """One cell alone; what comes before it is done as well, where it has not been."""
     if not cell.measures:
         return Part(bench, (cell,), bench.folder)
+    if cell.kind == SEARCH:  # it measures what no earlier trial has
+        return Part(bench, (cell,), folder_of_cell(bench, cell))
     needed = [other for other in cells_of(bench) if other.name in cell.needs and other.measures]
     known = tuple(folder_of_cell(bench, other) for other in needed)
     return Part(bench, (cell,), folder_of_cell(bench, cell), known)
-
-
-def _lines(folders: tuple[Path, ...], name: str) -> bytes:
-    whole = [(folder / name).read_bytes() for folder in folders if (folder / name).is_file()]
-    return b"".join(text[: text.rfind(b"\n") + 1] for text in whole)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from dynvit.benchmark.choosing import points_of
+from dynvit.benchmark.choosing import Searches, StudyCopy, points_of
 from dynvit.benchmark.config import BenchConfig
-from dynvit.benchmark.identity import check, claimed
+from dynvit.benchmark.identity import check, claimed, identity
 from dynvit.benchmark.prepare import Preparation, prepare
 from dynvit.data import ImageSource
 from dynvit.interface import OperatingPoint
@@ -23,6 +25,8 @@ from dynvit.measurements.task import MeasuredPoint
 from dynvit.progress import Progress
 from dynvit.report import Board, build_board, read_run, write_pictures
 from dynvit.session import OpenModel, Session, open_session
+
+NO_COPIES: Mapping[str, StudyCopy] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -54,25 +58,38 @@ class Bench:
             measurement.measurer.check(session, source)
         preparation = prepare(config, session, asked)
         folder = check(config, session)
-        return cls(config, command, folder, session, source, preparation, asked, point)
+        made = cls(config, command, folder, session, source, preparation, asked, point)
+        made.searches.check()
+        return made
 
     @property
     def shares_budgets(self) -> bool:
         """Whether the budgets depend on what is feasible for every model."""
         return self.config.sampler == "budgets" and not self.config.budgets and self.point is None
 
+    @cached_property
+    def identity(self) -> Mapping[str, Any]:
+        """All that its records depend on; weights are hashed for it, once."""
+        return identity(self.config, self.session)
+
+    @cached_property
+    def searches(self) -> Searches:
+        """Those of its models, where it searches."""
+        return Searches(self.config, self.session, self.preparation, self.folder, self.measurements)
+
     def run(self) -> Board:
         """Train what needs training, sweep every model, measure, publish. Continues what a killed run began.
 
-        Raises: ``InputError`` where another process writes into the folder.
+        Raises: ``InputError`` where another process writes into the folder, and for a storage that cannot be written.
         """
         run = self.within(self.folder)
+        copies = self.searches.copies() if run.first else {}
         with claimed(self.folder, self.config, self.session) if run.first else nullcontext():
             run.state.wait_for_everyone()
             models = self.preparation.models(self.folder, self.command)
             recorder = Recorder.of(run)
             with recorder.lines.writing():
-                points = self.sweep(models, recorder)
+                points = self.sweep(models, recorder, copies=copies)
                 for measurement in self.measurements:
                     Runner(measurement, run).carry_out(self.followed(points))
                     run.forget_pixels()
@@ -95,16 +112,24 @@ class Bench:
         )
 
     def sweep(
-        self, models: Sequence[OpenModel], recorder: Recorder, common: Sequence[float] | None = None
+        self,
+        models: Sequence[OpenModel],
+        recorder: Recorder,
+        common: Sequence[float] | None = None,
+        copies: Mapping[str, StudyCopy] = NO_COPIES,
     ) -> list[MeasuredPoint]:
         """Measure what is missing. Returns every point, model by model.
 
-        ``common``: the budgets of all models, where these are not all. Units: MACs an image.
+        Args:
+            models: that are measured.
+            recorder: what they are measured by.
+            common: the budgets of all models, where these are not all; MACs an image.
+            copies: the studies of their searches in a storage, by label.
         """
         run = recorder.run
         for opened in models:
             opened.model.eval().to(run.device)
-        plan = points_of(self.config, models, recorder, self.measurements, self.point, common)
+        plan = points_of(self.searches, models, recorder, self.point, common, copies)
         todo = sum(len(recorder.missing(one, plan[one.label])) * recorder.images(one) for one in models)
         with Progress("sweep", todo, quiet=not run.first) as progress:
             return [point for one in models for point in recorder.measure(one, plan[one.label], progress)]

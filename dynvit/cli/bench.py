@@ -80,7 +80,7 @@ def bench(values: Values) -> None:
     share, cell = values.pop("share", None), values.pop("cell", None)
     engine = _engine(values)
     check_whole(None if engine is None else engine.name, share, cell)
-    divided = engine is None and part_asked(share, cell, fresh=fresh)
+    divided = engine is None and part_asked(share, cell, fresh=fresh, storage=values.get("storage") is not None)
     planned, console = plan_bench(suite, values, fresh=fresh), new_console()
     if dry_run:
         for line in plan_lines(planned):
