@@ -62,6 +62,22 @@ def test_what_is_wrong_with_a_training_is_said_and_not_waited_for(tmp_path: Path
         train_or_wait(tmp_path / "m", refuse)
 
 
+def test_a_finished_training_that_is_another_is_refused_and_not_asked_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+
+    def refuse() -> Path:
+        nonlocal tries
+        tries += 1
+        raise InputError("holds another training")
+
+    monkeypatch.setattr("dynvit.benchmark.waiting.is_checkpoint", lambda _: True)
+    with pytest.raises(InputError, match="another training"):
+        train_or_wait(tmp_path / "m", refuse)
+    assert tries == 2  # another process may just have finished it
+
+
 def test_the_processes_of_one_run_do_not_wait_for_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     other = holding(tmp_path / "m", 60)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.benchmark.cells import BenchShare, Cell, cells_of, find_cell
+from dynvit.benchmark.done import is_done
 from dynvit.benchmark.expected import expected
 from dynvit.benchmark.parts import Part, cell_part, share_of
 from dynvit.benchmark.run import Bench
@@ -109,26 +110,33 @@ def plan_cells(bench: Bench, words: list[str]) -> dict[str, Any]:
     seconds = expected(bench)
     return {
         "folder": str(bench.folder),
-        "cells": [_described(cell, seconds[cell.name], words) for cell in cells_of(bench)],
+        "cells": [_described(cell, seconds[cell.name], is_done(bench, cell), words) for cell in cells_of(bench)],
     }
 
 
 def cell_lines(plan: Mapping[str, Any]) -> Iterator[str]:
     """The same for people."""
-    for cell in plan["cells"]:
+    cells = plan["cells"]
+    left = [cell for cell in cells if not cell["done"]]
+    for cell in cells:
         took = "" if cell["seconds"] is None else f", about {clock(cell['seconds'])}"
         after = f" after {', '.join(cell['needs'])}" if cell["needs"] else ""
-        yield f"{cell['name']}{took}{after}"
+        yield f"{cell['name']}, done" if cell["done"] else f"{cell['name']}{took}{after}"
         yield f"  {cell['command']}"
-    yield f"{counted(len(plan['cells']), 'cell')}; output: {Path(plan['folder'])}"
+    done = f", {len(cells) - len(left)} done" if len(left) < len(cells) else ""
+    untold = sum(cell["seconds"] is None for cell in left)
+    besides = f" and {counted(untold, 'cell')} of unknown time" if untold else ""
+    together = f"{clock(sum(cell['seconds'] or 0 for cell in left))} of work{besides}"
+    yield f"{counted(len(cells), 'cell')}{done}; about {together}; output: {Path(plan['folder'])}"
 
 
-def _described(cell: Cell, seconds: float | None, words: list[str]) -> dict[str, Any]:
+def _described(cell: Cell, seconds: float | None, done: bool, words: list[str]) -> dict[str, Any]:
     return {
         "name": cell.name,
         "kind": cell.kind,
         "model": cell.label or None,
         "needs": list(cell.needs),
         "seconds": None if seconds is None else round(seconds, 3),
+        "done": done,
         "command": shlex.join([*words, f"--cell={cell.name}"]),
     }

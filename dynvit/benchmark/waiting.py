@@ -18,6 +18,7 @@ def train_or_wait(folder: Path, train: Callable[[], Path]) -> Path:
 
     Raises: as ``train``; where a launcher started several processes for one run, also where another run has the folder.
     """
+    finished = False
     while True:
         try:
             return train()
@@ -27,8 +28,10 @@ def train_or_wait(folder: Path, train: Callable[[], Path]) -> Path:
             with locked(folder, math.inf, told("the training in", folder)):
                 pass
         except InputError:
-            if not is_checkpoint(folder) or launched() > 1:  # another process has finished it meanwhile
+            # Another process may have finished it meanwhile; what lies there then is taken, or refused for good.
+            if finished or not is_checkpoint(folder) or launched() > 1:
                 raise
+            finished = True
 
 
 def told(what: str, folder: Path) -> Callable[[HeldError], None]:
