@@ -206,7 +206,7 @@ def test_what_is_kept_of_decoded_images_stays_within_its_memory(
     forget = Run.forget_pixels
 
     def watched(run: Run) -> None:
-        kept.append([loader._memory_left for loader in run._pixels.values()])
+        kept.append([loader._pixels._memory_left for loader in run._pixels.values()])
         forget(run)
 
     monkeypatch.setattr(Run, "forget_pixels", watched)
