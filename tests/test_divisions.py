@@ -86,7 +86,7 @@ def request(method: str, **more: Any) -> TrainRequest:
         ({"lr": 0.1}, "trains all models alike, got --lr"),
         ({"recipe": "digits", "batch_size": 32}, "got --recipe, --batch-size"),
         ({}, "learns at a target in the fine-tuned division: give --target"),
-        ({"target": 0.01}, "a target of 0.01 of dense .* is out of range: this method goes from 0"),
+        ({"target": 0.01}, "a target must be 0.* to 1.000 of dense for method .* on this backbone, got 0.01"),
     ],
 )
 def test_what_breaks_the_division_is_refused(tmp_path: Path, asked: dict[str, Any], says: str) -> None:
