@@ -186,7 +186,7 @@ def test_a_division_trains_though_nobody_says_train() -> None:
         ({"recipe": "digits"}, "trains all models alike, got --recipe"),
         ({"lr": 0.1, "train_batch_size": 32}, "trains all models alike, got --lr, --train-batch-size"),
         ({"targets": ()}, "method topk has no training of its own, and learns at a target"),
-        ({"targets": (0.01,)}, "a target of 0.01 of dense .* is out of range"),
+        ({"targets": (0.01,)}, "a target must be .* got 0.01"),
     ],
 )
 def test_a_bench_refuses_before_it_trains_the_start(given: dict[str, Any], says: str) -> None:

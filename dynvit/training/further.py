@@ -11,7 +11,6 @@ from dynvit.errors import InputError
 from dynvit.interface import DynamicModel, Method, OperatingPoint, Recipe, Stage, methods
 from dynvit.knobs import knobs_of
 from dynvit.recipes import cross_entropy_at, decayed_groups
-from dynvit.units import GIGA
 
 
 def trains_at_a_point(method: Method[Any]) -> bool:
