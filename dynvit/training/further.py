@@ -54,8 +54,8 @@ def point_at(target: float | None, name: str, model: DynamicModel, options: Any)
     except InputError:
         low, high = (each / dense_macs(model.backbone) for each in (feasible.low, feasible.high))
         raise InputError(
-            f"a target must be {low:.3f} to {high:.3f} of dense for method {name} on this backbone, got {target:g}: give "
-            "another, or leave the method out"
+            f"a target must be {low:.3f} to {high:.3f} of dense for method {name} on this backbone, got {target:g}: "
+            "give another, or leave the method out"
         ) from None
     return solver.solve([budget])[0]
 
