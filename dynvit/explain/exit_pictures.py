@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 WRONG = "#d55e00"  # vermilion of the colour-blind palette
 EDGE, CELL, LINE = 0.62, 0.68, 0.82  # of an image on a sheet, with the gap beside it, with the line below; inches
 LEFT, TOP = 1.1, 0.7  # room for the classes' names and for the titles, inches
+NAME_LENGTH = 12  # letters of a class's name in a line, which is what the room is for
 Named = Callable[[int], str]
 
 
@@ -58,7 +60,8 @@ def draw_sheet(
     with canvas(width, height, layout=None) as figure:
         for line, row in enumerate(rows):
             below = height - TOP - (line + 1) * LINE + LINE - CELL
-            figure.text((LEFT - 0.12) / width, (below + CELL / 2) / height, name_of(row.label), ha="right", va="center")
+            name = textwrap.fill(name_of(row.label), NAME_LENGTH)
+            figure.text((LEFT - 0.12) / width, (below + CELL / 2) / height, name, ha="right", va="center")
             for start, columns in ((0, row.easy), (each + 1, row.hard)):
                 for place, column in enumerate(columns, start):
                     left = LEFT + place * CELL
