@@ -12,8 +12,8 @@ from dynvit.report import read_board
 FILES = sorted((Path(__file__).parents[2] / "leaderboards").glob("*.json"))
 BOARDS = {file.stem: read_board(file) for file in FILES}
 FINE_TUNED = [name for name, board in BOARDS.items() if board.division == "fine-tuned"]
-WITHIN = 0.06
-"""A stage of a part of an epoch is rounded up to whole steps: MIA-Former's thirty on Imagenette come to 5.3 % more."""
+WITHIN = 0.02
+"""A stage of a part of an epoch is rounded up to whole steps."""
 
 
 def test_there_is_a_board_of_the_division_that_trains_all_alike() -> None:
