@@ -15,11 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 import typer
+from _cascades import cascade, confidences
 from _dvt_tables import TABLES, PaperTable
 from _measure import run
-from _models import trained
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -27,16 +26,13 @@ from rich.table import Table
 from dynvit.backbones.build import BackboneSpec, build
 from dynvit.backbones.vit import PlainViT
 from dynvit.data import open_split
-from dynvit.data.pixels import PixelBatches, to_pixels
 from dynvit.errors import InputError
 from dynvit.files import write_whole
-from dynvit.interface import Batch
 from dynvit.processes import process_state
 from dynvit.training.request import RunSettings, TrainRequest
 from dynvit.training.run import train_to
 from dynvit.units import GIGA
 from dynvit.version import __version__
-from dynvit_methods.dvt.cascade import Cascade
 from dynvit_methods.dvt.options import DEFAULT_EXITS, DVTOptions
 
 
@@ -76,16 +72,8 @@ def measure(
     name: str, checkpoint: Path, data_dir: str | None = None, limit: int | None = None, device: str = "cpu"
 ) -> AblationRow:
     """Every exit of a trained cascade on every image of the validation split."""
-    session, opened = trained(checkpoint, data_dir=data_dir)
-    model = opened.model
-    assert isinstance(model, Cascade)
-    on = torch.device(device)
-    model.to(on)
-    batches = PixelBatches(session.split(limit=limit), opened.preprocessing)
-    with torch.inference_mode():
-        found = model.confidences(
-            Batch(to_pixels(batch.images.to(on)), batch.labels.to(on), torch.empty(0)) for batch in batches
-        )
+    session, opened, model = cascade(checkpoint, data_dir=data_dir)
+    found = confidences(model, opened, session.split(limit=limit), device)
     return AblationRow(
         name,
         tuple(round(100 * float(exit.mean()), 3) for exit in found.correct),

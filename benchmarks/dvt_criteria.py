@@ -13,25 +13,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
+from _cascades import cascade, confidences
 from _measure import run
-from _models import trained
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dynvit.data import ImageSource
-from dynvit.data.pixels import PixelBatches, to_pixels
-from dynvit.data.transforms import Preprocessing
-from dynvit.errors import InputError
 from dynvit.exits.thresholds import Confidences
 from dynvit.files import write_whole
-from dynvit.interface import Batch
 from dynvit.session import checkpoint_facts
 from dynvit.units import GIGA
 from dynvit.version import __version__
-from dynvit_methods.dvt.cascade import Cascade
 from dynvit_methods.dvt.criteria import criteria
 from dynvit_methods.dvt.thresholds import SOLVERS
 
@@ -44,12 +37,6 @@ PAPER_TOP1 = {
     "entropy": (73.41, 75.21, 77.08, 78.40),
     "confidence": (73.70, 76.22, 77.89, 78.89),
 }
-
-
-def confidences(model: Cascade, source: ImageSource, preprocessing: Preprocessing) -> Confidences:
-    """Every exit's score by the model's criterion, and whether it is right."""
-    batches = PixelBatches(source, preprocessing)
-    return model.confidences(Batch(to_pixels(b.images), b.labels, torch.empty(0)) for b in batches)
 
 
 def judged(seen: Confidences, unseen: Confidences, budgets: Sequence[float]) -> list[tuple[float, float]]:
@@ -65,18 +52,14 @@ def main(
 ) -> None:
     """Judge one cascade by three criteria."""
     facts = checkpoint_facts(checkpoint)
-    session, opened = trained(checkpoint, data_dir=data_dir)
-    model = opened.model
-    if not isinstance(model, Cascade):
-        raise InputError(f"checkpoint {checkpoint} is of method {opened.name!r}: give one of dvt")
+    session, opened, model = cascade(checkpoint, data_dir=data_dir)
     calibration, validation = session.split("calibration"), session.split("validation", limit=limit)
     whole = model.exit_macs()[-1]
     budgets = [max(model.exit_macs()[0], whole * share / PAPER_WHOLE) for share in PAPER_GFLOPS]
     rows: list[dict[str, Any]] = []
     for name in PAPER_TOP1:
         model.criterion = criteria.get(name)
-        with torch.inference_mode():
-            seen, unseen = (confidences(model, split, opened.preprocessing) for split in (calibration, validation))
+        seen, unseen = (confidences(model, opened, split) for split in (calibration, validation))
         points = judged(seen, unseen, budgets)
         top1, gmacs = [round(100 * right, 3) for _, right in points], [macs / GIGA for macs, _ in points]
         one = {"name": name, "top1_pct": top1[COMPARED], "gmacs": gmacs[COMPARED]}

@@ -12,24 +12,11 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import typer
+from _cascades import cascade, confidences
 from _measure import run
-from _models import trained
 
-from dynvit.data import ImageSource
-from dynvit.data.pixels import PixelBatches, to_pixels
-from dynvit.data.transforms import Preprocessing
-from dynvit.errors import InputError
-from dynvit.exits.thresholds import Confidences
-from dynvit.interface import Batch
-from dynvit_methods.dvt.cascade import Cascade
 from dynvit_methods.dvt.thresholds import SOLVERS
-
-
-def confidences(model: Cascade, source: ImageSource, preprocessing: Preprocessing) -> Confidences:
-    batches = PixelBatches(source, preprocessing)
-    return model.confidences(Batch(to_pixels(b.images), b.labels, torch.empty(0)) for b in batches)
 
 
 def main(
@@ -40,14 +27,9 @@ def main(
     calibration: Annotated[int | None, typer.Option(metavar="N", help="[default: what training held out]")] = None,
 ) -> None:
     """Solve --points budgets on the calibration split, and judge them on both."""
-    session, opened = trained(checkpoint, dataset=dataset, data_dir=data_dir, calibration=calibration)
-    model = opened.model
-    if not isinstance(model, Cascade):
-        raise InputError(f"checkpoint {checkpoint} is of method {opened.name!r}: give one of dvt")
-    with torch.inference_mode():
-        seen, unseen = (
-            confidences(model, session.split(split), opened.preprocessing) for split in ("calibration", "validation")
-        )
+    asked = {"dataset": dataset, "data_dir": data_dir, "calibration": calibration}
+    session, opened, model = cascade(checkpoint, **asked)
+    seen, unseen = (confidences(model, opened, session.split(split)) for split in ("calibration", "validation"))
     costs = seen.costs
     print(f"exits alone, validation: {', '.join(f'{100 * row.mean():.2f} %' for row in unseen.correct)}")
     print(f"{seen.scores.shape[1]} calibration images, {unseen.scores.shape[1]} validation images")

@@ -15,10 +15,10 @@ from safetensors.torch import save as serialized
 from torch import Tensor, nn
 
 from dynvit.backbones.build import BackboneInfo, BackboneSpec, build
-from dynvit.backbones.weights import compare, sha256_of
+from dynvit.backbones.weights import compare
 from dynvit.data.transforms import Preprocessing
 from dynvit.errors import InputError
-from dynvit.files import write_whole
+from dynvit.files import sha256_of, write_whole
 from dynvit.interface import DynamicModel, methods
 from dynvit.options import options_from_json
 from dynvit.reading import read_json

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dynvit.backbones.weights import sha256_of, torch_file
+from dynvit.backbones.weights import torch_file
 from dynvit.cache import place_for
 from dynvit.downloads import download
 from dynvit.errors import InputError, unknown
-from dynvit.files import atomic
+from dynvit.files import atomic, sha256_of
 from dynvit.interface import Method, PublishedCheckpoint
 
 

@@ -17,8 +17,8 @@ from torch import nn
 from dynvit.backbones.build import BackboneSpec, build, describe, image_size
 from dynvit.backbones.normalize import Normalize
 from dynvit.backbones.vit import PlainViT
-from dynvit.backbones.weights import sha256_of
 from dynvit.errors import InputError
+from dynvit.files import sha256_of
 
 DIGITS = BackboneSpec("vit_digits", num_classes=10)
 WEIGHTS = Path(os.environ.get("DYNVIT_WEIGHTS", Path(__file__).parents[2] / "shared" / "weights"))

@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save_file
 from training_helpers import POINT, TinyModel, TinyOptions
 
 from dynvit.backbones.build import build, describe
-from dynvit.backbones.weights import sha256_of
 from dynvit.checkpoint import CheckpointConfig, TrainingConfig, load, method_config, read_config, save
 from dynvit.data import datasets
 from dynvit.data.transforms import preprocessing_for
 from dynvit.errors import InputError
+from dynvit.files import sha256_of
 from dynvit.interface import DynamicModel
 from dynvit.options import options_to_json
 from dynvit.session.dataset import backbone_for

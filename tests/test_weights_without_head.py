@@ -14,8 +14,8 @@ from torch import Tensor
 from training_helpers import request
 
 from dynvit.backbones.build import BackboneSpec, build, describe, pretrained_weights
-from dynvit.backbones.weights import sha256_of
 from dynvit.errors import InputError
+from dynvit.files import sha256_of
 from dynvit.request import SessionRequest
 from dynvit.session import open_session
 from dynvit.training.run import train_to

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dynvit.backbones.weights import find_weights, sha256_of
+from dynvit.backbones.weights import find_weights
 from dynvit.checkpoint import WEIGHTS, is_checkpoint
 from dynvit.errors import InputError
+from dynvit.files import sha256_of
 from dynvit.interface import methods
 from dynvit.leaderboard.place import Place
 from dynvit.leaderboard.record import Record

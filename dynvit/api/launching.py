@@ -78,7 +78,7 @@ def launch_bench(bench: Bench, words: Sequence[str], engine: Engine) -> Launched
     def job(cell: Cell) -> Job:
         if cell.kind == SEARCH:
             searched[cell.label].point(cell.trial or 0)  # asked for here, so that no two machines do
-        log = place / f"{_file(cell.name)}.log"
+        log = place / f"{cell.folder}.log"
         return Job(cell.name, ("-m", *words, f"--cell={cell.name}"), here, str(log.absolute()))
 
     device = bench.config.device
@@ -99,7 +99,3 @@ def check_whole(launcher: str | None, share: str | None, cell: str | None) -> No
     """Raises: ``InputError`` where a launcher, which does all parts, is told to do one."""
     if launcher is not None and (share is not None or cell is not None):
         raise InputError(f"--launcher {launcher} does all cells: leave out {'--share' if share else '--cell'}")
-
-
-def _file(name: str) -> str:
-    return name.replace(":", "-").replace("/", "-")

@@ -16,8 +16,9 @@ from torch import nn
 from dynvit.backbones import levit_small as _levit_small  # noqa: F401 - registers our own models with timm
 from dynvit.backbones import small as _small  # noqa: F401
 from dynvit.backbones import t2t as _t2t  # noqa: F401
-from dynvit.backbones.weights import find_weights, fit, read_weights, sha256_of
+from dynvit.backbones.weights import find_weights, fit, read_weights
 from dynvit.errors import InputError
+from dynvit.files import sha256_of
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from dynvit.backbones.pretraining import of_one_network, unwrapped, without_leftovers
 from dynvit.downloads import from_hub, no_web_page
 from dynvit.errors import InputError
-from dynvit.files import sha256_of as sha256_of
 from dynvit.reading import check_regular
 
 State = dict[str, Tensor]

@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dynvit.backbones.weights import sha256_of
 from dynvit.benchmark.config import BenchConfig
 from dynvit.benchmark.folder import CONFIG, SEARCH_BATCH, TRIALS, check_folder, claim_folder
 from dynvit.checkpoint import WEIGHTS
-from dynvit.files import HeldError, locked
+from dynvit.files import HeldError, locked, sha256_of
 from dynvit.interface import methods
 from dynvit.measurements.base import measurements
 from dynvit.reading import read_json

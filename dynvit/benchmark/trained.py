@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dynvit.backbones.weights import sha256_of
 from dynvit.benchmark.config import TRAINED
 from dynvit.benchmark.prepare import Preparation
 from dynvit.checkpoint import CONFIG
+from dynvit.files import sha256_of
 
 
 def trained(folder: Path, preparation: Preparation) -> dict[str, str]:

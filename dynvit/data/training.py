@@ -123,7 +123,7 @@ class TrainingBatches:
             owed += 1
             while good is not None and owed:
                 owed -= 1
-                yield good[0], good[1].clone()
+                yield good
         if owed:
             raise self._all_bad()
 

@@ -11,8 +11,8 @@ from optuna.distributions import BaseDistribution
 
 from dynvit import checkpoint
 from dynvit.backbones.build import BackboneSpec, build, describe
-from dynvit.backbones.weights import sha256_of
 from dynvit.contract import check_model
+from dynvit.files import sha256_of
 from dynvit.knobs import knobs_of, point_of
 from dynvit.leaderboard.record import CheckpointRecord
 from dynvit.options import options_from_json

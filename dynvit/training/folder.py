@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dynvit.backbones.weights import find_weights, sha256_of
+from dynvit.backbones.weights import find_weights
 from dynvit.checkpoint import CONFIG, WEIGHTS
 from dynvit.errors import InputError
-from dynvit.files import atomic
+from dynvit.files import atomic, sha256_of
 from dynvit.reading import read_json
 from dynvit.training.request import TrainRequest
 
