@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dynvit.cache import cache_dir, kept, place_for
-from dynvit.data.space import FETCHING, READING, Space, used_now, waited_for
+from dynvit.data.space import FETCHING, READING, Space, let_go, used_now, waited_for
 from dynvit.errors import InputError, os_fault
 from dynvit.files import FileLock, atomic
 
@@ -24,7 +24,7 @@ class Held:
         """Raises: ``OSError`` where it cannot be opened."""
         self.path = path
         self.handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._release = weakref.finalize(self, _release, self.handle, lock)
+        self._release = weakref.finalize(self, _release, self.handle, path, lock)
 
     def close(self) -> None:
         """Let go of it."""
@@ -37,10 +37,13 @@ class Held:
         self.close()
 
 
-def _release(handle: int, lock: FileLock | None) -> None:
+def _release(handle: int, path: Path, lock: FileLock | None) -> None:
     with contextlib.suppress(OSError):
         os.close(handle)
-    _closed(lock)
+    if lock is not None:
+        lock.close()
+        with contextlib.suppress(OSError, InputError):
+            let_go(path.parent.parent)
 
 
 def _closed(lock: FileLock | None) -> None:

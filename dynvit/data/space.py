@@ -154,9 +154,20 @@ def used_now(folder: Path, lock: FileLock) -> None:
             now = max(time.time_ns(), os.fstat(mine.handle).st_mtime_ns + 1)
             os.utime(mine.handle, ns=(now, now))
             os.utime(lock.handle, ns=(now, now))
-        if (most := limit()) is not None:
-            shards = list(_shards(folder.parent))
-            _evict((kept for kept in shards if kept.folder != folder), sum(kept.size for kept in shards) - most)
+        _lower(folder.parent, but=folder)
+
+
+def let_go(folder: Path) -> None:
+    """What a reader kept above the limit goes when it is done: it may be the last to look."""
+    if limit() is not None and folder.is_dir():
+        with turn(folder), contextlib.suppress(OSError):
+            _lower(folder)
+
+
+def _lower(folder: Path, but: Path | None = None) -> None:
+    if (most := limit()) is not None:
+        shards = list(_shards(folder))
+        _evict((kept for kept in shards if kept.folder != but), sum(kept.size for kept in shards) - most)
 
 
 @contextlib.contextmanager
