@@ -38,8 +38,8 @@ def test_a_forecast_says_recipe_data_batch_stages_time_and_memory(mia: Forecast)
     assert "recipe digits: asked for" in said
     assert "48 images of train, 143 held out" in said
     assert "batch 16 in 2 pieces, 3 steps an epoch" in said
-    for stage, epochs in (("keep", "at most 5"), ("co-train", "10"), ("agents", "3"), ("hybrid", "7")):
-        assert f"stage {stage}: {epochs} x 3 steps" in said
+    for stage, most, epochs in (("keep", "at most ", 5), ("co-train", "", 10), ("agents", "", 3), ("hybrid", "", 7)):
+        assert f"stage {stage}: {most}{epochs} epochs, {3 * epochs} steps of" in said
     assert "lr controllers 0.004, backbone 0.001" in said
     assert "MiB on cpu, from 3 steps of 8 images" in lines[-1]
     assert max(map(len, lines)) <= 80

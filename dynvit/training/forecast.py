@@ -61,7 +61,8 @@ class Forecast:
         yield f"  batch {recipe.batch_size:,}{pieces}, {self.steps:,} {'step' if self.steps == 1 else 'steps'} an epoch"
         for stage in self.stages:
             most = "at most " if stage.may_end_early else ""
-            yield f"  stage {stage.name}: {most}{stage.epochs} x {stage.steps:,} steps of {stage.step_s:.3g} s"
+            epochs = "1 epoch" if stage.epochs == 1 else f"{stage.epochs} epochs"
+            yield f"  stage {stage.name}: {most}{epochs}, {stage.steps:,} steps of {stage.step_s:.3g} s"
             yield f"    lr {stage.rates}"
         peaks = [stage.bytes for stage in self.stages if stage.bytes is not None]
         memory = f", {max(peaks) / 2**20:,.0f} MiB" if peaks else ""

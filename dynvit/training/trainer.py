@@ -117,9 +117,17 @@ class TrainingSummary:
         return last.losses | ({} if accuracy is None else {"held_out_top1_pct": accuracy})
 
 
-def steps_of(stage: Stage, steps: int) -> int:
-    """Steps of one of the stage's epochs, where the whole training split has so many."""
-    return max(1, math.ceil(stage.share * steps))
+def steps_before(stage: Stage, epoch: int, steps: int) -> int:
+    """Steps of the stage's epochs before this one, where the whole training split has so many.
+
+    Parts of a step go to the epochs in turn, so that ten tenths of a split are the split; no epoch has none.
+
+    >>> from dynvit.interface import Stage
+    >>> tenth = Stage("s", epochs=10, groups=lambda _: [], loss=lambda *_: None, share=0.1)
+    >>> [steps_before(tenth, epoch, 133) for epoch in (0, 1, 2, 3, 4, 10)]
+    [0, 13, 27, 40, 53, 133]
+    """
+    return round(epoch * max(1.0, stage.share * steps))
 
 
 Validate = Callable[[DynamicModel], float | None]
@@ -175,9 +183,9 @@ class _Training:
         self._begin_log()
         images = self.loader.batch_size * self.accelerator.num_processes
         first = 0 if state is None else state.stage
-        left = sum(s.epochs * self._steps(s) for s in self.stages[first:])
+        left = sum(self._steps_before(s, s.epochs) for s in self.stages[first:])
         if state is not None:
-            left -= state.epochs_done * self._steps(self.stages[first])
+            left -= self._steps_before(self.stages[first], state.epochs_done)
             left -= state.within.steps if state.within is not None else 0
         quiet = self.settings.quiet or not self.accelerator.is_main_process
         wanted_gradient = {name: p.requires_grad for name, p in self.model.named_parameters()}
@@ -211,7 +219,7 @@ class _Training:
         self, index: int, epoch: int, running: RunningStage, progress: Progress, within: Position | None
     ) -> bool:
         """One epoch, or the rest of it, with all that follows it; whether the stage is over before its time."""
-        stage, steps = running.stage, self._steps(running.stage)
+        stage, steps = running.stage, self._steps(running.stage, epoch)
         number = sum(s.epochs for s in self.stages[:index]) + epoch
         meter = Meter(self.accelerator)
         if within is not None:
@@ -259,7 +267,7 @@ class _Training:
             running, meter, progress: of the stage, the epoch and the training.
             within: where a killed training was; None at the beginning.
         """
-        stage, steps, device = running.stage, self._steps(running.stage), self.accelerator.device
+        stage, steps, device = running.stage, self._steps(running.stage, epoch), self.accelerator.device
         first, begun = (0, time.monotonic()) if within is None else (within.steps, time.monotonic() - within.seconds)
         seed = ("epoch", index, epoch, self.accelerator.process_index, *(() if within is None else ("step", first)))
         rates: dict[str, float] = {}
@@ -281,13 +289,16 @@ class _Training:
             self._check(meter, stage, epoch, steps)
         return rates, time.monotonic() - begun
 
-    def _steps(self, stage: Stage) -> int:
-        return steps_of(stage, len(self.loader))
+    def _steps(self, stage: Stage, epoch: int) -> int:
+        return self._steps_before(stage, epoch + 1) - self._steps_before(stage, epoch)
+
+    def _steps_before(self, stage: Stage, epoch: int) -> int:
+        return steps_before(stage, epoch, len(self.loader))
 
     def _check(self, meter: Meter, stage: Stage, epoch: int, step: int) -> None:
         bad = meter.read()
         if bad is not None:
-            where = epoch * self._steps(stage) + step - bad
+            where = self._steps_before(stage, epoch) + step - bad
             raise TrainingDivergedError(
                 f"the loss of stage {stage.name!r} is not finite at step {where} (epoch {epoch + 1}): {self.saved}; "
                 "train with a lower --lr, or without --mixed-precision"
@@ -297,7 +308,7 @@ class _Training:
         trained = [p.detach() for p in self.model.parameters() if p.requires_grad]
         if not math.isfinite(float(torch.stack(torch._foreach_norm(trained)).sum())):
             raise TrainingDivergedError(
-                f"a weight of stage {stage.name!r} is not finite at step {epoch * self._steps(stage) + step} "
+                f"a weight of stage {stage.name!r} is not finite at step {self._steps_before(stage, epoch) + step} "
                 f"(epoch {epoch + 1}): {self.saved}; train with a lower --lr, or without --mixed-precision"
             )
 

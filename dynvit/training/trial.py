@@ -17,7 +17,7 @@ from dynvit.training import optimization
 from dynvit.training.mixing import Mixer
 from dynvit.training.prepared import Prepared
 from dynvit.training.running import RunningStage
-from dynvit.training.trainer import steps_of
+from dynvit.training.trainer import steps_before
 
 TIMED = 3
 """Steps of each stage that are timed, after one that shows its memory."""
@@ -25,7 +25,10 @@ TIMED = 3
 
 @dataclass(frozen=True)
 class StageForecast:
-    """A stage before it runs. Units: ``step_s`` seconds, with the loading of its images; ``bytes`` at its peak."""
+    """A stage before it runs, with the ``steps`` of all its epochs.
+
+    Units: ``step_s`` seconds, with the loading of its images; ``bytes`` at its peak.
+    """
 
     name: str
     epochs: int
@@ -38,7 +41,7 @@ class StageForecast:
     @property
     def seconds(self) -> float:
         """Of the whole stage, if it does not end early."""
-        return self.epochs * self.steps * self.step_s
+        return self.steps * self.step_s
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def tried(
         name=stage.name,
         epochs=stage.epochs,
         may_end_early=stage.until is not None,
-        steps=steps_of(stage, steps),
+        steps=steps_before(stage, stage.epochs, steps),
         rates=rates,
         step_s=median(times) * larger.step,
         bytes=None if peak is None else int(own_bytes(model) + moments + peak[0] * larger.piece),
