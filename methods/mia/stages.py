@@ -23,7 +23,7 @@ from .learning import Measured
 from .losses import cost_weight, keep_loss
 from .model import MIAModel, MIAPrediction
 from .options import DIMENSIONS
-from .pressure import CostScale, beta_of
+from .pressure import CostScale, asked_at, beta_of
 from .recipes import MIARecipe
 from .reinforce import actor_critic, reward
 from .sampling import acting, decided, executed, noisy, skip_rates, spent, steps
@@ -77,8 +77,9 @@ def cotraining(model: MIAModel, recipe: MIARecipe) -> Stage:
         compute = _Compute.of(model, prediction, dense, temperature)
         cost, measured = compute.cost(options.measured), compute.measured(options.measured, model, batch.images)
         task = F.cross_entropy(at_least_float32(prediction.logits), batch.targets)
-        alpha = cost_weight(task, cost, measured, options.target, scale.step(measured, options.target))
-        return Losses(task + alpha * cost, {"cls": task, "alpha": alpha, **compute.parts(model, measured)})
+        target = asked_at(progress.done, options.target, recipe.target_falls)
+        alpha = cost_weight(task, cost, measured, target, scale.step(measured, target))
+        return Losses(task + alpha * cost, {"cls": task, "alpha": alpha, **compute.parts(model, measured, target)})
 
     return Stage(
         name="co-train",
@@ -157,7 +158,7 @@ def reinforced(model: MIAModel, batch: Batch, recipe: MIARecipe, dense: int) -> 
     parts = {"reward": returns.mean(), "value": terms.value, "policy": terms.policy, "entropy": terms.entropy}
     if isinstance(beta, Tensor):
         parts["beta"] = beta
-    return Losses(total, {**parts, **compute.parts(model, measured)}), prediction
+    return Losses(total, {**parts, **compute.parts(model, measured, options.target)}), prediction
 
 
 @torch.no_grad()
@@ -198,12 +199,12 @@ class _Compute:
         """The mean that is compared with the target."""
         return executed(model, images[::EVERY], self.dense) if how == "executed" else self.cost(how).detach()
 
-    def parts(self, model: MIAModel, measured: Tensor) -> Mapping[str, Tensor]:
-        """For the log."""
+    def parts(self, model: MIAModel, measured: Tensor, target: float) -> Mapping[str, Tensor]:
+        """For the log; ``target`` is what the step asked for."""
         giga = self.dense / GIGA
         return {
             "gmacs": measured * giga,
-            "target_gmacs": torch.full_like(measured, model.options.target * giga),
+            "target_gmacs": torch.full_like(measured, target * giga),
             "sampled_gmacs": self.sampled.detach().mean() * giga,
             **skip_rates(model, self.prediction, self.masks),
         }
