@@ -199,6 +199,12 @@ def test_seeds_are_trainings_of_their_own_in_any_division() -> None:
     assert free == [f"dynamicvit-{target}{seed}" for seed in ("", "-seed3") for target in (0.6, 0.8)]
 
 
+def test_targets_are_for_those_that_train_for_one_in_any_division() -> None:
+    assert planned(train=True, methods=("dynamicvit", "dvt"), targets=(0.6,)) == ["dynamicvit-0.6", "dvt"]
+    with pytest.raises(InputError, match="method DVT does not train for a target: leave out --targets"):
+        planned(train=True, methods=("dvt", "topk"), targets=(0.6,))
+
+
 def test_blocks_are_dropped_by_chance_in_no_model_of_the_division() -> None:
     large = Situation("deit_small_patch16_224", "vit", "imagenet", 224)
     for name in ("dvt", "evit", "thinkingvit", "adavit"):

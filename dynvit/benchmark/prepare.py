@@ -226,7 +226,14 @@ def _plan(config: BenchConfig, name: str, trains: bool) -> Iterator[Planned]:
             "or --train to train it first"
         )
     else:
-        yield from _trainings(config, wanted, config.targets)
+        # Where no method takes the targets, the training refuses them.
+        taken = takes_target(wanted.method) or not any(map(_trains_for_targets, config.methods))
+        yield from _trainings(config, wanted, config.targets if taken else ())
+
+
+def _trains_for_targets(name: str) -> bool:
+    method = methods.get(name)()
+    return takes_target(method) and not trains_at_a_point(method)
 
 
 def _trainings(config: BenchConfig, wanted: Wanted, targets: Sequence[float]) -> Iterator[Planned]:
