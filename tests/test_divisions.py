@@ -194,6 +194,23 @@ def test_a_bench_refuses_before_it_trains_the_start(given: dict[str, Any], says:
         planned(**{"division": "fine-tuned", "targets": (0.6,), **given})
 
 
+def test_a_mixture_is_refused_before_anything_is_trained_or_measured(tmp_path: Path) -> None:
+    longer = request("topk", target=0.6).model_copy(update={"epochs": 2})
+    for name, asked in (("dense", request("dense")), ("topk", request("topk", target=0.6)), ("longer", longer)):
+        train_to(tmp_path / name, asked)
+    folders = {name: str(tmp_path / name) for name in ("dense", "topk", "longer")}
+
+    def mixed(*methods: str, checkpoints: dict[str, str], **given: Any) -> list[str]:
+        paths = {name: (folders[folder],) for name, folder in checkpoints.items()}
+        return planned(methods=methods, method_checkpoint=paths, weights=folders["dense"], **given)
+
+    assert mixed("dense", "topk", checkpoints={"dense": "dense", "topk": "topk"}) == []
+    with pytest.raises(InputError, match="cannot hold topk, of the fine-tuned division, and dense, of another: train"):
+        mixed("dense", "topk", checkpoints={"topk": "topk"})
+    with pytest.raises(InputError, match="cannot hold dense and topk, of the fine-tuned division both"):
+        mixed("dense", "topk", checkpoints={"dense": "dense", "topk": "longer"})
+
+
 def test_seeds_are_trainings_of_their_own_in_any_division() -> None:
     free = planned(train=True, seeds=(0, 3), methods=("dense", "dynamicvit"), targets=(0.6, 0.8))
     assert free == [f"dynamicvit-{target}{seed}" for seed in ("", "-seed3") for target in (0.6, 0.8)]

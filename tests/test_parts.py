@@ -214,6 +214,11 @@ def test_the_plan_is_a_command_a_cell(tmp_path: Path, capsys: pytest.CaptureFixt
     assert not (tmp_path / "o").exists()
     assert main(["plan", *arguments]) == 0
     assert "accuracy:topk, about 0:0" in capsys.readouterr().out
+    assert main(["bench", *arguments, "--cell=train:dense"]) == 0
+    capsys.readouterr()
+    assert main(["plan", *arguments, "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out)["cells"][0]
+    assert (trained["done"], trained["seconds"]) == (True, None)  # and is not tried again
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def plan_lines(bench: Bench) -> Iterator[str]:
     yield f"{preparation.backbone.name}: {_weights(bench)}"
     for planned in preparation.planned:
         yield f"  {planned.label}: {planned.source}"
-    for training in preparation.forecasts():
+    for _, training in preparation.forecasts():
         yield from training.lines()
     yield f"sweep: {how}; counting rule {config.rule}"
     if config.storage is not None:

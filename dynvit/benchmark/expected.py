@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import torch
 
 from dynvit.benchmark.cells import ACCURACY, SEARCH, TRAIN, Cell, cells_of
+from dynvit.benchmark.done import is_done
 from dynvit.benchmark.run import Bench
 from dynvit.budgets import noise_batch
 
@@ -18,14 +19,17 @@ TIMED_MACS = 10e9
 def expected(bench: Bench) -> Mapping[str, float | None]:
     """Seconds on this machine by the name of the cell; None where nothing is known of it. Nothing is written.
 
+    A training that is done is not tried again, and has None.
+
     A measurement is told as if every point cost as much as the backbone, so it is an upper bound but for what a
     measurement adds to running the model.
     """
     cells, second = cells_of(bench), _seconds_an_image(bench)
-    trainings = iter([cell for cell in cells if cell.kind == TRAIN])
+    trainings = {cell.label: cell for cell in cells if cell.kind == TRAIN}
     found: dict[str, float | None] = dict.fromkeys(cell.name for cell in cells)
-    for made in bench.preparation.forecasts():
-        found[next(trainings).name] = made.seconds
+    trained = {label for label, cell in trainings.items() if is_done(bench, cell)}
+    for label, made in bench.preparation.forecasts(but=trained):
+        found[trainings[label].name] = made.seconds
     for cell, images in _images(bench, cells):
         found[cell.name] = images * second
     return found

@@ -8,21 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dynvit.backbones.build import BackboneSpec, build, image_size, pretrained_weights
+from dynvit.backbones.build import BackboneSpec, build, pretrained_weights
+from dynvit.benchmark.checks import check_planned
 from dynvit.benchmark.config import TRAINED, BenchConfig
 from dynvit.benchmark.trainings import Trainings
-from dynvit.budgets import KnobSolver, check_feasible, noise_batch
-from dynvit.contract import check_model
 from dynvit.divisions import refuse_changes
 from dynvit.errors import InputError, unknown
-from dynvit.interface import DynamicModel, methods
-from dynvit.knobs import knobs_of
+from dynvit.interface import methods
 from dynvit.measurements.base import Measurement
 from dynvit.options import options_to_json
 from dynvit.session import OpenModel, Session, Wanted
 from dynvit.training.forecast import Forecast
-from dynvit.training.further import point_at, takes_target, trains_at_a_point
-from dynvit.units import GIGA
+from dynvit.training.further import takes_target, trains_at_a_point
 
 START = "start"
 """The folder of the weights that a division's trainings begin from, where a bench makes them."""
@@ -108,13 +105,17 @@ class Preparation:
         """What is trained before anything is measured."""
         return Trainings(self.config, self.session, self.backbone)
 
-    def forecasts(self) -> Iterator[Forecast]:
-        """What each training would do and take, by a few steps of it; nothing is written."""
-        if self.trains_backbone:
-            yield self.trainings.of_start.forecast(static_method())
+    def forecasts(self, but: Collection[str] = ()) -> Iterator[tuple[str, Forecast]]:
+        """What each training would do and take, by a few steps of it, with its label; nothing is written.
+
+        Those in ``but`` are left out.
+        """
+        if self.start is not None and self.start not in but:
+            yield self.start, self.trainings.of_start.forecast(static_method())
         for one in self.planned:
-            if one.trained:
-                yield self.trainings.forecast(one.wanted.name, options_to_json(one.wanted.options), one.target)
+            if one.trained and one.label not in but:
+                options = options_to_json(one.wanted.options)
+                yield one.label, self.trainings.forecast(one.wanted.name, options, one.target)
 
 
 def static_method() -> str:
@@ -157,37 +158,8 @@ def prepare(config: BenchConfig, session: Session, measurements: Measurements = 
     preparation = Preparation(config, session, backbone, planned, trains_backbone, measurements)
     if trains_backbone:
         preparation.trainings.of_start.recipe(static_method())
-    for one in planned:
-        _check(preparation, one)
+    check_planned(preparation)
     return preparation
-
-
-def _check(preparation: Preparation, planned: Planned) -> None:
-    wanted, config = planned.wanted, preparation.config
-    if wanted.checkpoint is not None:
-        preparation.session.check(wanted)
-        return
-    attached = wanted.method.attach(preparation.session.untrained(), wanted.options)
-    check_model(attached, wanted.name)
-    _check_budgets(config.budgets, wanted, attached)
-    for measurement in preparation.measurements:
-        knobs = knobs_of(wanted.method, wanted.options, lambda: attached.backbone)
-        measurement.measurer.check_model(wanted.label, attached, knobs)
-    if planned.trained:
-        _check_training(preparation, planned, attached)
-
-
-def _check_training(preparation: Preparation, planned: Planned, attached: DynamicModel) -> None:
-    """What a training refuses is said before any other begins; ``attached`` is the model without its target."""
-    wanted, target = planned.wanted, planned.target
-    if preparation.config.division is not None and trains_at_a_point(wanted.method):
-        point_at(target, wanted.name, attached, wanted.options)
-        return
-    chosen = preparation.trainings.recipe(wanted.name)
-    if target is not None:
-        bare = preparation.session.untrained()
-        attached = wanted.method.attach(bare, wanted.method.options_for(target, bare, wanted.options))
-    wanted.method.stages(attached, chosen.recipe)
 
 
 def _trains(config: BenchConfig, session: Session) -> bool:
@@ -243,17 +215,6 @@ def _trainings(config: BenchConfig, wanted: Wanted, targets: Sequence[float]) ->
             label = wanted.name + ("" if target is None else f"-{target:g}") + (f"-seed{seed}" if place else "")
             source = "training" if target is None else f"training for {target:g}"
             yield Planned(replace(wanted, label=label), source, target, trained=True, seed=seed)
-
-
-def _check_budgets(budgets: Sequence[float], wanted: Wanted, model: DynamicModel) -> None:
-    """Budgets out of range are found before a training where weights do not decide what is in range."""
-    method = wanted.method
-    if budgets and method.budget_knob is not None and not method.adaptive_cost:
-        noise = noise_batch(image_size(model.backbone))
-        knobs = knobs_of(method, wanted.options, lambda: model.backbone)
-        solver = KnobSolver(model, method.budget_knob, knobs, [noise])
-        for budget in budgets:
-            check_feasible(budget * GIGA, solver.range(), wanted.label)
 
 
 def _timms(backbone: str) -> str:
