@@ -135,7 +135,7 @@ def agreement(
     if again.way == "trained again":
         parts = [_trained_again(again, entry, published, seed_sd), _cost_trained_again(again, entry)]
     else:
-        parts = [_images(again, entry, published, same), _cost(again, entry, same)]
+        parts = [_images(again, entry, published, same), _cost(again, entry, record, same)]
     return Agreement(all(part.holds for part in parts), ", ".join(part.said for part in parts))
 
 
@@ -167,12 +167,25 @@ def _by_chance(again: Verification, entry: Entry) -> Agreement:
     return Agreement(p >= UNLIKELY, said)
 
 
-def _cost(again: Verification, entry: Entry, same: bool) -> Agreement:
+def _cost(again: Verification, entry: Entry, record: Record | None, same: bool) -> Agreement:
     """Exact where every image costs alike; else up to what the draw leaves open."""
     left = (again.of - again.n) / max(again.of - 1, 1)  # nothing, where all were measured
-    slack = 3.3 * again.gmacs_sd * math.sqrt(left / again.n)
+    slack = 3.3 * _spread(again, record) * math.sqrt(left / again.n)
     slack += entry.gmacs_mean * (_ROUNDING if same or not again.gmacs_sd else _OTHER_ARITHMETIC)
     return Agreement(abs(again.gmacs_mean - entry.gmacs_mean) <= slack, _cost_said(again, entry))
+
+
+def _spread(again: Verification, record: Record | None) -> float:
+    """Standard deviation of an image's cost, GMACs.
+
+    The costly images of a cascade are few, and a draw may hold none of them: then it is as large as the record's mean
+    and extremes allow (Bhatia and Davis, 2000).
+    """
+    if record is None:
+        return again.gmacs_sd
+    compute = record.compute
+    below, above = compute.gmacs_mean - compute.gmacs_p5, compute.gmacs_max - compute.gmacs_mean
+    return max(again.gmacs_sd, math.sqrt(max(below, 0.0) * max(above, 0.0)))
 
 
 def _cost_said(again: Verification, entry: Entry) -> str:

@@ -121,6 +121,16 @@ def test_other_costs_and_other_images_do_not_agree(board: Path, changes: dict[st
     assert standings_in(board)[DENSE].is_disputed
 
 
+def test_a_draw_without_the_few_costly_images_is_no_dispute(board: Path) -> None:
+    [record] = [one for one in RunStore(board.with_suffix(".runs.jsonl")).read() if one.record_id == DVT]
+    cheap = record.compute.gmacs_p5  # most images leave at the first exit
+    assert cheap < 0.8 * record.compute.gmacs_mean
+    keep(board, measured_again(board, DVT, n=60, gmacs_mean=cheap))
+    assert not standings_in(board)[DVT].is_disputed
+    keep(board, measured_again(board, DVT, n=300, gmacs_mean=cheap, date=datetime(2026, 12, 2, tzinfo=UTC)))
+    assert standings_in(board)[DVT].is_disputed
+
+
 def test_a_verification_that_was_edited_counts_nothing(board: Path) -> None:
     keep(board, measured_again(board, DENSE))
     file = board.with_suffix(".verified.jsonl")
