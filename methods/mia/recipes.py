@@ -157,7 +157,7 @@ RECIPES: Mapping[str, Recipe] = {
     # At |α| = 0.1 · L_cls / L_cost no gate closes within a few hundred steps, and L_cls falls meanwhile: on digits at
     # target 0.7 the cost was 1.04 of the dense one after eight epochs; at ten times that it stalls at 0.86. β is such
     # that the sampled cost of an image, which varies by some 0.05, weighs as much as correct and wrong answers. Less
-    # noise at the end, and in the policy, brings sampled gates near the noise-free ones.
+    # noise, also in the policy, brings sampled gates near the noise-free ones.
     "digits": MIARecipe(
         epochs=20,
         batch_size=64,
