@@ -95,7 +95,7 @@ def _option(name: str, value: JsonValue) -> str:
 
 def _point(entry: Entry, wording: Wording, decimals: int) -> str:
     if not entry.knobs:
-        return "static" if entry.baseline else ""
+        return "static" if entry.baseline else "one point"
     point = PointToSay(entry.knobs, entry.options, decimals)
     said = wording(point)
     if not said and len(entry.knobs) > 1 and entry.target_gmacs is not None:
