@@ -102,8 +102,8 @@ _PAPER = (
 
 # No padding: the black border of a shifted crop costs nothing, and a cost that was controlled on such images was 3
 # to 8 % below that of whole ones. Half the noise, for a few hundred steps: at 1 the gates of a model that skips nothing
-# are sampled at 0.65 of its cost, so that a backbone at a low rate is at chance before it has learnt anything. The shares
-# of the stages are the paper's: RL for 0.4 of a few hundred steps shut blocks that co-training had kept.
+# are sampled at 0.65 of its cost, so that a backbone at a low rate is at chance before it has learnt anything. Stages
+# have the paper's shares: RL for 0.4 of a few hundred steps shut blocks that co-training had kept.
 _SMALL = MIARecipe(
     epochs=1,
     batch_size=64,
