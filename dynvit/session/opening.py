@@ -119,7 +119,18 @@ def options_of(wanted: Wanted) -> Any:
 
 
 def _within(uri: str | None, training: Path | None) -> str | None:
-    """What this bench trained is named by its place in the output folder, wherever that lies."""
-    if uri is None or training is None or not Path(uri).is_relative_to(training):
+    """What a record calls a file: what this bench trained, by its place in the output folder, wherever that lies.
+
+    What lies elsewhere on this machine goes by its name: its hash tells which it was.
+
+    >>> _within("/home/ada/runs/start", None), _within("runs/start", None), _within("hf://timm/deit_tiny", None)
+    ('start', 'runs/start', 'hf://timm/deit_tiny')
+    >>> _within("/out/train/dense", Path("/out/train"))
+    'train/dense'
+    """
+    if uri is None or "://" in uri:
         return uri
-    return Path(uri).relative_to(training.parent).as_posix()
+    path = Path(uri)
+    if training is not None and path.is_relative_to(training):
+        return path.relative_to(training.parent).as_posix()
+    return path.name if path.is_absolute() else uri
