@@ -247,13 +247,14 @@ def largest_while(shards: Path, processes: list[subprocess.Popen[str]]) -> int:
     """The most that shards took while these ran, whole or in part."""
     most = 0
     while any(process.poll() is None for process in processes):
-        size = 0
-        for path in shards.glob("*/*"):
+        there, size = set(shards.glob("*/*")), 0
+        for path in there:
             try:
                 size += path.stat().st_size if path.name not in (space.FETCHING, space.READING) else 0
             except FileNotFoundError:
                 continue
-        most = max(most, size)
+        if there == set(shards.glob("*/*")):  # else one that went was added to one that came after it
+            most = max(most, size)
         time.sleep(0.001)
     return most
 

@@ -100,10 +100,11 @@ def _shards(folder: Path) -> Iterator[_Kept]:
 
 
 def _in(folder: Path) -> Iterator[_Kept]:
+    # First what is on its way: listed together, one that is finished meanwhile would be neither.
+    for path in list(folder.glob(".*.tmp")):
+        yield from _coming(folder, path)
     for path in list(folder.iterdir()):
-        if path.name.endswith(".tmp"):
-            yield from _coming(folder, path)
-        elif _is_shard(path.name):
+        if _is_shard(path.name):
             stat = path.stat()
             used = folder / READING
             yield _Kept(folder, path, stat.st_size, used.stat().st_mtime_ns if used.exists() else stat.st_mtime_ns)
@@ -159,7 +160,8 @@ def used_now(folder: Path, lock: FileLock) -> None:
 
 def let_go(folder: Path) -> None:
     """What a reader kept above the limit goes when it is done: it may be the last to look."""
-    if limit() is not None and folder.is_dir():
+    most = limit()
+    if most is not None and folder.is_dir() and sum(kept.size for kept in _shards(folder)) > most:
         with turn(folder), contextlib.suppress(OSError):
             _lower(folder)
 
