@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dynvit.errors import InputError
+from dynvit.leaderboard.training import shared_by
 from dynvit.session import checkpoint_facts
 
 
@@ -13,15 +14,15 @@ def check_one_front(checkpoints: Iterable[tuple[str, str | None]], *, trains: bo
     """The fine-tuned division shares its front with no other, and one recipe and one start within it.
 
     Args:
-        checkpoints: the models that this bench does not train: a label, and a folder of ``dynvit train``, or None for
-            the backbone's weights.
+        checkpoints: the models that this bench does not train: a label, and a folder of ``dynvit train``, a published
+            checkpoint, or None for the backbone's weights.
         trains: whether it trains others in the division.
 
     Raises: ``InputError`` with two models that no front may hold together.
     """
     seen: dict[tuple[str | None, str | None] | None, str] = {}
-    for label, folder in checkpoints:
-        seen.setdefault(_shared(folder), label)
+    for label, checkpoint in checkpoints:
+        seen.setdefault(_shared(checkpoint), label)
     outside = seen.pop(None, None)
     inside = "the models that are trained here" if trains else next(iter(seen.values()), None)
     if outside is not None and inside is not None:
@@ -37,11 +38,8 @@ def check_one_front(checkpoints: Iterable[tuple[str, str | None]], *, trains: bo
         )
 
 
-def _shared(folder: str | None) -> tuple[str | None, str | None] | None:
-    """What a model shares with all of its division; None where it is of another."""
-    if folder is None or not Path(folder).is_dir():
+def _shared(checkpoint: str | None) -> tuple[str | None, str | None] | None:
+    """What a model shares with all of its front; what authors published, a file or a name, is of no division."""
+    if checkpoint is None or not Path(checkpoint).is_dir():
         return None
-    training = checkpoint_facts(folder).training
-    if training is None or training.division != "fine-tuned":
-        return None
-    return training.recipe_sha256, training.start_sha256
+    return shared_by(checkpoint_facts(checkpoint).training)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
@@ -33,3 +33,29 @@ class TrainingRecord(Frozen):
     seed: int | None = Field(default=None, description="seed of new weights, order and augmentation")
     data_seed: int | None = Field(default=None, description="seed of the held-out images")
     wall_s: float | None = Field(default=None, description="seconds of its steps")
+
+
+class Trained(Protocol):
+    """What a record or a checkpoint says of a training, as far as fronts ask."""
+
+    @property
+    def division(self) -> Division | None:
+        """Its division; None where that was not written down."""
+
+    @property
+    def recipe_sha256(self) -> str | None:
+        """SHA-256 of the recipe; fine-tuned: of what all share."""
+
+    @property
+    def start_sha256(self) -> str | None:
+        """SHA-256 of the weights that it began from."""
+
+
+def shared_by(training: Trained | None) -> tuple[str | None, str | None] | None:
+    """The recipe and the start that a model shares with all of its front; None outside the fine-tuned division.
+
+    A front of the fine-tuned division holds nothing else, and one training.
+    """
+    if training is None or training.division != "fine-tuned":
+        return None
+    return training.recipe_sha256, training.start_sha256

@@ -14,7 +14,7 @@ from dynvit.leaderboard.papers import of_setting
 from dynvit.leaderboard.per_sample import PerSampleResults
 from dynvit.leaderboard.record import Frozen, JsonObject, Record, is_static
 from dynvit.leaderboard.spread import seed_spreads
-from dynvit.leaderboard.training import TrainingRecord
+from dynvit.leaderboard.training import shared_by
 from dynvit.measurements.base import measurements
 from dynvit.report.boards import Board, with_overviews
 from dynvit.report.resampling import Ranked, with_bootstraps
@@ -108,6 +108,7 @@ def group(records: Iterable[Record]) -> dict[Setting, list[Record]]:
 
 def setting_of(record: Record) -> Setting:
     """What this record may be compared within."""
+    recipe, start = shared_by(record.training) or (None, None)
     return Setting(
         dataset=record.dataset.name,
         split=record.dataset.split,
@@ -118,15 +119,9 @@ def setting_of(record: Record) -> Setting:
         num_classes=record.backbone.num_classes,
         rule=record.compute.rule,
         dense_gmacs=record.compute.dense_gmacs,
-        **_shared(record.training),
+        shared_recipe_sha256=recipe,
+        start_sha256=start,
     )
-
-
-def _shared(training: TrainingRecord | None) -> dict[str, str | None]:
-    """A front of the fine-tuned division holds nothing else, and one training."""
-    if training is None or training.division != "fine-tuned":
-        return {}
-    return {"shared_recipe_sha256": training.recipe_sha256, "start_sha256": training.start_sha256}
 
 
 def difference(settings: Sequence[Setting]) -> str:
