@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.distributions import BaseDistribution
 
 from dynvit import checkpoint
-from dynvit.backbones.build import BackboneSpec, build, describe
+from dynvit.backbones.build import BackboneInfo, BackboneSpec, build, describe
 from dynvit.contract import check_model
 from dynvit.files import sha256_of
 from dynvit.knobs import knobs_of, point_of
@@ -39,10 +39,10 @@ def open_folder(session: Session, wanted: Wanted, path: str, trained_in: Path | 
         method=wanted.method,
         options=options,
         model=model,
-        backbone=replace(info, weights_uri=_within(info.weights_uri, trained_in)),
+        backbone=_recorded(info, trained_in),
         preprocessing=session.as_asked(config.preprocessing),
         class_names=config.class_names,
-        checkpoint=CheckpointRecord(uri=_within(path, trained_in) or path, sha256=config.weights_sha256),
+        checkpoint=CheckpointRecord(uri=_uri_of(path, trained_in), sha256=config.weights_sha256),
         training_seed=config.training.seed if config.training else None,
         config=config,
         kept_point=None if config.point is None else point_of(knobs, config.point),
@@ -75,7 +75,7 @@ def open_attached(
         method=wanted.method,
         options=wanted.options,
         model=model.eval(),
-        backbone=replace(info, weights_uri=_within(info.weights_uri, trained_in)),
+        backbone=_recorded(info, trained_in),
         preprocessing=session.preprocessing(built),
         class_names=session.dataset.class_names,
         training_seed=seed,
@@ -89,7 +89,7 @@ def open_published(session: Session, wanted: Wanted, given: str) -> OpenModel:
     model, point = wanted.method.load_published(str(file))
     backbone = model.backbone
     drawn = describe(replace(session.backbone, weights=None), backbone)
-    info = replace(drawn, weights_uri=given, weights_sha256=sha256_of(file))
+    info = replace(drawn, weights_uri=_uri_of(given, None), weights_sha256=sha256_of(file))
     check_shape(session, given, backbone)
     return OpenModel(
         label=wanted.label,
@@ -100,7 +100,7 @@ def open_published(session: Session, wanted: Wanted, given: str) -> OpenModel:
         backbone=info,
         preprocessing=session.preprocessing(backbone),
         class_names=session.dataset.class_names,
-        checkpoint=CheckpointRecord(uri=given, sha256=info.weights_sha256 or ""),
+        checkpoint=CheckpointRecord(uri=_uri_of(given, None), sha256=info.weights_sha256 or ""),
         kept_point=point,
     )
 
@@ -118,19 +118,24 @@ def options_of(wanted: Wanted) -> Any:
     return options_from_json(wanted.method.Options, made_with)
 
 
-def _within(uri: str | None, training: Path | None) -> str | None:
+def _uri_of(given: str, training: Path | None) -> str:
     """What a record calls a file: what this bench trained, by its place in the output folder, wherever that lies.
 
     What lies elsewhere on this machine goes by its name: its hash tells which it was.
 
-    >>> _within("/home/ada/runs/start", None), _within("runs/start", None), _within("hf://timm/deit_tiny", None)
+    >>> _uri_of("/home/ada/runs/start", None), _uri_of("runs/start", None), _uri_of("hf://timm/deit_tiny", None)
     ('start', 'runs/start', 'hf://timm/deit_tiny')
-    >>> _within("/out/train/dense", Path("/out/train"))
+    >>> _uri_of("/out/train/dense", Path("/out/train"))
     'train/dense'
     """
-    if uri is None or "://" in uri:
-        return uri
-    path = Path(uri)
+    path = Path(given)
+    if "://" in given:
+        return given
     if training is not None and path.is_relative_to(training):
         return path.relative_to(training.parent).as_posix()
-    return path.name if path.is_absolute() else uri
+    return path.name if path.is_absolute() else given
+
+
+def _recorded(info: BackboneInfo, training: Path | None) -> BackboneInfo:
+    uri = info.weights_uri
+    return info if uri is None else replace(info, weights_uri=_uri_of(uri, training))
