@@ -220,6 +220,9 @@ def test_targets_are_for_those_that_train_for_one_in_any_division() -> None:
     assert planned(train=True, methods=("dynamicvit", "dvt"), targets=(0.6,)) == ["dynamicvit-0.6", "dvt"]
     with pytest.raises(InputError, match="method DVT does not train for a target: leave out --targets"):
         planned(train=True, methods=("dvt", "topk"), targets=(0.6,))
+    given = {"dynamicvit": ("trained/elsewhere",)}  # is trained for none here
+    with pytest.raises(InputError, match="method DVT does not train for a target: leave out --targets"):
+        planned(train=True, methods=("dvt", "dynamicvit"), method_checkpoint=given, targets=(0.6,))
 
 
 def test_blocks_are_dropped_by_chance_in_no_model_of_the_division() -> None:

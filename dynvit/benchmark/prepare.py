@@ -198,14 +198,14 @@ def _plan(config: BenchConfig, name: str, trains: bool) -> Iterator[Planned]:
             "or --train to train it first"
         )
     else:
-        # Where no method takes the targets, the training refuses them.
-        taken = takes_target(wanted.method) or not any(map(_trains_for_targets, config.methods))
+        taken = takes_target(wanted.method) or not _takes_targets(config)  # the training refuses what nothing takes
         yield from _trainings(config, wanted, config.targets if taken else ())
 
 
-def _trains_for_targets(name: str) -> bool:
-    method = methods.get(name)()
-    return takes_target(method) and not trains_at_a_point(method)
+def _takes_targets(config: BenchConfig) -> bool:
+    """Whether something is trained here, outside a division, for the targets."""
+    trained = [methods.get(name)() for name in config.methods if name not in config.method_checkpoint]
+    return any(takes_target(method) and not trains_at_a_point(method) for method in trained)
 
 
 def _trainings(config: BenchConfig, wanted: Wanted, targets: Sequence[float]) -> Iterator[Planned]:
