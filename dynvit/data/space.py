@@ -159,10 +159,13 @@ def used_now(folder: Path, lock: FileLock) -> None:
 
 
 def let_go(folder: Path) -> None:
-    """What a reader kept above the limit goes when it is done: it may be the last to look."""
+    """What a reader kept above the limit goes when it is done: it may be the last to look.
+
+    Within the limit nobody's turn is waited for. Raises: ``OSError`` where the folder cannot be read.
+    """
     most = limit()
-    if most is not None and folder.is_dir() and sum(kept.size for kept in _shards(folder)) > most:
-        with turn(folder), contextlib.suppress(OSError):
+    if most is not None and sum(kept.size for kept in _shards(folder)) > most:
+        with turn(folder):
             _lower(folder)
 
 

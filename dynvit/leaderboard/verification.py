@@ -178,8 +178,8 @@ def _cost(again: Verification, entry: Entry, record: Record | None, same: bool) 
 def _spread(again: Verification, record: Record | None) -> float:
     """Standard deviation of an image's cost, GMACs.
 
-    The costly images of a cascade are few, and a draw may hold none of them: then it is as large as the record's mean
-    and extremes allow (Bhatia and Davis, 2000).
+    The costly images of a cascade are few, and a draw may hold none of them: then it is as large as it can be about the
+    record's mean, between its 5th percentile and its maximum (Bhatia and Davis, 2000).
     """
     if record is None:
         return again.gmacs_sd

@@ -40,7 +40,7 @@ class MIARecipe(Recipe):
     final_noise: float | None = None
     """The noise at the end of co-training, reached linearly; None keeps it constant."""
     target_falls: float = 0.0
-    """Of co-training, what the target falls over, from the dense cost; see ``pressure.asked_at``."""
+    """The share of co-training over which the target falls from the dense cost; see ``pressure.asked_at``."""
     cost_scale: float = 0.1
     cost_growth: float = 1.0
     actor: ActorStart = "usage"
