@@ -20,7 +20,9 @@ class Progress:
     On a terminal it is a live bar; elsewhere a plain line at most every ``every`` seconds, so that a log
     of hours stays readable. ``quiet`` (every process but the first) shows nothing.
 
-    Units: ``advance`` counts in ``unit`` (images, samples, points); rates are per second.
+    ``before`` of the total were done when it began: they are shown, and tell nothing of the rate.
+
+    Units: ``advance`` counts in ``unit`` (images, samples, points).
     """
 
     def __init__(
@@ -31,9 +33,10 @@ class Progress:
         unit: str = "images",
         quiet: bool = False,
         every: float = 15.0,
+        before: int = 0,
     ) -> None:
         self.task, self.total, self.unit, self.every = task, total, unit, every
-        self.done = 0
+        self.done = self._before = before
         self.note = ""
         self._quiet = quiet
         self._live = not quiet and sys.stderr.isatty()
@@ -52,9 +55,10 @@ class Progress:
             self._show(now)
 
     def _show(self, now: float) -> None:
-        rate = self.done / max(now - self._start, 1e-9)
-        left = max(self.total - self.done, 0) / rate if rate else 0.0
-        line = f"{self.task}: {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {clock(left)} left"
+        rate = (self.done - self._before) / max(now - self._start, 1e-9)
+        line = f"{self.task}: {self.done}/{self.total} {self.unit}"
+        if rate:
+            line += f", {per_time(rate)}, {clock(max(self.total - self.done, 0) / rate)} left"
         if self.note:
             line += f", {self.note}"
         line, end = visible(line), "\n"
@@ -78,6 +82,18 @@ def counted(count: int, noun: str) -> str:
     ('1 point', '1,200 points')
     """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def per_time(rate: float) -> str:
+    """A rate, given by the second, by the longest time in which it says something.
+
+    >>> per_time(309.52), per_time(0.02), per_time(0.0008)
+    ('309.5/s', '1.2/min', '2.9/h')
+    """
+    for seconds, name in ((1, "s"), (60, "min")):
+        if rate * seconds >= 1:
+            return f"{rate * seconds:.1f}/{name}"
+    return f"{rate * 3600:.1f}/h"
 
 
 def clock(seconds: float) -> str:

@@ -103,6 +103,22 @@ def test_what_a_bench_does_not_train_it_says(tmp_path: Path) -> None:
         plan_bench(None, {**options, "methods": ("dense", "topk")})
     planned = plan_bench(None, {**options, "methods": ("dense", "dynamicvit")}).preparation.planned
     assert [one.trained for one in planned] == [False, True]
+    asked = {"targets": (0.5,), "seeds": (0, 1), "epochs": 3, "train": None, "mixed_precision": "bf16"}
+    with pytest.warns(UserWarning, match="^--targets, --seeds, --epochs, --mixed-precision: nothing is trained, for"):
+        plan_bench(None, {**options, **asked, "methods": ("dense", "topk")})
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"methods": ("dense", "topk"), "train": True, "targets": (0.5,)}, "--targets: of dense, topk nothing is"),
+        ({"methods": ("dense", "dvt"), "division": "fine-tuned", "targets": (0.5,)}, "--targets: of dense, dvt noth"),
+        ({"methods": ("dense", "topk"), "train": True, "seeds": (0, 1)}, "--seeds: of dense, topk nothing is trained"),
+    ],
+)
+def test_what_no_training_of_a_bench_would_heed_is_refused(tmp_path: Path, given: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        plan_bench(None, {**given, "dataset": "digits", "output": str(tmp_path / "out")})
 
 
 def test_a_method_with_a_recipe_is_trained_on_request_though_it_must_not_be(monkeypatch: pytest.MonkeyPatch) -> None:

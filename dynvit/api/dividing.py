@@ -121,8 +121,11 @@ def cell_lines(plan: Mapping[str, Any]) -> Iterator[str]:
     for cell in cells:
         took = "" if cell["seconds"] is None else f", about {clock(cell['seconds'])}"
         after = f" after {', '.join(cell['needs'])}" if cell["needs"] else ""
-        yield f"{cell['name']}, done" if cell["done"] else f"{cell['name']}{took}{after}"
-        yield f"  {cell['command']}"
+        if cell["done"]:
+            yield f"{cell['name']}, done"
+        else:
+            yield f"{cell['name']}{took}{after}"
+            yield f"  {cell['command']}"
     done = f", {len(cells) - len(left)} done" if len(left) < len(cells) else ""
     untold = sum(cell["seconds"] is None for cell in left)
     besides = f" and {counted(untold, 'cell')} of unknown time" if untold else ""

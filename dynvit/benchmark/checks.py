@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,14 +10,18 @@ from dynvit.backbones.build import image_size
 from dynvit.benchmark.one_front import check_one_front
 from dynvit.budgets import KnobSolver, check_feasible, noise_batch
 from dynvit.contract import check_model
+from dynvit.errors import InputError
 from dynvit.interface import DynamicModel
 from dynvit.knobs import knobs_of
 from dynvit.session import Wanted
 from dynvit.training.further import point_at, trains_at_a_point
+from dynvit.training.request import TrainingOptions
 from dynvit.units import GIGA
 
 if TYPE_CHECKING:
     from dynvit.benchmark.prepare import Planned, Preparation
+
+_OF_TRAININGS = ("train", "targets", "seeds", "train_batch_size", *TrainingOptions.model_fields)
 
 
 def check_planned(preparation: Preparation) -> None:
@@ -24,10 +29,36 @@ def check_planned(preparation: Preparation) -> None:
 
     Raises: ``InputError`` for the first that is wrong.
     """
+    _check_asked(preparation)
     for one in preparation.planned:
         _check_one(preparation, one)
     untrained = [(one.label, one.wanted.checkpoint) for one in preparation.planned if not one.trained]
     check_one_front(untrained, trains=preparation.config.division is not None)
+
+
+def _check_asked(preparation: Preparation) -> None:
+    """What is asked of trainings must reach one: a line where nothing is trained at all, else a refusal."""
+    config, planned = preparation.config, preparation.planned
+    trained = [one for one in planned if one.trained]
+    labels = ", ".join(one.label for one in planned)
+    if not trained and not preparation.trains_backbone:
+        fields = type(config).model_fields
+        asked = [name for name in _OF_TRAININGS if getattr(config, name) not in (fields[name].default, False)]
+        if asked:
+            flags = ", ".join("--" + name.replace("_", "-") for name in asked)
+            warnings.warn(
+                f"{flags}: nothing is trained, for {labels} {'is' if len(planned) == 1 else 'are'} measured with the "
+                f"weights that are given, which fit {preparation.session.dataset.name}; dynvit train trains them on",
+                stacklevel=3,
+            )
+        return
+    if config.targets and not any(one.target is not None for one in trained):
+        raise InputError(f"--targets: of {labels} nothing is trained for a target here: leave out --targets")
+    if len(config.seeds) > 1 and not trained:
+        raise InputError(
+            f"--seeds: of {labels} nothing is trained once for each seed, for the backbone is trained once: leave out "
+            "--seeds, or give --division fine-tuned, which trains every model"
+        )
 
 
 def _check_one(preparation: Preparation, planned: Planned) -> None:

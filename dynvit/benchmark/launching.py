@@ -12,6 +12,8 @@ from dynvit.plain import say
 from dynvit.progress import Progress
 
 TRIES = 2
+SHOWN_EVERY = 60.0
+"""Seconds between lines of progress, where cells take hours."""
 
 
 @dataclass
@@ -33,14 +35,14 @@ class Launched:
 
     def run(self) -> None:
         """Until every cell is done or cannot be."""
-        with Progress("cells", len(self.cells), unit="cells") as progress:
-            progress.advance(len(self.done))
+        with Progress("cells", len(self.cells), unit="cells", every=SHOWN_EVERY, before=len(self.done)) as progress:
             self._submit(self._ready())
             while self._running:
-                ended, _ = wait(self._running, return_when=FIRST_COMPLETED)
+                ended, _ = wait(self._running, timeout=SHOWN_EVERY, return_when=FIRST_COMPLETED)
                 again = [cell for future in ended if (cell := self._end(future)) is not None]
-                progress.advance(sum(future.exception() is None for future in ended), f"{len(self._running)} at work")
                 self._submit([*again, *self._ready()])
+                done = sum(future.exception() is None for future in ended)
+                progress.advance(done, f"{len(self._running)} submitted")
 
     def _ready(self) -> list[Cell]:
         return [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -148,13 +147,6 @@ def prepare(config: BenchConfig, session: Session, measurements: Measurements = 
     if config.recipe is not None and not any(config.recipe in type(one.wanted.method).recipes for one in planned):
         known = {recipe for one in planned for recipe in type(one.wanted.method).recipes}
         raise unknown("recipe", config.recipe, known)
-    if config.train and not trains_backbone and not any(one.trained for one in planned):
-        warnings.warn(
-            f"--train: nothing is trained, for {', '.join(one.label for one in planned)} "
-            f"{'is' if len(planned) == 1 else 'are'} measured with the weights that are given, which fit "
-            f"{session.dataset.name}; dynvit train trains them further",
-            stacklevel=2,
-        )
     preparation = Preparation(config, session, backbone, planned, trains_backbone, measurements)
     if trains_backbone:
         preparation.trainings.of_start.recipe(static_method())
