@@ -42,12 +42,13 @@ class Project:
         *,
         seed: int = 0,
         division: str | None = "fine-tuned",
+        target: float | None = None,
         board: str = "b",
     ) -> str:
         """An entry of a board, of 1,000 images; returns its record's id."""
         knobs = {} if method == "dense" else {"keep_ratio": round(share, 2)}
         record = self._measure(method, share * DENSE, right, n=N, dense=DENSE, knobs=knobs, seed=seed)
-        training = {} if division is None else {"training": TrainingRecord(**TRAINED, seed=seed)}
+        training = {} if division is None else {"training": TrainingRecord(**TRAINED, seed=seed, target=target)}
         if division not in (None, "fine-tuned"):
             training = {"training": TrainingRecord(division=division)}  # type: ignore[arg-type]
         self._records.setdefault(board, []).append(record.model_copy(update=training))

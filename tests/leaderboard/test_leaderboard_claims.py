@@ -99,7 +99,7 @@ def test_an_interval_has_one_outcome(low: float, width: float, bound: float, wit
     )  # type: ignore[arg-type]
     outcome, because = decided(low, low + width, test)
     assert (outcome == "not reproduced") == (low + width < bound)
-    assert (outcome == "not testable here") == bool(because)
+    assert (outcome == "inconclusive") == bool(because)
     if outcome == "reproduced":
         assert low >= bound - within
 
@@ -111,18 +111,31 @@ class TestOfAccuracy:
         project.add("topk", 0.8, 600)
         project.add("tome", 0.8, 710)
         said = {m: project.verdict(accuracy({"method": m, "share": 0.8})).outcome for m in ("dvt", "topk", "tome")}
-        assert said == {"dvt": "reproduced", "topk": "not reproduced", "tome": "not testable here"}
+        assert said == {"dvt": "reproduced", "topk": "not reproduced", "tome": "inconclusive"}
 
+    @pytest.mark.parametrize("right", [600, 800])
     @pytest.mark.parametrize("division", [None, "free"])
-    def test_what_was_not_trained_alike_reproduces_nothing(self, project: Project, division: str | None) -> None:
+    def test_what_was_not_trained_alike_has_no_verdict(
+        self, project: Project, division: str | None, right: int
+    ) -> None:
         project.add("dense", 1.0, 700, division=division)
-        project.add("dvt", 0.8, 800, division=division)
+        project.add("dvt", 0.8, right, division=division)
         [finding] = project.verdict(accuracy({"method": "dvt", "share": 0.8})).findings
         assert (finding.outcome, finding.because) == (
             "not testable here",
             "the board does not say that both were trained alike",
         )
-        assert "+10.00 points" in finding.measured
+        assert f"{(right - 700) / 10:+.2f} points" in finding.measured
+
+    def test_what_was_trained_for_another_cost_is_not_what_a_claim_is_of(self, project: Project) -> None:
+        project.add("dense", 1.0, 700)
+        project.add("mia", 0.8, 600, target=0.4)
+        [finding] = project.verdict(of := accuracy({"method": "mia", "share": 0.8})).findings
+        assert finding.outcome == "not measured yet"
+        assert finding.because == "mia was trained for 0.4 of dense, not for 80 %, on the board"
+        project.add("mia", 0.81, 690, target=0.7)
+        [finding] = project.verdict(of).findings
+        assert "81.0 % of dense, 69.00 %" in finding.what
 
     @pytest.mark.parametrize(
         ("entry", "says"),
@@ -168,7 +181,7 @@ class TestOfAccuracy:
             project.add("dense", 1.0, 700, seed=seed)
             project.add("dvt", 0.8, 760 + scatter, seed=seed)
         verdict = project.verdict(accuracy({"method": "dvt", "share": 0.8}))
-        assert verdict.outcome == "not testable here"
+        assert verdict.outcome == "inconclusive"
         assert "+6.00 points" in verdict.findings[0].measured
         assert "of the first of 3 seeds" in verdict.findings[0].measured
 
@@ -176,7 +189,7 @@ class TestOfAccuracy:
         project.add("dense", 1.0, 700)
         ids = {project.add("dvt", 0.8, 610): np.arange(N) < 610, project.add("topk", 0.8, 600): np.arange(N) < 600}
         of = accuracy({"method": "dvt", "share": 0.8}, against={"method": "topk", "share": 0.8})
-        assert project.verdict(of).outcome == "not testable here"
+        assert project.verdict(of).outcome == "inconclusive"
         with PerSampleStore(project.root / "leaderboards" / "b.per_sample.jsonl") as kept:
             for name, bits in ids.items():
                 kept.append(PerSampleResults(record_id=name, n=N, images="0" * 16, right=pack(bits)))
@@ -191,9 +204,24 @@ class TestOfAccuracy:
         assert project.verdict(both).outcome == "reproduced"
         assert [finding.outcome for finding in project.verdict(both).findings] == ["reproduced", "not measured yet"]
         project.add("dense", 1.0, 700, board="later")
-        project.add("dvt", 0.8, 600, board="later")
-        assert project.verdict(both).outcome == "not reproduced"
-        assert [finding.outcome for finding in project.verdict(both).findings] == ["reproduced", "not reproduced"]
+        project.add("dvt", 0.8, 710, board="later")
+        assert project.verdict(both).outcome == "inconclusive"
+        assert [finding.outcome for finding in project.verdict(both).findings] == ["reproduced", "inconclusive"]
+
+    def test_boards_that_disagree_are_mixed(self, project: Project) -> None:
+        for board, right in (("b", 800), ("other", 600)):
+            project.add("dense", 1.0, 700, board=board)
+            project.add("dvt", 0.8, right, board=board)
+        both = claim(kind="accuracy", boards=["b", "other"], entry={"method": "dvt", "share": 0.8})
+        assert project.verdict(both).outcome == "mixed"
+
+    def test_a_board_that_cannot_tell_takes_nothing_from_one_that_does(self, project: Project) -> None:
+        for board, division in (("b", "fine-tuned"), ("other", None)):
+            project.add("dense", 1.0, 700, board=board, division=division)
+            project.add("dvt", 0.8, 800, board=board, division=division)
+        both = claim(kind="accuracy", boards=["b", "other"], entry={"method": "dvt", "share": 0.8})
+        assert project.verdict(both).outcome == "reproduced"
+        assert [finding.outcome for finding in project.verdict(both).findings] == ["reproduced", "not testable here"]
 
 
 class TestOfAttacksAndSpeed:
@@ -203,7 +231,7 @@ class TestOfAttacksAndSpeed:
 
     def test_an_attack_is_judged_by_the_worst_within_the_nearest_radius(self, bench: Path) -> None:
         [finding] = judge(self.robust(), Evidence(bench)).findings
-        assert finding.outcome in ("not testable here", "not reproduced")
+        assert finding.because == "the board does not say that both were trained alike"
         assert "within linf 2.55/255" in finding.what
         assert "unpaired, 12 images" in finding.measured
 
@@ -236,7 +264,7 @@ class TestOfAttacksAndSpeed:
         ("bound", "of_theory", "outcome"),
         [
             (1.0, False, "reproduced"),
-            (1.2, False, "not testable here"),
+            (1.2, False, "inconclusive"),
             (1.31, False, "not reproduced"),
             (0.6, True, "reproduced"),
             (0.9, True, "not reproduced"),

@@ -11,10 +11,11 @@ from dynvit.report.claims.evidence import AbsentError
 
 NEAR, ALIKE = 0.10, 0.01
 """Of dense: how far an entry may be from the wanted cost, and what counts as one cost."""
+_ROUNDING = 1e-9
 RULE = (
-    "Of the method's entries of the first training seed, those that no other of them dominates; of these the nearest "
-    "in cost to the share of dense that the claim names, at most 10 % of dense away; of those within 1 % of dense of "
-    "it the most accurate"
+    "Of the method's entries of the first training seed, those whose checkpoint was trained for a cost at most 10 % of "
+    "dense away from the one that the claim names, or for none; of these, those that no other dominates; of these the "
+    "nearest in cost, at most 10 % of dense away; of those within 1 % of dense of it the most accurate"
 )
 
 
@@ -45,11 +46,12 @@ def choose(
     what = _who(choice) + ("" if measured is None else " with that measurement")
     if not found:
         raise AbsentError(f"the board has no entry of {what}")
+    wanted, dense = _wanted(board, choice, other), board.setting.dense_gmacs
+    if wanted is not None:
+        found = _trained_for(found, wanted / dense, what)
     found = _front(_of_first_seed(found))
-    wanted = _wanted(board, choice, other)
     if wanted is None:
         return max(found, key=lambda entry: entry.top1_pct)
-    dense = board.setting.dense_gmacs
     nearest = min(found, key=lambda entry: (abs(entry.gmacs_mean - wanted), entry.gmacs_mean))
     if abs(nearest.gmacs_mean - wanted) > NEAR * dense:
         raise AbsentError(f"the board has no entry of {what} near {100 * wanted / dense:.3g} % of dense")
@@ -89,6 +91,18 @@ def _wanted(board: Leaderboard, choice: Choice, other: Entry | None) -> float | 
     if choice.times is not None and other is not None:
         return choice.times * other.gmacs_mean
     return None
+
+
+def _trained_for(entries: list[Entry], share: float, what: str) -> list[Entry]:
+    """A checkpoint that was trained for another cost is not what a claim about this one is of."""
+    targets = {entry.record_id: entry.training.target if entry.training else None for entry in entries}
+    found = [
+        entry for entry in entries if (of := targets[entry.record_id]) is None or abs(of - share) <= NEAR + _ROUNDING
+    ]
+    if not found:
+        others = ", ".join(f"{target:g}" for target in sorted({target for target in targets.values() if target}))
+        raise AbsentError(f"{what} was trained for {others} of dense, not for {100 * share:.3g} %, on the board")
+    return found
 
 
 def _of_first_seed(entries: list[Entry]) -> list[Entry]:

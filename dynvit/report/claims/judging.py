@@ -21,9 +21,12 @@ class Verdict:
 
     @property
     def outcome(self) -> Outcome:
-        """The least favourable; a board that is not there yet takes nothing from the others."""
-        found = {finding.outcome for finding in self.findings} - {"not measured yet"}
-        return next((outcome for outcome in OUTCOMES if outcome in found), "not measured yet")
+        """The least favourable of those that tell, or mixed; a board that cannot tell takes nothing from the others."""
+        found = {finding.outcome for finding in self.findings}
+        telling = found - {"not measured yet", "not testable here"}
+        if {"reproduced", "not reproduced"} <= telling:
+            return "mixed"
+        return next(outcome for outcome in OUTCOMES if outcome in (telling or found))
 
 
 def judge(claim: Claim, evidence: Evidence) -> Verdict:

@@ -90,7 +90,7 @@ def _of_pair(
     more: str = "",
 ) -> Finding:
     outcome, because = decided(found.low, found.high, test)
-    if outcome == "reproduced" and not _trained_alike(*pair):
+    if not _trained_alike(*pair):
         outcome, because = "not testable here", "the board does not say that both were trained alike"
     what = " against ".join(named(board, entry) for entry in pair) + more
     return Finding(name, outcome, what, str(found), because)

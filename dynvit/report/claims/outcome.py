@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from dynvit.report.claims.claim import Bounded
 
-Outcome = Literal["not reproduced", "not testable here", "not measured yet", "reproduced"]
-OUTCOMES: tuple[Outcome, ...] = ("not reproduced", "not testable here", "not measured yet", "reproduced")
+Outcome = Literal["not reproduced", "mixed", "inconclusive", "not testable here", "not measured yet", "reproduced"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 """The unpleasant ones first."""
 RULE = (
     "*Reproduced*: the lower end of the 95 % interval is at the claimed bound or above, or below it by no more than "
-    "the claim allows; and, where entries are compared in accuracy, the board says that both were trained alike. "
-    "*Not reproduced*: the upper end is below the bound. *Not testable here*: neither, or for the reason given"
+    "the claim allows. *Not reproduced*: the upper end is below the bound. *Inconclusive*: neither. *Mixed*: "
+    "reproduced on one board, not on another. *Not testable here*: data or weights are not at hand, costs differ, or "
+    "the board does not say that both entries were trained alike. *Not measured yet*: a command below would measure it"
 )
 
 
@@ -38,4 +39,4 @@ def decided(low: float, high: float, test: Bounded) -> tuple[Outcome, str]:
     if low >= test.at_least - test.within:
         return "reproduced", ""
     bound = f"{test.at_least:g}" + (f" less {test.within:g}" if test.within else "")
-    return "not testable here", f"the interval does not tell from the bound, {bound}"
+    return "inconclusive", f"the interval holds the bound, {bound}"
