@@ -73,6 +73,11 @@ def print_line(console: Console, line: str, style: str = "") -> None:
     console.print(_text(line, style), soft_wrap=True)
 
 
+def print_text(console: Console, text: str) -> None:
+    """A sentence, wrapped where a terminal ends."""
+    console.print(_text(text))
+
+
 def print_table(console: Console, table: RichTable) -> None:
     """A table, one of a plug-in too: what it holds is text, and no line is cut."""
     console.print(table if isinstance(table, Table) else _changed(table, lambda text, _: visible(text)), crop=False)

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 import typer
 
@@ -112,7 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         if isinstance(error, OSError):
             _silence()  # what could not be written would be tried again when Python ends
-        return _say(line, getattr(error, "exit_code", 2))
+        ended: int = getattr(error, "exit_code", 2)
+        return _say(line, ended) if line else ended
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -126,11 +127,18 @@ def _run(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _line_of_parser(error: Any) -> str:
+    """Its line, what is meant by an argument that is missing, and where to read on; empty after a help page."""
+    said, context = error.format_message().rstrip("."), getattr(error, "ctx", None)
+    meant = getattr(getattr(error, "param", None), "help", None) if said.startswith("Missing") else None
+    meant = f" ({meant.rstrip('.')})" if meant else ""
+    return f"error: {said}{meant}" + (f": see {context.command_path} --help" if context else "") if said else ""
+
+
 def _line_for(error: BaseException) -> str | None:
     """The line for people; None for a fault of ours, whose traceback helps us."""
-    said = getattr(error, "format_message", None)  # the parser's own errors know their line
-    if said is not None:
-        return f"error: {said()}" if said() else "stopped"
+    if hasattr(error, "format_message"):  # the parser's own errors know their line
+        return _line_of_parser(error)
     if isinstance(error, InputError):
         return f"error: {error}"
     if isinstance(error, typer.Abort):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dynvit.errors import InputError
-from dynvit.leaderboard.naming import short_ids
+from dynvit.leaderboard.naming import point_in_words, short_ids
 from dynvit.leaderboard.paired import Paired, paired
 from dynvit.leaderboard.per_sample import PerSampleResults, read_per_sample
 from dynvit.leaderboard.place import Place
 from dynvit.leaderboard.record import Record, is_static
 from dynvit.leaderboard.store import RunStore
-from dynvit.leaderboard.table import plain_table
+from dynvit.leaderboard.table import digits, plain_table
 from dynvit.terminal import Table
 
+LEAST_P = 1e-16  # below it a p-value says nothing more
 SHOWN = 6  # digits of an id at least: of two records one may be of another folder
 
 
@@ -84,19 +86,34 @@ def comparison_table(first: Answered, others: list[Answered]) -> Table:
         "alone: of twenty rows one falls below 0.05 by chance",
     )
     shown.add_column("id", no_wrap=True)
-    shown.add_column("method")
+    shown.add_column("method and point")
     for heading in ("GMACs", "top-1 %", "gained,\nlost", "difference", "p"):
         shown.add_column(heading, justify="right", no_wrap=True)
-    for other in others:
+    decimals = digits(max((one.record.compute.gmacs_mean for one in (first, *others)), default=1.0))
+    for other in sorted(others, key=lambda one: (one.record.method.name, one.record.compute.gmacs_mean)):
         result = compare(first, other)
         record = other.record
         shown.add_row(
             ids[record.record_id],
-            record.method.name,
-            f"{record.compute.gmacs_mean:.4g}",
+            _called(record, others),
+            f"{record.compute.gmacs_mean:.{decimals}f}",
             f"{record.accuracy.top1_pct:.2f}",
             f"{result.gained}, {result.lost}",
             f"{result.difference_points:+.2f} [{result.ci95_low_points:+.2f}, {result.ci95_high_points:+.2f}]",
-            f"{result.p_value:.2g}",
+            f"{result.p_value:.2g}" if result.p_value >= LEAST_P else f"< {LEAST_P:g}",
         )
     return shown
+
+
+def _called(record: Record, others: Sequence[Answered]) -> str:
+    """Method and point, and the target where checkpoints of the method differ in it."""
+    method = record.method
+    targets = {
+        one.record.training and one.record.training.target for one in others if one.record.method.name == method.name
+    }
+    told = (
+        [f"target {record.training.target:g}"]
+        if len(targets) > 1 and record.training and record.training.target
+        else []
+    )
+    return " ".join([method.name, *told, point_in_words(method.name, record.point.knobs, method.options)]).strip()

@@ -10,7 +10,7 @@ from dynvit.leaderboard.table import offers_table, papers_table, seeds_table, ta
 from dynvit.leaderboard.tiers import CHECKED, SELF_REPORTED, Standing
 from dynvit.measurements.base import measurements
 from dynvit.progress import counted
-from dynvit.terminal import print_line, print_table
+from dynvit.terminal import print_line, print_table, print_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +28,7 @@ def print_board(board: Leaderboard, console: Console, standings: Mapping[str, St
     further |= tier_column(standings)
     print_table(console, table(board, further))
     if board.division is not None:
-        print_line(console, division_line(board))
+        print_text(console, division_line(board))
     for kind in kinds.values():
         for shown in kind.tables(board):
             print_table(console, shown)

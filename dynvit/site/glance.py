@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dynvit.leaderboard.board import Entry, Leaderboard
-from dynvit.leaderboard.naming import point_names
+from dynvit.leaderboard.table import ranked_by_offer
 from dynvit.site.source import Source
 
 WIDTH, HEIGHT, _EDGE = 168, 56, 6
 """Pixels of the small picture."""
-_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Glance:
-    """A board on the index. ``best``: the most accurate entry at half of dense compute or below, and its point's name.
+    """A board on the index. ``first``: the methods that may be the best, with what their fronts offer, percent.
 
     ``marks``: of the front, x, y, and the place of the method's mark.
     """
@@ -27,7 +26,7 @@ class Glance:
     divisions: Sequence[str]
     measured: Sequence[str]
     tiers: Sequence[str]
-    best: tuple[Entry, str] | None
+    first: Sequence[tuple[str, float]]
     stairs: str
     marks: Sequence[tuple[float, float, str]]
 
@@ -36,8 +35,6 @@ def glance_at(source: Source, divisions: Sequence[str], tiers: Sequence[str]) ->
     """A board as the index shows it."""
     board = source.board
     front = sorted((entry for entry in board.entries if entry.on_front), key=lambda entry: entry.gmacs_mean)
-    cheap = [entry for entry in board.entries if entry.gmacs_mean <= _SHARE * board.setting.dense_gmacs]
-    best = max(cheap, key=lambda entry: entry.top1_pct, default=None)
     points = _scaled(front, board.setting.dense_gmacs)
     return Glance(
         name=source.name,
@@ -46,7 +43,7 @@ def glance_at(source: Source, divisions: Sequence[str], tiers: Sequence[str]) ->
         divisions=divisions,
         measured=sorted({name for entry in board.entries for name in entry.measurements}),
         tiers=tiers,
-        best=None if best is None else (best, point_names(board)[best.record_id]),
+        first=[(name, found.mean_pct) for name, found in ranked_by_offer(board) if found.rank_best == 1],
         stairs=_stairs(points),
         marks=[(x, y, entry.method) for (x, y), entry in zip(points, front, strict=True)],
     )

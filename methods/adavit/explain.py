@@ -1,4 +1,4 @@
-"""Which halves of blocks ran for an image, on how many heads and on which tokens."""
+"""Which attention and MLP layers ran for an image, on how many heads and on which tokens."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ def explain(model: DynamicModel, images: Tensor, point: OperatingPoint) -> list[
             blocks.append(BlockWork(ran, int(masks.heads[image].sum()) * ran, shape.heads, kept))
         halves = [int(masks.layers[image].sum()) for masks in prediction.masks]
         told = explained_by_blocks(answer, macs, dense, blocks)
-        text = f"{sum(halves)} of {2 * shape.depth} halves of blocks; {told.text}"
+        text = f"{sum(halves)} of {2 * shape.depth} attention and MLP layers; {told.text}"
         found.append(replace(told, text=text, steps={**told.steps, "halves": halves}))
     return found

@@ -33,7 +33,7 @@ from .stages import adapt
 class AdaViT(Method[AdaViTOptions]):
     """AdaViT on any plain timm ViT with a class token whose heads divide its width."""
 
-    summary = "halves of blocks, heads and tokens by linear gates (Meng et al., 2022)"
+    summary = "attention and MLP layers, heads and tokens by linear gates (Meng et al., 2022)"
     venue, year, varies = "CVPR", 2022, ("tokens", "heads", "sub-layers", "depth")
     paper = Citation(
         "AdaViT: Adaptive Vision Transformers for Efficient Image Recognition",
@@ -76,7 +76,7 @@ class AdaViT(Method[AdaViTOptions]):
         return [adapt(model, recipe)]
 
     def explain(self, model: DynamicModel, images: Tensor, point: OperatingPoint) -> Sequence[Explanation]:
-        """Which halves of blocks ran, on how many heads and on which tokens."""
+        """Which attention and MLP layers ran, on how many heads and on which tokens."""
         return explain(model, images, point)
 
     def options_for(self, target: float, backbone: nn.Module, options: AdaViTOptions) -> AdaViTOptions:
