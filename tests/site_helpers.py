@@ -13,6 +13,8 @@ from dynvit.report import Board
 from dynvit.site.source import Source, sources_in
 
 BOARDS = Path(__file__).parents[1] / "leaderboards"
+OLDER = Path(__file__).parent / "boards"
+"""A board of November 2026, from before the protocol: attacked at several radii, corrupted, timed, without records."""
 
 
 def digits() -> Source:
@@ -36,7 +38,7 @@ def digits() -> Source:
 
 def with_text(text: str) -> Source:
     """Two entries of the CIFAR-10 board, attacked and timed, with one text in every field that takes any."""
-    body: dict[str, Any] = json.loads((BOARDS / "cifar10.json").read_text(encoding="utf-8"))
+    body: dict[str, Any] = json.loads((OLDER / "cifar10.json").read_text(encoding="utf-8"))
     attacked = [entry for entry in body["entries"] if "robustness" in entry["measurements"]][:2]
     for number, entry in enumerate(attacked):
         entry |= {"method": text, "record_id": f"{text}{number}", "options": {text: text}, "skipped": {text: text}}

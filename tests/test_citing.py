@@ -21,7 +21,7 @@ from dynvit.report import read_board
 from dynvit.report.citing import citations
 
 ROOT = Path(__file__).parents[1]
-BOARD = ROOT / "leaderboards" / "cifar10.json"
+BOARD = ROOT / "tests" / "boards" / "cifar10.json"
 KINDS = {name: kind for name, kind in methods.load_all().items() if kind.paper is not None}
 
 

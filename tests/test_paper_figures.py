@@ -24,7 +24,7 @@ from dynvit.report.paper_figures.look import INCHES, WIDTHS, columns_for
 from dynvit.report.paper_figures.policies import draw_exits, draw_skips, shades_of
 
 ROOT = Path(__file__).parents[1]
-CIFAR10 = ROOT / "leaderboards" / "cifar10.json"
+CIFAR10 = ROOT / "tests" / "boards" / "cifar10.json"
 
 # How a colour reaches eyes that lack a kind of cone (Machado, Oliveira & Fernandes, 2009, severity 1), of linear RGB.
 EYES = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from site_helpers import BOARDS, digits
+from site_helpers import BOARDS, OLDER, digits
 
 from dynvit.site import build_site
 from dynvit.site.source import Source, sources_in
@@ -32,7 +32,7 @@ WIDTHS, THEMES = (360, 820, 1400), ("light", "dark")
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    [cifar10] = sources_in([BOARDS / "cifar10.json"])
+    [cifar10] = sources_in([OLDER / "cifar10.json"])
     return build_site([digits(), cifar10], tmp_path_factory.mktemp("browser") / "site").folder
 
 

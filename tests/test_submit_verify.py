@@ -17,7 +17,7 @@ from dynvit.report import read_board
 from dynvit.report.evidence import standings_in
 
 ROOT = Path(__file__).parents[1]
-BOARDS, PACKAGE = ROOT / "leaderboards", ROOT / "tests" / "plugin_package"
+BOARDS, OLDER, PACKAGE = ROOT / "leaderboards", ROOT / "tests" / "boards", ROOT / "tests" / "plugin_package"
 START = BOARDS / "digits.models" / "start"
 
 
@@ -141,7 +141,7 @@ class TestVerify:
         assert "are not here: say where by --run FOLDER or --weights FILE, or --train" in capsys.readouterr().out
 
     def test_an_entry_without_a_record_is_said(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["verify", str(BOARDS / "cifar10.json"), "--entry", "638c"]) == 1
+        assert main(["verify", str(OLDER / "cifar10.json"), "--entry", "638c"]) == 1
         assert "its record is not published" in capsys.readouterr().out
 
     @pytest.mark.slow

@@ -19,14 +19,14 @@ from dynvit.measurements.robustness.figure import telling
 from dynvit.measurements.robustness.summary import RobustnessOverview, RobustnessSummary
 from dynvit.report import read_board
 
-BOARDS = Path(__file__).parents[2] / "leaderboards"
+BOARDS, OLDER = Path(__file__).parents[2] / "leaderboards", Path(__file__).parents[1] / "boards"
 MEASURED = ("robustness", "speed", "corruption")
 MARKS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 99)).map(lambda xy: Mark(*xy, xy[1], xy[1])), min_size=1)
 
 
 @pytest.fixture(scope="module")
 def board() -> Leaderboard:
-    return read_board(BOARDS / "cifar10.json")
+    return read_board(OLDER / "cifar10.json")
 
 
 def texts(figure) -> list[str]:

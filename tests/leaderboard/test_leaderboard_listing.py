@@ -19,7 +19,7 @@ from dynvit.leaderboard.naming import point_names
 from dynvit.report.boards import Board, read_board
 from dynvit.report.listing import FORMS, View, listed, listing, view_of
 
-BOARD = Path(__file__).parents[2] / "leaderboards" / "cifar10.json"
+BOARD = Path(__file__).parents[1] / "boards" / "cifar10.json"
 
 
 @pytest.fixture(scope="module")

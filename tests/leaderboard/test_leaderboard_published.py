@@ -169,7 +169,7 @@ if __name__ == "__main__":
 
 
 def test_what_was_measured_besides_is_a_frame_of_its_own() -> None:
-    board = read_board(PUBLISHED / "cifar10.json")
+    board = read_board(PUBLISHED.parent / "tests" / "boards" / "cifar10.json")
     frame = board.to_dataframe("robustness")
     assert {"record_id", "eps"} <= set(frame.columns)
     assert set(frame["record_id"]) <= {entry.record_id for entry in board.entries}
