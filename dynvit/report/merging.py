@@ -34,10 +34,13 @@ class Source:
 
     @property
     def commands(self) -> set[str]:
-        """What made it."""
+        """What made it: of a bench that was done in parts, the command of the board in its folder."""
         if self.board is not None:
             return {self.board.generated.command}
-        return {line.line.command for line in self.lines.records}
+        made = {line.line.command for line in self.lines.records}
+        if len(made) > 1 and not self.place.is_published and self.place.board.is_file():
+            return {read_board(self.place.board).generated.command}
+        return made
 
 
 @dataclass(frozen=True)

@@ -234,3 +234,11 @@ def test_the_command_says_what_came_of_it(whole: Path, tmp_path: Path, capsys: p
     assert "5 entries, 5 new" in capsys.readouterr().out
     assert main(["merge", str(whole), "-o", str(tmp_path / "out")]) == 0
     assert "5 entries, 0 new; nothing changed" in capsys.readouterr().out
+
+
+def test_a_bench_in_parts_is_published_with_its_own_command(whole: Path, tmp_path: Path) -> None:
+    """Records of cells name the cells' commands; the folder's board names that of the bench."""
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    edit(run / "runs.jsonl", 1, lambda line: line.update(command="dynvit bench --cell=accuracy:x"))
+    made = merge([run], tmp_path / "b.json", reporting=True).board
+    assert made.generated.command == read_board(whole / "leaderboard.json").generated.command
