@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 def parse_options(cls: type[OptionsT], given: Iterable[str], base: OptionsT | None = None) -> OptionsT:
-    """``base`` (default: the class's defaults) with each ``name=value`` of ``given`` put in; a later one wins.
+    """``base`` (default: the class's defaults) with each ``name=value`` of ``given`` put in.
 
     Values are read by the field's annotation as pydantic reads text: bool (true/false, yes/no, on/off, 1/0), int,
     float, str and what else pydantic knows; also ``Literal``, ``X | None`` (none), ``X | Y`` (the first that fits) and
@@ -32,8 +32,8 @@ def parse_options(cls: type[OptionsT], given: Iterable[str], base: OptionsT | No
     >>> parse_options(Options, ["layers=2,4"])
     Options(ratio=0.7, layers=(2, 4))
 
-    Raises: ``InputError`` for a name that is none of the fields (with the nearest), a value of another type, and
-    whatever the dataclass itself refuses.
+    Raises: ``InputError`` for a name that is none of the fields (with the nearest), or is given twice with two values,
+    a value of another type, and whatever the dataclass itself refuses.
     """
     hints = _hints(cls)
     values: Json = {}
@@ -44,7 +44,9 @@ def parse_options(cls: type[OptionsT], given: Iterable[str], base: OptionsT | No
             raise InputError(f"option {item!r} is not name=value: {_names(hints)}")
         if name not in hints:
             raise unknown("option", name, hints)
-        values[name] = _parse(text.strip(), hints[name], name)
+        value = _parse(text.strip(), hints[name], name)
+        if values.setdefault(name, value) != value:
+            raise InputError(f"option {name!r} is given twice, as {values[name]!r} and as {value!r}: give it once")
     return dataclasses.replace(base if base is not None else cls(), **values)  # type: ignore[type-var]
 
 

@@ -57,7 +57,9 @@ def test_words_change_only_what_they_name() -> None:
     assert parse_options(Options, ["layers=(1, 2)", "kind=soft"], base) == Options(
         0.5, (1, 2), kind="soft", teacher=False
     )
-    assert parse_options(Options, ["keep=0.9", "keep=0.8"]).keep == 0.8
+    assert parse_options(Options, ["keep=0.9", "keep=0.90"]).keep == 0.9
+    with pytest.raises(InputError, match="'keep' is given twice"):
+        parse_options(Options, ["keep=0.9", "keep=0.8"])
     assert options_from_json(Options, {"keep": 1}) == Options(keep=1.0)
 
 

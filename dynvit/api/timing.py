@@ -38,6 +38,9 @@ def timing_tables(given: Mapping[str, Any]) -> Iterator[tuple[Table, str]]:
     threads, output = _threads(values.pop("threads", None)), _output(values.pop("output", None))
     if knobs and values.get("budgets"):
         raise InputError("--knob and --budgets both name operating points: give one of the two")
+    if values.get("points") is not None and (knobs or values.get("budgets")):
+        named = "--knob names one operating point" if knobs else "--budgets names the operating points"
+        raise InputError(f"{named}: leave out --points")
     config = load_config(None, {"points": 3, **values, "speed": True})
     session = open_session(config)
     opened = open_only(config, session)

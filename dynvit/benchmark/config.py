@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import field_validator
 
 from dynvit.errors import InputError, unknown
-from dynvit.measurements.asked import all_flags, check_flags, take_settings
+from dynvit.measurements.asked import all_flags, check_flags, joined, take_settings
 from dynvit.reading import read_yaml
 from dynvit.registry import load_plugin
 from dynvit.request import DATA, MODEL, TRAINING, SessionRequest
@@ -167,14 +167,15 @@ def load_config(file: str | None, given: Mapping[str, Any]) -> BenchConfig:
 
     Raises: ``InputError`` for a file that is none, an option that does not exist, or a value out of range.
     """
-    values = (_read_yaml(file) if file else {}) | {name: v for name, v in given.items() if v is not None}
+    suite, told = _read_yaml(file) if file else {}, {name: v for name, v in given.items() if v is not None}
     flags = bench_flags()
     by_name = {flag.name: flag for flag in flags} | {"options": next(f for f in flags if f.name == "option")}
-    for plugin in by_name["plugin"].read(values.get("plugin") or ()):
+    for plugin in by_name["plugin"].read({**suite, **told}.get("plugin") or ()):
         if not isinstance(plugin, str | PathLike):
             raise InputError(f"--plugin must be the path of a file, got {plugin!r}")
         load_plugin(plugin)
     check_flags(by_name.keys())
+    values = joined(suite, told)
     known = {*by_name, *(flag.name for own in all_flags().values() for flag in own), *all_flags()}
     for name in values:
         if name not in known:
@@ -192,4 +193,10 @@ def _read_yaml(file: str) -> dict[str, Any]:
     content = read_yaml(file, "suite")
     if not isinstance(content, dict):
         raise InputError(f"suite {file!r} holds no options: it is a mapping of bench's options, points: 8 for one")
-    return {str(name).replace("-", "_"): value for name, value in content.items()}
+    values: dict[str, Any] = {}
+    for written, value in content.items():
+        name = str(written).replace("-", "_")
+        if name in values or (name == "options" and "option" in values) or (name == "option" and "options" in values):
+            raise InputError(f"suite {file!r} gives {written!r} twice, by two spellings of its name: give it once")
+        values[name] = value
+    return values

@@ -29,6 +29,8 @@ from dynvit.study_storage import StudyCopy, StudyStorage, check_storage
 FOLDER = "search"
 """Where proposals are kept that several processes measure, in the bench's folder."""
 _HASHED = 12
+_OF_SEARCHES = ("trials", "search_batch", "storage")
+_OF_BUDGETS = ("budgets", "solve")  # points: a suite has them for whoever solves
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,16 @@ class Searches:
     measurements: Sequence[Measurement[Any, Any, Any]]
 
     def check(self) -> None:
-        """Raises: ``InputError`` for options of a search where none is asked for, and a storage that cannot be."""
+        """Check options of a search where budgets are solved, of budgets where a search is asked for, and the storage.
+
+        Raises: ``InputError`` for the first that is wrong.
+        """
         config = self.config
-        if config.sampler == "budgets" and (config.search_batch > 1 or config.storage is not None):
-            flag = "--search-batch" if config.storage is None else "--storage"
-            raise InputError(f"{flag} belongs to a search: add --sampler nsga2 or tpe, or leave it out")
+        idle = _OF_SEARCHES if config.sampler == "budgets" else _OF_BUDGETS
+        stray = next((name for name in idle if name in config.model_fields_set and _changed(config, name)), None)
+        if stray is not None:
+            where = "a search: add --sampler nsga2 or tpe" if idle is _OF_SEARCHES else "budgets: leave out --sampler"
+            raise InputError(f"--{stray.replace('_', '-')} belongs to {where}, or leave it out")
         if config.storage is not None:
             check_storage(config.storage)
 
@@ -126,3 +133,7 @@ class Searches:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _changed(config: BenchConfig, name: str) -> bool:
+    return bool(getattr(config, name) != type(config).model_fields[name].default)

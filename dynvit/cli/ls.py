@@ -28,13 +28,13 @@ def list_methods(plugin: Plugin = None) -> None:
     load(plugin)
     found = methods.load_all()
     rows = [(name, kind.summary, *_facts(kind), _origin(methods, name)) for name, kind in found.items()]
-    _show(("method", "what it does", "published", "varies", "training", "from"), rows)
+    _show(("method", "what it does", "published", "varies; training", "from"), rows)
 
 
-def _facts(kind: type[Method[Any]]) -> tuple[str, str, str]:
+def _facts(kind: type[Method[Any]]) -> tuple[str, str]:
     """Where it was published, what it varies, and whether it must be trained, may be, or has nothing to train."""
     training = "needed" if kind.needs_training else "optional" if kind.recipes else "none"
-    return f"{kind.venue} {kind.year or ''}".strip(), ", ".join(kind.varies), training
+    return f"{kind.venue} {kind.year or ''}".strip(), "; ".join(filter(None, [", ".join(kind.varies), training]))
 
 
 @app.command("recipes")

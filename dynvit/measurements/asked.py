@@ -38,10 +38,23 @@ def all_flags() -> dict[str, list[Flag]]:
     return {name: flags_for(kind) for name, kind in measurements.load_all().items()}
 
 
+def joined(suite: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A suite's options under those that are given: of a nested block what no flag replaces stays."""
+    values = {**suite, **given}
+    for name, kind in measurements.load_all().items():
+        block, switch = suite.get(name), given.get(name)
+        if isinstance(block, Mapping) and name in given and not isinstance(switch, Mapping | Settings | bool):
+            field = next(flag.field for flag in flags_for(kind) if flag.name == name)
+            values[name] = {**block, field: switch}
+        elif isinstance(block, Mapping) and switch is True:
+            values[name] = block
+    return values
+
+
 def take_settings(given: dict[str, Any]) -> dict[str, Settings]:
     """The settings of each measurement that is asked for; what belongs to one is taken out of ``given``.
 
-    A suite may also nest them: ``speed: {batches: [1, 64]}``.
+    A suite may also nest them: ``speed: {batches: [1, 64]}``; a flag beside such a block wins over what it says.
 
     Raises: ``InputError`` for a value out of range, or a setting whose measurement is not asked for.
     """
@@ -53,7 +66,9 @@ def take_settings(given: dict[str, Any]) -> dict[str, Settings]:
             found[name] = given.pop(name)
             continue
         if isinstance(nested, Mapping):
-            found[name] = _nested(kind, flags, given.pop(name))
+            beside = {flag.field: given.pop(flag.name) for flag in flags if flag.name in given and flag.name != name}
+            told = {field: value for field, value in beside.items() if value is not None}
+            found[name] = _nested(kind, flags, {**given.pop(name), **told})
             continue
         if name in given and all(flag.name != name for flag in flags):  # by its name, not by its switch's
             given[next(flag for flag in flags if flag.switch).name] = given.pop(name)

@@ -220,5 +220,9 @@ def _conditions(texts: Sequence[str]) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
             raise InputError(f"--where must be NAME=VALUE, several joined by commas, got {text!r}")
-        found[name.strip()] = value.strip()
+        name, value = name.strip(), value.strip()
+        if found.setdefault(name, value) != value:
+            raise InputError(
+                f"--where {name} is given twice, as {found[name]!r} and as {value!r}: an entry has one; give one"
+            )
     return found

@@ -113,7 +113,14 @@ def as_asked(recipe: Recipe, request: TrainRequest) -> Recipe:
     """The recipe with the epochs, batch size and learning rate that are asked for.
 
     A learning rate that is asked for is that of the batch that is asked for; the recipe's is scaled on request.
+
+    Raises: ``InputError`` where it is to be scaled and there is nothing to scale it by, or is given itself.
     """
+    if request.scale_lr and (request.batch_size is None or request.lr is not None):
+        other = "a batch size is given" if request.batch_size is None else "--lr is left out, which says it already"
+        raise InputError(
+            f"--scale-lr scales the recipe's learning rate with the batch size, so that {other}: or leave it out"
+        )
     if request.batch_size is not None:
         scaled = bool(request.scale_lr) and request.lr is None
         recipe = resized(recipe, request.batch_size) if scaled else replace(recipe, batch_size=request.batch_size)
