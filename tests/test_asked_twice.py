@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import dynvit
 from dynvit.benchmark.config import load_config
 from dynvit.benchmark.searches import Searches
 from dynvit.errors import InputError
@@ -69,6 +70,12 @@ def test_options_of_a_search_and_of_budgets_are_not_mixed(given: dict[str, Any],
     config = load_config(None, given)
     with pytest.raises(InputError, match=says):
         Searches(config, None, None, Path(), ()).check()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["crop_pct", "interpolation", "rule", "limit"])
+def test_a_training_takes_no_setting_of_measuring(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"unknown setting '{name}'"):
+        dynvit.train("dense", tmp_path / "out", dataset="digits", **{name: 0.5})
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,9 @@ from dynvit.request import SessionRequest
 from dynvit.settings import flags_of
 from dynvit.training.request import RunSettings, TrainRequest
 
+_OF_MEASURING = ("split", "limit", "crop_pct", "interpolation", "rule")
+"""Settings of a session that no training heeds."""
+
 
 def train(
     method: str,
@@ -42,7 +45,7 @@ def train(
 
     load_plugins(plugin)
     known = {flag.name for kind in (SessionRequest, TrainRequest, RunSettings) for flag in flags_of(kind)}
-    known -= {"method_checkpoint", "option", "split", "limit"}
+    known -= {"method_checkpoint", "option", *_OF_MEASURING}
     for name in settings:
         if name not in known:
             raise unknown("setting", name, known)
