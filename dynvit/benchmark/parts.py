@@ -42,7 +42,7 @@ class Part:
         """
         run = self.bench.within(self.folder)
         if run.first:
-            claim_shared(self.bench.folder, self.bench.config, self.bench.session)
+            claim_shared(self.bench.folder, self.bench.config, self.bench.session, self.bench.source)
             same_versions(self.bench)
         run.state.wait_for_everyone()
         self._train()
@@ -109,7 +109,7 @@ class Part:
             yield
             return
         waits = told("the results in", self.folder)
-        with claimed(self.folder, self.bench.config, self.bench.session, inf, waits):
+        with claimed(self.folder, self.bench.config, self.bench.session, self.bench.source, inf, waits):
             take_over(self.bench, self.known, self.folder)
             yield
 

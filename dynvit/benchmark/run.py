@@ -57,7 +57,7 @@ class Bench:
         for measurement in asked:
             measurement.measurer.check(session, source)
         preparation = prepare(config, session, asked)
-        folder = check(config, session)
+        folder = check(config, session, source)
         made = cls(config, command, folder, session, source, preparation, asked, point)
         made.searches.check()
         return made
@@ -84,7 +84,7 @@ class Bench:
         """
         run = self.within(self.folder)
         copies = self.searches.copies() if run.first else {}
-        with claimed(self.folder, self.config, self.session) if run.first else nullcontext():
+        with claimed(self.folder, self.config, self.session, self.source) if run.first else nullcontext():
             run.state.wait_for_everyone()
             models = self.preparation.models(self.folder, self.command)
             recorder = Recorder.of(run)
