@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.benchmark.config import BenchConfig
-from dynvit.benchmark.folder import CONFIG, SEARCH_BATCH, TRIALS, check_folder, claim_folder
+from dynvit.benchmark.folder import CONFIG, IMAGES, SEARCH_BATCH, TRIALS, check_folder, claim_folder, is_claimed
 from dynvit.checkpoint import WEIGHTS
 from dynvit.data import ImageSource
 from dynvit.files import HeldError, locked, sha256_of
@@ -63,7 +63,7 @@ def _with_images(config: BenchConfig, session: Session, source: ImageSource) -> 
 
     Of the folder alone: what is kept of a search or a cell is named by ``identity``, and an earlier dynvit's stays so.
     """
-    return identity(config, session) | {"images_manifest": source.manifest.sha256[:16]}
+    return identity(config, session) | {IMAGES: source.manifest.sha256[:16]}
 
 
 def check(config: BenchConfig, session: Session, source: ImageSource) -> Path:
@@ -107,7 +107,8 @@ def claim_shared(folder: Path, config: BenchConfig, session: Session, source: Im
     Raises: as ``check``.
     """
     found = _with_images(config, session, source)
-    if not (folder / CONFIG).is_file():
+    if not is_claimed(folder, found):
+        check_folder(folder, found)
         with locked(folder, PATIENCE_S):
             claim_folder(folder, found)
     check_folder(folder, found)
