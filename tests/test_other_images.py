@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from data_helpers import picture
 
 from dynvit.data.packing import pack
 from dynvit.errors import InputError
+from dynvit.training.request import RunSettings, TrainRequest
+from dynvit.training.run import train_to
+from dynvit.training.running import RunningStage
 
 PETS: dict[str, Any] = {"methods": ("dense", "topk"), "dataset": "pets", "backbone": "vit_digits"}
 SMALL = PETS | {"train": True, "epochs": 1, "points": 2}
@@ -51,3 +55,47 @@ def test_a_bench_of_before_manifests_were_kept_goes_on(tmp_path: Path) -> None:
     before = (tmp_path / "out" / "runs.jsonl").read_bytes()
     run_bench(None, asked)
     assert (tmp_path / "out" / "runs.jsonl").read_bytes() == before
+
+
+def training(place: Path) -> tuple[TrainRequest, RunSettings]:
+    request = TrainRequest(method="dense", backbone="vit_digits", dataset="pets", epochs=1, batch_size=8)
+    return request, RunSettings(data_dir=str(place), quiet=True, state_every=0)
+
+
+def test_a_killed_training_is_not_gone_on_with_on_other_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there, out = pets(tmp_path / "a", 0), pets(tmp_path / "b", 100), tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setattr(RunningStage, "step", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_to(out, *training(here))
+    before = (out / "request.json").read_bytes()
+    with pytest.raises(InputError, match=r"on the images of manifest [0-9a-f]{12}, and those that are given have"):
+        train_to(out, *training(there))
+    assert (out / "request.json").read_bytes() == before
+    body = json.loads(before)
+    del body["train_manifest_sha256"]
+    (out / "request.json").write_text(json.dumps(body))  # as an older dynvit wrote it
+    train_to(out, *training(Path(shutil.move(here, tmp_path / "moved"))))
+    assert (out / "request.json").read_bytes() == before
+
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_finished_training_is_not_taken_for_one_on_other_images(tmp_path: Path) -> None:
+    here, there, out = pets(tmp_path / "a", 0), pets(tmp_path / "b", 100), tmp_path / "out"
+    train_to(out, *training(here))
+    with pytest.raises(InputError, match="give the data that it was begun on by --data-dir, or a new folder"):
+        train_to(out, *training(there))
+    shutil.rmtree(here)
+    assert train_to(out, *training(here)) == out  # where its images are no more, nobody can tell
+
+
+def test_a_bench_reuses_no_training_on_other_images(tmp_path: Path) -> None:
+    here, there = pets(tmp_path / "a", 0), pets(tmp_path / "b", 100, ("train",))
+    run_bench(None, {**SMALL, "data_dir": str(here), "output": str(tmp_path / "out")})
+    shutil.copytree(tmp_path / "out" / "train", tmp_path / "other" / "train")
+    with pytest.raises(InputError, match="holds a training on the images of manifest"):
+        run_bench(None, {**SMALL, "data_dir": str(there), "output": str(tmp_path / "other")})
+    assert not (tmp_path / "other" / "runs.jsonl").exists()
