@@ -67,7 +67,7 @@ class Part:
 
     def _measure(self, run: Run, common: Sequence[float] | None) -> Board:
         bench = self.bench
-        models = bench.preparation.models(bench.folder, bench.command, self._labels())
+        models = bench.models(run, self._labels())
         recorder = Recorder.of(run)
         with recorder.lines.writing():
             points = bench.followed(bench.sweep(models, recorder, common))
