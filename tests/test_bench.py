@@ -188,3 +188,18 @@ def test_what_is_trained_again_under_the_same_name_is_another_bench(tmp_path: Pa
         changed.write_bytes(bytes(len(found)))
         found.append(identity(given, session))
     assert all(one != other for one, other in pairwise(found))
+
+
+def test_records_of_an_earlier_training_do_not_mix_with_those_of_a_new_one(tmp_path: Path) -> None:
+    out, new = tmp_path / "out", tmp_path / "new"
+    asked = {"methods": ("dense", "topk"), "epochs": 1, "points": 2, "limit": 20, "limit_train": 64}
+    first = bench(out, **asked)
+    before, kept = (out / "runs.jsonl").read_bytes(), (out / "train").rename(tmp_path / "kept")
+    with pytest.raises(InputError, match=r"holds results of an earlier training: train/dense was [0-9a-f]{12} and is"):
+        bench(out, **asked, accumulate=4)
+    assert (out / "runs.jsonl").read_bytes() == before
+    new.mkdir()
+    (out / "train").rename(new / "train")  # as the refusal says: nothing is lost
+    assert not bench(new, **asked, accumulate=4).keys() & first.keys()
+    kept.rename(out / "train")
+    assert bench(out, **asked) == first

@@ -180,7 +180,7 @@ def test_two_launchers_of_one_bench_of_which_one_is_killed_come_to_the_undivided
 
 def test_a_part_with_another_version_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = planned(tmp_path / "out")
-    claim_shared(made.folder, made.config, made.session)
+    claim_shared(made.folder, made.config, made.session, made.source)
     same_versions(made)
     same_versions(made)
     monkeypatch.setattr("dynvit.benchmark.versions.__version__", "9.9")

@@ -67,7 +67,7 @@ def launch_bench(bench: Bench, words: Sequence[str], engine: Engine) -> Launched
             "one cell, and cells write into no storage"
         )
     copies = bench.searches.copies()
-    claim_shared(bench.folder, bench.config, bench.session)
+    claim_shared(bench.folder, bench.config, bench.session, bench.source)
     same_versions(bench)
     cells, place = cells_of(bench), bench.folder / CELLS
     here = str(Path.cwd())

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dynvit.api.verifying import Absent, Asked, measured
-from dynvit.benchmark.config import load_config
+from dynvit.api.verifying import Absent, Asked, Other, measured
+from dynvit.benchmark.config import load_config, read_suite
 from dynvit.benchmark.points import Budgets
 from dynvit.benchmark.run import Bench
 from dynvit.errors import InputError
@@ -18,13 +18,16 @@ from dynvit.leaderboard.verification import Verification
 from dynvit.session import OpenModel
 from dynvit.units import GIGA
 
-# What of a command says where something lay on the machine that ran it, and what else it measured.
-ELSEWHERE = ("output", "data_dir", "plugin", "suite", "fresh", "dry_run", "device", "workers")
+# What of a command says where something lay on the machine that ran it, and in which parts it was done there.
+ELSEWHERE = (
+    *("output", "data_dir", "plugin", "suite", "fresh", "dry_run", "device", "workers", "storage"),
+    *("share", "cell", "launcher", "scheduler", "slurm"),
+)
 
 
 def trained_again(
     records: Sequence[Record], values: Mapping[str, Any], folder: Path, asked: Asked
-) -> Iterator[Verification | Absent]:
+) -> Iterator[Verification | Absent | Other]:
     """Train the models of some records as the command that made them says, and measure each at its budget.
 
     Args:
@@ -35,13 +38,7 @@ def trained_again(
 
     Raises: ``InputError`` for a command that names files of another machine.
     """
-    here = {name: value for name, value in values.items() if name not in ELSEWHERE}
-    if here.get("method_checkpoint") or here.get("weights"):
-        raise InputError(
-            "the command that made these entries begins with weights of its own machine: find them, and say where they "
-            "are by --run or --weights"
-        )
-    config = load_config(None, here)
+    config = load_config(None, _options(values))
     names = {record.method.name for record in records}
     config = config.model_copy(
         update={
@@ -61,7 +58,40 @@ def trained_again(
         if model is None:
             yield Absent(record.record_id, "the command that made it trains no such model")
             continue
+        if (what := _other_training(record, model)) is not None:
+            yield Other(record.record_id, what)
+            continue
         yield from measured(bench.session, model, [record], [_point(record, model, budgets)], asked, "trained again")
+
+
+def _options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the command asks for, by its suite and its own words, which win.
+
+    Raises: ``InputError`` where the suite is not here, and for weights of another machine.
+    """
+    suite = values.get("suite")
+    if suite is not None and not Path(suite).is_file():
+        raise InputError(
+            f"the command that made these entries reads its options from {suite!r}, which is not here: put that file "
+            "there, or say where the weights are by --run or --weights"
+        )
+    given = (read_suite(suite) if suite is not None else {}) | dict(values)
+    here = {name: value for name, value in given.items() if name not in ELSEWHERE}
+    if here.get("method_checkpoint") or here.get("weights"):
+        raise InputError(
+            "the command that made these entries begins with weights of its own machine: find them, and say where they "
+            "are by --run or --weights"
+        )
+    return here
+
+
+def _other_training(record: Record, model: OpenModel) -> str | None:
+    """How a model was trained otherwise than the record's, as far as both say; a suite may have been edited since."""
+    was = None if record.training is None else record.training.recipe_sha256
+    made = model.training_record().recipe_sha256
+    if was is None or made is None or was == made:
+        return None
+    return f"trained again by recipe {made[:12]}, its record says {was[:12]}: its command makes another model now"
 
 
 def _model_of(record: Record, models: Sequence[OpenModel]) -> OpenModel | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dynvit.api.found_weights import Weights
 from dynvit.api.training_again import trained_again
-from dynvit.api.verifying import Absent, Asked, again
+from dynvit.api.verifying import Absent, Asked, Other, again
 from dynvit.errors import InputError
 from dynvit.leaderboard.board import Entry
 from dynvit.leaderboard.naming import point_names, short_ids
@@ -71,8 +71,8 @@ def verified(
             folder = trained or Path(until_done.enter_context(TemporaryDirectory(prefix="dynvit-")))
             for command in dict.fromkeys(record.command for record in lost):
                 own = [record for record in lost if record.command == command]
-                for found in trained_again(own, made_by(command), folder, asked):
-                    yield _said(found, by_id, evidence, store, ids, names)
+                for result in trained_again(own, made_by(command), folder, asked):
+                    yield _said(result, by_id, evidence, store, ids, names)
 
 
 def _published(path: Path) -> tuple[Board, Evidence, Place]:
@@ -100,7 +100,7 @@ def _chosen(board: Board, wanted: Sequence[str], path: Path) -> list[Entry]:
 
 
 def _said(
-    found: Verification | Absent,
+    found: Verification | Absent | Other,
     entries: Mapping[str, Entry],
     evidence: Evidence,
     store: VerificationStore | None,
@@ -112,6 +112,8 @@ def _said(
     head = f"{ids[name]} {entries[name].method} {names[name]}"
     if isinstance(found, Absent):
         return f"{head}: not measured: {found.why}", False
+    if isinstance(found, Other):
+        return f"{head}: DIFFERS: {found.what}", False
     if store is not None:
         store.append(found)
     kept, record, sd = (where.get(name) for where in (evidence.per_sample, evidence.records, evidence.seed_sd))

@@ -59,6 +59,14 @@ class Absent:
     why: str
 
 
+@dataclass(frozen=True)
+class Other:
+    """An entry for which something else came out than it is of, and what: not worth measuring."""
+
+    record_id: str
+    what: str
+
+
 def again(records: Sequence[Record], weights: Weights, asked: Asked) -> Iterator[Verification | Absent]:
     """Measure records again with the weights that they name: model by model, all points of one over the same images.
 

@@ -167,7 +167,7 @@ def load_config(file: str | None, given: Mapping[str, Any]) -> BenchConfig:
 
     Raises: ``InputError`` for a file that is none, an option that does not exist, or a value out of range.
     """
-    suite, told = _read_yaml(file) if file else {}, {name: v for name, v in given.items() if v is not None}
+    suite, told = read_suite(file) if file else {}, {name: v for name, v in given.items() if v is not None}
     flags = bench_flags()
     by_name = {flag.name: flag for flag in flags} | {"options": next(f for f in flags if f.name == "option")}
     for plugin in by_name["plugin"].read({**suite, **told}.get("plugin") or ()):
@@ -187,7 +187,8 @@ def load_config(file: str | None, given: Mapping[str, Any]) -> BenchConfig:
     return validated(BenchConfig, {"methods": None, **read, "measurements": measured}, flags)
 
 
-def _read_yaml(file: str) -> dict[str, Any]:
+def read_suite(file: str) -> dict[str, Any]:
+    """The options of a YAML file, by the names of their flags. Raises: ``InputError`` for a file that is none."""
     if not Path(file).exists():
         raise InputError(f"no suite {file!r}: -C takes the path of a YAML file")
     content = read_yaml(file, "suite")

@@ -10,9 +10,10 @@ from typing import Any
 from dynvit.benchmark.config import TRAINED
 from dynvit.errors import InputError
 from dynvit.files import LOCK, write_whole
+from dynvit.leaderboard.store import RUNS
 from dynvit.reading import read_json
 
-CONFIG, TRIALS, SEARCH_BATCH = "bench.json", "trials", "search_batch"
+CONFIG, TRIALS, SEARCH_BATCH, IMAGES = "bench.json", "trials", "search_batch", "images_manifest"
 MODELS = "models"  # those that were given from Python are kept here before the bench begins
 
 
@@ -49,7 +50,9 @@ def check_folder(folder: Path, identity: Mapping[str, Any]) -> bool:
         there.setdefault(SEARCH_BATCH, 1)
         identity = {SEARCH_BATCH: 1, **identity}
     # What an older file does not know was added since: records carry the hashes that matter.
-    for name in sorted(there):
+    for name in sorted(there, key=lambda name: (name == IMAGES, name)):  # other options choose other images
+        if name == IMAGES and not _has_records(folder):
+            continue
         if there[name] != identity.get(name) and not (name == TRIALS and _continues(there, identity)):
             raise InputError(
                 f"output {str(folder)!r} was made with {name} = {json.dumps(there.get(name))}, not "
@@ -84,5 +87,20 @@ def _as_it_is_called_now(there: dict[str, Any], identity: Mapping[str, Any]) -> 
 
 def claim_folder(folder: Path, identity: Mapping[str, Any]) -> None:
     """Make the folder this configuration's, or find that it is. Raises: as ``check_folder``."""
-    if not check_folder(folder, identity):
-        write_whole(folder / CONFIG, (json.dumps(identity, indent=1, sort_keys=True) + "\n").encode())
+    there = check_folder(folder, identity)
+    if not is_claimed(folder, identity):
+        body = {**read_json(folder / CONFIG), IMAGES: identity[IMAGES]} if there else identity
+        write_whole(folder / CONFIG, (json.dumps(body, indent=1, sort_keys=True) + "\n").encode())
+
+
+def is_claimed(folder: Path, identity: Mapping[str, Any]) -> bool:
+    """Whether the folder says whose it is. Before anything is measured its images may change: bad ones are mended."""
+    file = folder / CONFIG
+    if not file.is_file():
+        return False
+    return IMAGES not in identity or _has_records(folder) or read_json(file).get(IMAGES) == identity[IMAGES]
+
+
+def _has_records(folder: Path) -> bool:
+    """Whether anything is measured, here or by a part, whose folder lies within."""
+    return any(file.stat().st_size for file in folder.rglob(RUNS))

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.benchmark.config import BenchConfig
-from dynvit.benchmark.folder import CONFIG, SEARCH_BATCH, TRIALS, check_folder, claim_folder
+from dynvit.benchmark.folder import CONFIG, IMAGES, SEARCH_BATCH, TRIALS, check_folder, claim_folder, is_claimed
 from dynvit.checkpoint import WEIGHTS
+from dynvit.data import ImageSource
 from dynvit.files import HeldError, locked, sha256_of
 from dynvit.interface import methods
 from dynvit.measurements.base import measurements
@@ -57,10 +58,18 @@ def _plugins(config: BenchConfig) -> dict[str, str]:
     return {Path(f).name: file_version(f) for f in config.plugin if str(Path(f).resolve()) in files}
 
 
-def check(config: BenchConfig, session: Session) -> Path:
-    """The output folder. Raises: ``InputError`` where it is another configuration's."""
+def _with_images(config: BenchConfig, session: Session, source: ImageSource) -> dict[str, Any]:
+    """The identity and the reported images by what they are, not by where they lie: data may move.
+
+    Of the folder alone: what is kept of a search or a cell is named by ``identity``, and an earlier dynvit's stays so.
+    """
+    return identity(config, session) | {IMAGES: source.manifest.sha256[:16]}
+
+
+def check(config: BenchConfig, session: Session, source: ImageSource) -> Path:
+    """The output folder. Raises: ``InputError`` where it is another configuration's, or of other images."""
     folder = folder_of(config, session)
-    check_folder(folder, identity(config, session))
+    check_folder(folder, _with_images(config, session, source))
     return folder
 
 
@@ -69,6 +78,7 @@ def claimed(
     folder: Path,
     config: BenchConfig,
     session: Session,
+    source: ImageSource,
     patience_s: float = 0,
     waits: Callable[[HeldError], object] | None = None,
 ) -> Iterator[None]:
@@ -78,24 +88,27 @@ def claimed(
         folder: of the results.
         config: of the bench.
         session: that it opens its models in.
+        source: the images that it reports on.
         patience_s: seconds to wait for another process.
         waits: is told once that there is one.
 
     Raises: as ``check``, and ``InputError`` where another process writes into it.
     """
-    check_folder(folder, identity(config, session))
+    found = _with_images(config, session, source)
+    check_folder(folder, found)
     with locked(folder, patience_s, waits):
-        claim_folder(folder, identity(config, session))
+        claim_folder(folder, found)
         yield
 
 
-def claim_shared(folder: Path, config: BenchConfig, session: Session) -> None:
+def claim_shared(folder: Path, config: BenchConfig, session: Session, source: ImageSource) -> None:
     """The folder for this configuration, and for any process that has the same.
 
     Raises: as ``check``.
     """
-    found = identity(config, session)
-    if not (folder / CONFIG).is_file():
+    found = _with_images(config, session, source)
+    if not is_claimed(folder, found):
+        check_folder(folder, found)
         with locked(folder, PATIENCE_S):
             claim_folder(folder, found)
     check_folder(folder, found)

@@ -42,7 +42,7 @@ class Part:
         """
         run = self.bench.within(self.folder)
         if run.first:
-            claim_shared(self.bench.folder, self.bench.config, self.bench.session)
+            claim_shared(self.bench.folder, self.bench.config, self.bench.session, self.bench.source)
             same_versions(self.bench)
         run.state.wait_for_everyone()
         self._train()
@@ -67,7 +67,7 @@ class Part:
 
     def _measure(self, run: Run, common: Sequence[float] | None) -> Board:
         bench = self.bench
-        models = bench.preparation.models(bench.folder, bench.command, self._labels())
+        models = bench.models(run, self._labels())
         recorder = Recorder.of(run)
         with recorder.lines.writing():
             points = bench.followed(bench.sweep(models, recorder, common))
@@ -109,7 +109,7 @@ class Part:
             yield
             return
         waits = told("the results in", self.folder)
-        with claimed(self.folder, self.bench.config, self.bench.session, inf, waits):
+        with claimed(self.folder, self.bench.config, self.bench.session, self.bench.source, inf, waits):
             take_over(self.bench, self.known, self.folder)
             yield
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +14,7 @@ from dynvit.benchmark.choosing import Searches, StudyCopy, points_of
 from dynvit.benchmark.config import BenchConfig
 from dynvit.benchmark.identity import check, claimed, identity
 from dynvit.benchmark.prepare import Preparation, prepare
+from dynvit.benchmark.trained import check_records
 from dynvit.data import ImageSource
 from dynvit.interface import OperatingPoint
 from dynvit.leaderboard.place import BOARD
@@ -57,7 +58,7 @@ class Bench:
         for measurement in asked:
             measurement.measurer.check(session, source)
         preparation = prepare(config, session, asked)
-        folder = check(config, session)
+        folder = check(config, session, source)
         made = cls(config, command, folder, session, source, preparation, asked, point)
         made.searches.check()
         return made
@@ -84,9 +85,9 @@ class Bench:
         """
         run = self.within(self.folder)
         copies = self.searches.copies() if run.first else {}
-        with claimed(self.folder, self.config, self.session) if run.first else nullcontext():
+        with claimed(self.folder, self.config, self.session, self.source) if run.first else nullcontext():
             run.state.wait_for_everyone()
-            models = self.preparation.models(self.folder, self.command)
+            models = self.models(run)
             recorder = Recorder.of(run)
             with recorder.lines.writing():
                 points = self.sweep(models, recorder, copies=copies)
@@ -95,6 +96,16 @@ class Bench:
                     run.forget_pixels()
                 run.state.wait_for_everyone()  # what the others read is on the disk
                 return self.publish(self.folder, write=run.first)
+
+    def models(self, run: Run, labels: Collection[str] | None = None) -> list[OpenModel]:
+        """Every model, or those of the ``labels``, trained where it is to be: those that the run's records are of.
+
+        Raises: ``InputError`` where the run's folder has records of an earlier training.
+        """
+        models = self.preparation.models(self.folder, self.command, labels)
+        if run.first:
+            check_records(run.folder, models)
+        return models
 
     def within(self, folder: Path) -> Run:
         """A run over the reported images, into a folder."""

@@ -26,7 +26,7 @@ def measure_trial(bench: Bench, cell: Cell, run: Run) -> None:
         if run.first:
             leave_nothing(run.folder)
         return
-    [opened] = bench.preparation.models(bench.folder, bench.command, {cell.label})
+    [opened] = bench.models(run, {cell.label})
     opened.model.eval().to(run.device)
     trials = Trials.of(opened, Recorder.of(run), bench.searches)
     with (

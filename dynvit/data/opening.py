@@ -82,6 +82,11 @@ def split_names(dataset: str | DatasetSpec, data_dir: str | os.PathLike[str] | N
     return [*found, "calibration"] if "train" in found and "calibration" not in found else found
 
 
+def is_here(spec: DatasetSpec, data_dir: str | os.PathLike[str] | None = None) -> bool:
+    """Whether nothing of the data set must be fetched to open it. Raises: ``InputError`` where it is nowhere."""
+    return spec.embedded is not None or _location(spec, data_dir).folder is not None
+
+
 def _location(spec: DatasetSpec, data_dir: str | os.PathLike[str] | None) -> Location:
     """A set that is a folder is where it was found, unless another place is named."""
     return locate(spec.name, spec.folder if data_dir is None else data_dir)

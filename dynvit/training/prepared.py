@@ -9,6 +9,7 @@ from dynvit.backbones.adapter import family_of
 from dynvit.backbones.build import BackboneInfo, BackboneSpec, build, describe, image_size
 from dynvit.contract import check_model
 from dynvit.data import DatasetSpec, ImageSource, open_split
+from dynvit.data.opening import is_here
 from dynvit.data.transforms import Preprocessing, preprocessing_for, seeded
 from dynvit.divisions import SharedRecipe, as_shared, refuse_changes, shared_for
 from dynvit.errors import InputError
@@ -90,6 +91,17 @@ def prepare(request: TrainRequest, settings: RunSettings) -> Prepared:
     )
 
 
+def train_split(request: TrainRequest, settings: RunSettings) -> ImageSource | None:
+    """The images of a training; None where they are not on this machine: a finished one needs them no more."""
+    try:
+        spec = find_dataset(request.dataset, settings.data_dir)
+        if not is_here(spec, settings.data_dir):
+            return None
+        return _open(request, spec, settings, "train", request.limit_train, quiet=True)
+    except InputError:
+        return None
+
+
 def chosen_recipe(
     method: Method[Any], request: TrainRequest, what: Situation, shared: SharedRecipe | None
 ) -> ChosenRecipe:
@@ -164,7 +176,13 @@ def check_batch(prepared: Prepared) -> None:
 
 
 def _open(
-    request: TrainRequest, spec: DatasetSpec, settings: RunSettings, split: str, limit: int | None
+    request: TrainRequest,
+    spec: DatasetSpec,
+    settings: RunSettings,
+    split: str,
+    limit: int | None,
+    *,
+    quiet: bool = False,
 ) -> ImageSource:
     return open_split(
         spec,
@@ -174,4 +192,5 @@ def _open(
         calibration=request.calibration,
         on_bad_sample=settings.on_bad_sample,
         limit=limit,
+        quiet=quiet,
     )

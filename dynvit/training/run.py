@@ -21,8 +21,8 @@ from dynvit.interface import DynamicModel
 from dynvit.options import options_to_json
 from dynvit.recipe import numbers_sha256
 from dynvit.training.accelerator import accelerator_for
-from dynvit.training.folder import LOG, STATE, check_folder, claim_folder
-from dynvit.training.prepared import Prepared, prepare
+from dynvit.training.folder import LOG, STATE, check_folder, check_images, claim_folder
+from dynvit.training.prepared import Prepared, prepare, train_split
 from dynvit.training.request import RunSettings, TrainRequest
 from dynvit.training.trainer import TrainerSettings, TrainingSummary, Validate, train
 
@@ -30,19 +30,22 @@ HELD_OUT = 1000  # images looked at after each epoch: enough to see a fault, che
 
 
 def train_to(folder: str | os.PathLike[str], request: TrainRequest, settings: RunSettings | None = None) -> Path:
-    """Train into ``folder``, continuing what a killed run left there; a finished one is returned at once.
+    """Train into ``folder``, continuing what a killed run left there; a finished one is returned untouched.
 
     The folder is a checkpoint when it is done (``dynvit.checkpoint.load``), with ``log.jsonl`` beside.
 
-    Raises: ``InputError`` for a folder that holds another training or is written by another process, for wrong names,
-    options, data or weights, and for a training that diverges.
+    Raises: ``InputError`` for a folder that holds another training, or this one on other images, or is written by
+    another process, for wrong names, options, data or weights, and for a training that diverges.
     """
     path, settings = Path(folder), settings or RunSettings()
     check_folder(path, request)
     if is_checkpoint(path):
+        if (source := train_split(request, settings)) is not None:
+            check_images(path, source.manifest.sha256)
         return path
     accelerator = accelerator_for(path, request, settings)
     prepared = prepare(request, settings)
+    check_images(path, prepared.source.manifest.sha256)
     for said in (prepared.chosen.caution, prepared.changed):
         if said and accelerator.is_main_process:
             warnings.warn(said, stacklevel=2)
@@ -63,7 +66,7 @@ def _train(
     if accelerator.is_main_process:
         if check_folder(path, request) and is_checkpoint(path):
             raise InputError(f"another process has just finished the training in {path}: run the same command again")
-        claim_folder(path, request)
+        claim_folder(path, request, prepared.source.manifest.sha256)
     accelerator.wait_for_everyone()
     summary = train(
         prepared.model,
