@@ -363,3 +363,9 @@ class Method(ABC, Generic[OptionsT]):
 
 methods: Registry[type[Method[Any]]] = Registry("method", "dynvit.methods")
 register_method = methods.register
+
+
+def own_methods() -> tuple[str, ...]:
+    """What is benched where nobody says otherwise: of the methods that come with dynvit, those ``by_default``."""
+    own = (name for name in methods.names() if methods.origins(name)[0].distribution == "dynvit")
+    return tuple(name for name in own if methods.get(name).by_default)

@@ -270,6 +270,7 @@ FAULTS = (
             ("--lr nan", ("--lr must be", "nan")),
             ("--lr inf", ("--lr must be", "inf")),
             ("--target 0", ("--target must be", "got 0")),
+            ("--target 0.5", ("'dense' does not train for a target: leave out --target\n",)),
             ("--epochs 1.5", ("--epochs must be", "1.5")),
         )
     ),

@@ -12,11 +12,10 @@ import torch
 
 from dynvit.api.benching import plan_bench
 from dynvit.backbones.build import BackboneSpec, build
-from dynvit.benchmark.config import own_methods
 from dynvit.cli import main
 from dynvit.divisions import SHARED, SharedRecipe, as_shared, shared_for
 from dynvit.errors import InputError
-from dynvit.interface import Recipe, methods
+from dynvit.interface import Recipe, methods, own_methods
 from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.store import RunStore
 from dynvit.recipe import Situation

@@ -98,6 +98,33 @@ def test_the_hub_reads_the_model_index_of_every_model(board: Board) -> None:
         assert found[entry.record_id, "gmacs"] == entry.gmacs_mean
 
 
+def test_what_was_measured_of_a_part_says_so_with_its_unit_and_interval() -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    board = board_of(ROOT / "leaderboards" / "cifar10.json")
+    entry = next(one for one in board.entries if "corruption" in one.measurements)
+    summary: Any = entry.measurements["corruption"]
+    assert summary["n"] < board.setting.n
+    bodies = [json.loads(content) for content in every_eval_ever(board).values()]
+    results = {one["evaluation_result_id"]: one for body in bodies for one in body["evaluation_results"]}
+    found = results[f"{entry.record_id}/dynvit.corruption.accuracy_pct"]
+    assert found["metric_config"]["metric_unit"] == "percent"
+    uncertainty = found["score_details"]["uncertainty"]
+    assert uncertainty["num_samples"] == summary["n"]
+    assert uncertainty["confidence_interval"]["lower"] == summary["accuracy_ci95_low_pct"]
+    assert found["source_data"]["dataset_name"] == f"cifar10 validation, {summary['n']:,} images"
+    assert found["source_data"]["source_type"] == "other"
+    cards = [text.decode() for name, text in hugging_face(board).items() if name.endswith("README.md")]
+    read = [one for text in cards for one in hub.ModelCard(text).data.eval_results]
+    [one] = [
+        one
+        for one in read
+        if (one.metric_args["record_id"], one.metric_type) == (entry.record_id, "corruption.accuracy_pct")
+    ]
+    assert one.dataset_name == f"cifar10 validation, {summary['n']:,} images"
+    assert (one.dataset_type, one.metric_args["unit"]) == ("cifar10", "percent")
+    assert one.metric_args["ci95"] == [summary["accuracy_ci95_low_pct"], summary["accuracy_ci95_high_pct"]]
+
+
 def test_the_hub_reads_the_results_of_a_whole_split() -> None:
     hub = pytest.importorskip("huggingface_hub")
     board = board_of(ROOT / "leaderboards" / "cifar10.json")

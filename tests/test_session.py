@@ -87,6 +87,14 @@ def test_a_bench_reports_the_split_that_the_checkpoint_has_not_seen(seeds: dict[
     assert {record.seeds.data for record in records(tmp_path / "out")} == {1}
 
 
+def test_what_a_training_says_to_bench_next_is_benched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(tmp_path / "m", "evit")  # none of those that are benched unless others are named
+    said = capsys.readouterr().out.replace("\n", " ")
+    words = said.partition(": dynvit bench ")[2].split()
+    assert words[:2] == ["--methods", "evit"]
+    assert main(["bench", *words, "--points", "1", "--limit", "32", "-o", str(tmp_path / "out")]) == 0
+
+
 def test_checkpoints_of_two_data_seeds_are_refused_together(
     seeds: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -106,6 +106,8 @@ class BenchConfig(SessionRequest, TrainingOptions, RunOptions):
     @classmethod
     def _own(cls, methods: Any) -> Any:
         if methods is None:
+            from dynvit.interface import own_methods
+
             return own_methods()
         if not methods:
             raise ValueError("must name a method, got none")
@@ -147,14 +149,6 @@ _NAMES_MODELS = {
     *("methods", "method_checkpoint", "options", "option", "train", "targets", "seeds", "train_batch_size"),
     *("dataset", "backbone", "weights", "image_size", *TrainingOptions.model_fields),
 }
-
-
-def own_methods() -> tuple[str, ...]:
-    """What is benched where nobody says otherwise: of the methods that come with dynvit, those ``by_default``."""
-    from dynvit.interface import methods
-
-    own = (name for name in methods.names() if methods.origins(name)[0].distribution == "dynvit")
-    return tuple(name for name in own if methods.get(name).by_default)
 
 
 def bench_flags() -> list[Flag]:

@@ -219,6 +219,12 @@ def thousands(count: int) -> str:
     return f"{count:,}".replace(",", "\u202f")
 
 
+def span(counts: Iterable[int]) -> str:
+    """The least and the most of counts, one number where they are alike."""
+    found = sorted(counts)
+    return " to ".join(map(thousands, dict.fromkeys((found[0], found[-1]))))
+
+
 def _look(style: Style, hollow: bool, factor: float = 1.0) -> dict[str, Any]:
     size = {"*": 15.0, "D": 6.2, "d": 7.5, "s": 6.8, "P": 8.0, "X": 8.0}.get(style.marker, 7.5)
     return {

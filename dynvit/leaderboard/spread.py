@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pydantic import Field
 
 from dynvit.leaderboard.record import Amount, Frozen, JsonObject, Knobs, Name, Percent, Record
+from dynvit.leaderboard.training import but_seed
 
 
 class SeedSpread(Frozen):
@@ -31,7 +32,8 @@ def seed_spreads(records: Iterable[Record]) -> tuple[SeedSpread, ...]:
     """One for each set of two or more seeds, in the order of the records.
 
     Records of one budget belong together whatever knobs it took; others only with the same knobs. Options, image size,
-    preprocessing and where the backbone began must agree; what training left in the weights may differ.
+    preprocessing, where the backbone began and all of the training but its seed must agree; what training left in the
+    weights may differ.
     """
     groups: dict[str, dict[int, Record]] = defaultdict(dict)
     for record in records:
@@ -48,7 +50,7 @@ def _question(record: Record) -> str:
         record.preprocessing.model_dump(mode="json"),
         record.point.knobs if target is None else None,
         target,
-        record.training and record.training.target,
+        but_seed(record.training),
     ]
     return json.dumps(same, sort_keys=True)
 

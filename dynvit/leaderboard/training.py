@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field
 
@@ -33,6 +33,14 @@ class TrainingRecord(Frozen):
     seed: int | None = Field(default=None, description="seed of new weights, order and augmentation")
     data_seed: int | None = Field(default=None, description="seed of the held-out images")
     wall_s: float | None = Field(default=None, description="seconds of its steps")
+
+
+_OF_THE_RUN = {"seed", "wall_s", "training_gmacs"}  # beside the seed, what was measured of the training itself
+
+
+def but_seed(training: TrainingRecord | None) -> dict[str, Any] | None:
+    """What trainings that differ in nothing but their seed have in common."""
+    return None if training is None else training.model_dump(mode="json", exclude=_OF_THE_RUN)
 
 
 class Trained(Protocol):

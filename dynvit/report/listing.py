@@ -105,6 +105,16 @@ def _cells(board: Leaderboard) -> dict[str, Mapping[str, str]]:
     return cells
 
 
+# What a heading of the main table is in the data, of whose numbers it shows a few digits.
+_STORED = {
+    "id": "record_id",
+    "GMACs": "gmacs_mean",
+    "saved %": "saving_pct",
+    "top-1 %": "top1_pct",
+    "top-5 %": "top5_pct",
+}
+
+
 def _further(board: Board, names: Sequence[str], known: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Columns of the data frame, four digits of each number. Raises: ``InputError`` for one that it does not have."""
     frame = board.to_dataframe().set_index("record_id", drop=False)
@@ -121,7 +131,7 @@ def _short(value: Any) -> str:
 
 
 def _data(board: Board, entries: Sequence[Entry], view: View) -> str:
-    """Every number as it is stored, and what the point is called."""
+    """Every number as it is stored, and what the point is called. A measurement's heading has its cells."""
     if view.form == "json":
         names = point_names(board)
         rows = [entry.model_dump(mode="json") | {"point": names[entry.record_id]} for entry in entries]
@@ -132,9 +142,13 @@ def _data(board: Board, entries: Sequence[Entry], view: View) -> str:
         return json.dumps(kept, indent=1, ensure_ascii=False, sort_keys=True)
     frame = board.to_dataframe().set_index("record_id", drop=False)
     frame = frame.loc[[entry.record_id for entry in entries]]
+    cells = _cells(board) if any(name not in frame.columns for name in view.columns) else {}
     for name in view.columns:
-        if name not in frame.columns:
-            raise unknown("column", name, frame.columns)
+        if name in frame.columns:
+            continue
+        if name not in cells:
+            raise unknown("column", name, [*cells, *frame.columns])
+        frame[name] = frame[_STORED[name]] if name in _STORED else [cells[name].get(key, "") for key in frame.index]
     frame = frame[list(view.columns) or list(frame.columns)]
     return str(
         frame.map(lambda value: no_formula(value) if isinstance(value, str) else value).to_csv(index=False)

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dynvit.leaderboard.board import Entry, MethodSummary, Objective
 from dynvit.leaderboard.bootstrap import Front, MethodBootstrap, bootstrap, offers
 from dynvit.leaderboard.per_sample import PerSampleResults
-from dynvit.leaderboard.record import Record, is_static
+from dynvit.leaderboard.record import JsonObject, Record, is_static
+from dynvit.leaderboard.training import TrainingRecord, but_seed
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """A point as the bootstrap sees it. ``seed``: of its training. Units: ``gmacs_mean`` GMACs an image."""
+    """A point as the bootstrap sees it. ``seed``: of its training; ``model``: its options and the rest of the training.
+
+    Units: ``gmacs_mean`` GMACs an image.
+    """
 
     record_id: str
     gmacs_mean: float
     seed: int | None
     static: bool
+    model: str = ""
 
     @classmethod
     def of_record(cls, record: Record) -> Ranked:
         """A record's."""
-        return cls(record.record_id, record.compute.gmacs_mean, record.seeds.training, is_static(record))
+        model = _model(record.method.options, record.training)
+        return cls(record.record_id, record.compute.gmacs_mean, record.seeds.training, is_static(record), model)
 
     @classmethod
     def of_entry(cls, entry: Entry) -> Ranked:
         """That of an entry whose record is not known."""
         seed = None if entry.training is None else entry.training.seed
-        return cls(entry.record_id, entry.gmacs_mean, seed, entry.baseline)
+        model = _model(entry.options, entry.training)
+        return cls(entry.record_id, entry.gmacs_mean, seed, entry.baseline, model)
 
 
 def with_bootstraps(
@@ -70,13 +79,21 @@ def bootstraps(
 
 
 def _fronts(points: Sequence[Ranked], kept: Mapping[str, PerSampleResults]) -> dict[int, Front]:
-    """By the seed of the training. What was not trained stands with the first of the seeds."""
+    """By the seed of the training. What was not trained stands with the first of the seeds.
+
+    Seeds of which one has a training that another lacks differ in more than chance: all points are then one front.
+    """
     import numpy as np
 
-    seeds = sorted({point.seed for point in points if point.seed is not None}) or [0]
+    trained: dict[int, set[str]] = defaultdict(set)
+    for point in points:
+        if point.seed is not None:
+            trained[point.seed].add(point.model)
+    alike = len(set(map(frozenset, trained.values()))) == 1
+    seeds = sorted(trained) if alike else [0]
     of_seed: dict[int, list[Ranked]] = {seed: [] for seed in seeds}
     for point in points:
-        of_seed[seeds[0] if point.seed is None else point.seed].append(point)
+        of_seed[point.seed if alike and point.seed is not None else seeds[0]].append(point)
     return {
         seed: Front(
             np.array([point.gmacs_mean for point in own]),
@@ -84,3 +101,7 @@ def _fronts(points: Sequence[Ranked], kept: Mapping[str, PerSampleResults]) -> d
         )
         for seed, own in of_seed.items()
     }
+
+
+def _model(options: JsonObject, training: TrainingRecord | None) -> str:
+    return json.dumps([options, but_seed(training)], sort_keys=True)

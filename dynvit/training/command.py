@@ -9,7 +9,7 @@ from typing import Any
 
 from dynvit.checkpoint import is_checkpoint
 from dynvit.errors import InputError
-from dynvit.interface import methods
+from dynvit.interface import methods, own_methods
 from dynvit.options import options_to_json, parse_options
 from dynvit.plain import say
 from dynvit.processes import fit_threads, process_state
@@ -99,4 +99,6 @@ def _report(path: Path, folder: str | None) -> None:
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in config.training.metrics.items())
     say(f"{config.method.name} on {config.dataset}, {config.training.epochs} epochs: {numbers}")
     named = "" if folder is None else f" --dataset {folder}"  # by its name alone it is found in few places
-    say(f"checkpoint in {path}: dynvit bench --method-checkpoint {config.method.name}={path}{named}")
+    name = config.method.name
+    asked = "" if name in own_methods() else f" --methods {name}"  # what is not benched unless it is named
+    say(f"checkpoint in {path}: dynvit bench{asked} --method-checkpoint {name}={path}{named}")

@@ -18,7 +18,7 @@ from dynvit.options import options_from_json
 from dynvit.recipe import Situation
 from dynvit.recipes import ChosenRecipe, choose_recipe
 from dynvit.session.dataset import backbone_for, find_dataset
-from dynvit.training.further import at_point, point_at, trains_at_a_point
+from dynvit.training.further import at_point, point_at, takes_target, trains_at_a_point
 from dynvit.training.request import RunSettings, TrainRequest
 
 _NOTHING_OF_ITS_OWN = Recipe(epochs=1, batch_size=1, lr=1.0)
@@ -68,6 +68,8 @@ def prepare(request: TrainRequest, settings: RunSettings) -> Prepared:
         options = options_from_json(method.Options, request.options)
         at_a_point = request.division is not None and trains_at_a_point(method)
         if request.target is not None and not at_a_point:
+            if not takes_target(method):
+                raise InputError(f"method {request.method!r} does not train for a target: leave out --target")
             options = method.options_for(request.target, backbone, options)
         model = method.attach(backbone, options)
         check_model(model, request.method)

@@ -41,6 +41,15 @@ def test_spreadsheets_and_programs_get_every_digit(board: Board) -> None:
     assert rows == [{"top1_pct": entry.top1_pct} for entry in board.entries]
 
 
+def test_a_heading_is_a_column_of_a_spreadsheet_with_every_digit(board: Board) -> None:
+    headings = listing(board, View("md")).splitlines()[0].strip("| ").split(" | ")
+    frame = pd.read_csv(io.StringIO(listing(board, View("csv", columns=headings))))
+    assert list(frame.columns) == headings
+    assert list(frame["id"]) == [entry.record_id for entry in board.entries]
+    assert list(frame["GMACs"]) == [entry.gmacs_mean for entry in board.entries]
+    assert list(frame["top-1 %"]) == [entry.top1_pct for entry in board.entries]
+
+
 def test_conditions_are_facts_of_the_entry_its_options_and_its_training(board: Board) -> None:
     found = listed(board, View(where={"method": "mia", "target": "0.55"}))
     assert found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from dynvit.leaderboard.per_sample import PerSampleResults, PerSampleStore, imag
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.spread import seed_spreads
 from dynvit.leaderboard.store import RunStore
+from dynvit.leaderboard.training import TrainingRecord
 from dynvit.report import RunData, build_board, print_board, read_run
 
 DENSE, N = 1.2537, 40
@@ -95,6 +97,52 @@ def test_trainings_that_differ_in_their_seed_alone_are_spread(measure) -> None:
     assert "over training seeds" in text
     assert "70.00 ± 2.00" in text
     assert seed_spreads(alone) == ()
+
+
+TRAINED = TrainingRecord(
+    division="free",
+    recipe="dense",
+    recipe_sha256="1" * 64,
+    epochs=1,
+    images_seen=900,
+    start_sha256="2" * 64,
+    data_seed=0,
+)
+
+
+def trained(record: Record, **fields: Any) -> Record:
+    said = TRAINED.model_copy(update={"seed": record.seeds.training} | fields)
+    return record.model_copy(update={"training": said})
+
+
+def test_trainings_that_differ_in_more_than_their_seed_are_not_spread(measure) -> None:
+    first, second = (measure(correct=correct, seed=seed) for seed, correct in ((0, 500), (1, 4500)))
+    [_] = seed_spreads([trained(first, wall_s=1.0), trained(second, wall_s=2.0, training_gmacs=7.0)])
+    for other in (
+        {"epochs": 20.0, "images_seen": 18_000},
+        {"recipe_sha256": "3" * 64},
+        {"start_sha256": "3" * 64},
+        {"division": "fine-tuned"},
+        {"target": 0.5},
+        {"data_seed": 1},
+    ):
+        assert seed_spreads([trained(first), trained(second, **other)]) == ()
+
+
+def test_the_bootstrap_takes_the_same_trainings_for_seeds(measure) -> None:
+    dense = measure("dense", DENSE, 30, knobs={}, n=N)
+    points = [(0, 0.5, 10), (0, 0.8, 12), (1, 0.5, 20), (1, 0.8, 24)]
+    records = [measure(gmacs=gmacs, correct=count, n=N, seed=seed) for seed, gmacs, count in points]
+    kept = {each.record_id: per_sample(each, each.accuracy.n_correct) for each in [dense, *records]}
+    found = {}
+    for epochs in (1.0, 20.0):
+        own = [trained(each, epochs=epochs if each.seeds.training else 1.0) for each in records]
+        board = build_board(RunData([dense, *own], per_sample=kept))
+        found[epochs] = {method.name: method.bootstrap for method in board.methods}["topk"]
+    assert found[1.0] is not None
+    assert found[20.0] is not None
+    assert (found[1.0].seeds, found[20.0].seeds, found[20.0].seed_sd_pct) == ((0, 1), (), None)
+    assert found[1.0].mean_pct < found[20.0].mean_pct  # of one front: the better of all its points
 
 
 def test_one_budget_is_one_point_whatever_knobs_it_took(measure) -> None:

@@ -56,6 +56,8 @@ def board(measure) -> Board:
 def test_a_method_beats_dense_where_it_does_in_every_round() -> None:
     assert break_even([timing(64, 1.4), timing(1, 0.6), timing(8, 1.05), timing(16, 1.2)]) == 16
     assert break_even([timing(1, 0.6)]) is None
+    assert break_even([timing(1, 1.4), timing(4, 0.8), timing(64, 0.9)]) is None  # it holds of all larger ones, or not
+    assert break_even([timing(1, 1.4), timing(4, 0.8), timing(16, 1.3), timing(64, 1.2)]) == 16
     assert break_even([]) is None
 
 

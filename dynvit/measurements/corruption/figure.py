@@ -22,7 +22,7 @@ from dynvit.leaderboard.drawing import (
     put_on_axis,
     ranked,
     setting_of,
-    thousands,
+    span,
     with_dominated_faint,
 )
 from dynvit.leaderboard.palette import FAINT, style_of
@@ -42,13 +42,13 @@ def draw(board: Leaderboard, summaries: Measured) -> Figure:
     The title says how wide a 95 % interval is; points that another of their checkpoint dominates are faint.
     """
     chosen, budget = at_one_budget(board, summaries)
-    first = next(iter(summaries.values()))
-    with canvas(max(4.6, 1.9 + 0.2 * len(first.corruptions))) as figure:
+    counts = [len(own.corruptions) for own in summaries.values()]
+    with canvas(max(4.6, 1.9 + 0.2 * max(counts))) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
         notes = _over_gmacs(left, board, summaries)
         _each(right, chosen, summaries)
         right.set_title(f"each, points within {100 * budget / board.setting.dense_gmacs:.0f} % of dense", loc="left")
-        title = f"{setting_of(board)} · {len(first.corruptions)} corruptions, {thousands(first.n)} images"
+        title = f"{setting_of(board)} · {span(counts)} corruptions, {span(s.n for s in summaries.values())} images"
         figure.suptitle(title, x=0.012, ha="left", fontsize="medium", fontweight="bold")
         methods = {entry.method for entry in board.entries if entry.record_id in summaries}
         handles = [handle(style_of(name), name) for name in ranked(board) if name in methods]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field, JsonValue
@@ -57,6 +57,11 @@ class CorruptionSummary(Frozen):
         description="corrupted in memory, or read from a pre-computed set"
     )
     n: int = Field(ge=1, description="images under each corruption and severity")
+    images: str | None = Field(
+        default=None,
+        exclude_if=lambda images: images is None,
+        description="which images: a hash of their ids; absent: those that all entries of the run were measured on",
+    )
     clean_accuracy_pct: Percent | None = Field(description="top-1 accuracy of the same images clean, percent")
     accuracy_pct: Percent = Field(description="mean corruption accuracy: mean over the corruptions, percent")
     accuracy_ci95_low_pct: Percent = Field(description="lower end of its 95 % interval, percent")
@@ -98,6 +103,7 @@ def summary_of(record: Record, results: Sequence[CorruptionResult]) -> Corruptio
     return CorruptionSummary(
         source=source,
         n=chosen[0].n,
+        images=chosen[0].images,
         clean_accuracy_pct=chosen[0].clean_accuracy_pct,
         accuracy_pct=_mean([row.accuracy_pct for row in rows]),
         accuracy_ci95_low_pct=_mean([row.accuracy_ci95_low_pct for row in rows]),
@@ -109,6 +115,13 @@ def summary_of(record: Record, results: Sequence[CorruptionResult]) -> Corruptio
         gmacs_drift_pct=100 * (gmacs / clean - 1) if clean else None,
         corruptions=rows,
     )
+
+
+def without_shared(summaries: Mapping[str, CorruptionSummary]) -> dict[str, CorruptionSummary]:
+    """The summaries, which say what images they are of only where that tells two of them apart."""
+    if len({one.images for one in summaries.values()}) > 1:
+        return dict(summaries)
+    return {key: one.model_copy(update={"images": None}) for key, one in summaries.items()}
 
 
 def mean_corruption_error(errors: dict[str, float]) -> float:

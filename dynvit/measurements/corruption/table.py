@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.naming import point_names
@@ -11,19 +11,36 @@ from dynvit.leaderboard.table import digits, plain_table
 from dynvit.measurements.corruption.summary import CorruptionSummary
 from dynvit.terminal import Table
 
+_NAMED = 4  # corruptions that a caption names; of more their number
+
+
+class CorruptionSet(NamedTuple):
+    """What rows must have in common before their means may be compared."""
+
+    source: str
+    corruptions: tuple[tuple[str, tuple[int, ...]], ...]
+    n: int
+    images: str | None
+
+    def said(self) -> str:
+        """In words."""
+        names = ", ".join(name for name, _ in self.corruptions)
+        what = names if len(self.corruptions) <= _NAMED else f"{len(self.corruptions)} corruptions"
+        each = list(dict.fromkeys(severities for _, severities in self.corruptions))
+        at = f"severities {', '.join(map(str, each[0]))}" if len(each) == 1 else "not all at the same severities"
+        which = "" if self.images is None else f" ({self.images[:4]})"
+        return f"{what}, {at}, {self.source}, {self.n:,} images{which}"
+
 
 def corruption_table(board: Leaderboard, summaries: Mapping[str, CorruptionSummary]) -> Table | None:
     """One row an entry that was measured under corruptions; ``None`` where none was."""
     measured = [(e, summaries[e.record_id]) for e in board.entries if e.record_id in summaries]
     if not measured:
         return None
-    first = measured[0][1]
-    count = len(first.corruptions)
-    published = all(corruption.mce_published for _, corruption in measured)
-    caption = f"{count} corruptions, {first.source}, mean over severities · clean: the same {first.n:,} images"
-    if first.mce_pct is not None and not published:
-        caption += f" · mCE over {len(first.mce_over)} corruptions made here: not to stand beside published ones"
-    shown = plain_table("under corruptions", caption)
+    sets = _sets(summaries)
+    shown = plain_table("under corruptions", _caption([summary for _, summary in measured], sets))
+    if len(sets) > 1:
+        shown.add_column("set", justify="right", no_wrap=True)
     shown.add_column("method")
     shown.add_column("point")
     mce = any(corruption.mce_pct is not None for _, corruption in measured)
@@ -33,6 +50,7 @@ def corruption_table(board: Leaderboard, summaries: Mapping[str, CorruptionSumma
     for entry, corruption in measured:
         interval = f"[{corruption.accuracy_ci95_low_pct:.1f}, {corruption.accuracy_ci95_high_pct:.1f}]"
         shown.add_row(
+            *([str(sets.index(_set_of(corruption)) + 1)] if len(sets) > 1 else []),
             entry.method,
             names[entry.record_id],
             _number(corruption.clean_accuracy_pct, ".2f"),
@@ -54,6 +72,41 @@ def rows(board: Leaderboard, summaries: Mapping[str, CorruptionSummary]) -> list
         if (summary := summaries.get(entry.record_id)) is not None
         for row in summary.corruptions
     ]
+
+
+def unequal_sets(summaries: Mapping[str, CorruptionSummary]) -> Iterator[str]:
+    """A line where rows are of other corruptions, severities or images: their means are of different things."""
+    sets = _sets(summaries)
+    if len(sets) > 1:
+        yield (
+            f"rows are under {len(sets)} sets of corruptions, severities and images, and are no comparison from one to "
+            "another: bench all by the same --corruptions, --severities, --corruptions-limit and --data-seed"
+        )
+
+
+def _set_of(summary: CorruptionSummary) -> CorruptionSet:
+    return CorruptionSet(
+        summary.source, tuple((row.name, row.severities) for row in summary.corruptions), summary.n, summary.images
+    )
+
+
+def _sets(summaries: Mapping[str, CorruptionSummary]) -> list[CorruptionSet]:
+    return list(dict.fromkeys(map(_set_of, summaries.values())))
+
+
+def _caption(summaries: Sequence[CorruptionSummary], sets: Sequence[CorruptionSet]) -> str:
+    first = summaries[0]
+    if len(sets) > 1:
+        told = (f"{place}: {one.said()}" for place, one in enumerate(sets, 1))
+        caption = f"mean over severities · clean: the same images · sets, no comparison: {' · '.join(told)}"
+    else:
+        count = len(first.corruptions)
+        caption = f"{count} corruptions, {first.source}, mean over severities · clean: the same {first.n:,} images"
+    if any(one.mce_pct is not None for one in summaries) and not all(one.mce_published for one in summaries):
+        over = sorted({len(one.mce_over) for one in summaries if one.mce_pct is not None})
+        counts = " or ".join(map(str, over))
+        caption += f" · mCE over {counts} corruptions made here: not to stand beside published ones"
+    return caption
 
 
 def _number(value: float | None, form: str) -> str:

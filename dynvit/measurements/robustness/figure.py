@@ -18,9 +18,10 @@ from dynvit.leaderboard.drawing import (
     legend_below,
     ranked,
     setting_of,
-    thousands,
+    span,
 )
 from dynvit.leaderboard.palette import FAINT, Style, style_of
+from dynvit.measurements.robustness.same_images import images_said
 from dynvit.measurements.robustness.summary import RobustEntry, RobustFront, RobustnessSummary
 from dynvit.measurements.robustness.table import radius
 
@@ -70,13 +71,14 @@ def draw(board: Leaderboard, summaries: Mapping[str, RobustnessSummary], fronts:
             axes.set_title(title, loc="left")
         panels[0].set_ylabel("accuracy (%)")
         panels[len(panels) // 2].set_xlabel("mean GMACs per clean image (% of dense)")
-        images = thousands(max(robust.n for summary in summaries.values() for robust in summary.accuracy))
+        images = span(robust.n for summary in summaries.values() for robust in summary.accuracy)
         within = f"{radius(drawn[0].norm, 0).split()[0]}, " if len(norms) == 1 else ""
         title = f"{setting_of(board)} · {within}worst of all attacks, {images} images"
         figure.suptitle(title, x=0.012, ha="left", fontsize="medium", fontweight="bold")
         methods = {e.method for e in board.entries if e.record_id in summaries and summaries[e.record_id].accuracy}
         handles = [handle(style_of(name), name, line=False) for name in ranked(board) if name in methods]
         note = "faint: another point has no more GMACs and no less accuracy, clean and robust"
+        note += ", or it is of other images" if images_said(summaries) else ""
         legend_below(figure, handles, [handle(Style(FAINT, "o"), note, line=False, faint=True)])
     return figure
 

@@ -17,9 +17,9 @@ from dynvit.measurements.robustness.settings import RobustnessSettings
 from dynvit.measurements.robustness.summary import (
     RobustnessOverview,
     RobustnessSummary,
+    no_comparison,
     robust_fronts,
     summarise,
-    unequal_attempts,
 )
 
 if TYPE_CHECKING:
@@ -83,9 +83,9 @@ class Robustness(Measurement[RobustnessSettings, RobustnessResult, RobustnessSum
 
     @classmethod
     def notes(cls, board: Leaderboard) -> Iterator[str]:
-        """Whether the rows have met equally many attempts; and signs of masked gradients, with whose they are."""
+        """Whether rows have the same images and equally many attempts; signs of masked gradients, with whose."""
         names, summaries = point_names(board), cls.of(board)
-        yield from unequal_attempts(summaries.values())
+        yield from no_comparison(list(summaries.values()))
         for entry in board.entries:
             if entry.record_id in summaries:
                 for text in summaries[entry.record_id].masking_signs:

@@ -15,6 +15,7 @@ from dynvit.leaderboard.per_sample import right_in_all, unpack
 from dynvit.leaderboard.record import Amount, Frozen, Name, Percent, Record, is_static
 from dynvit.measurements.robustness.masking import masking_signs
 from dynvit.measurements.robustness.result import RobustnessResult, comparable, on_most_images, said, unbounded
+from dynvit.measurements.robustness.same_images import images_of, most_compared, unequal_images, without_shared
 
 if TYPE_CHECKING:
     from dynvit.leaderboard.per_sample import Bools
@@ -26,6 +27,11 @@ class RobustEntry(Frozen):
     norm: Name = Field(description="norm of the ball")
     eps: Amount = Field(description="its radius, pixels in [0,1]")
     n: int = Field(ge=1, description="images attacked")
+    images: str | None = Field(
+        default=None,
+        exclude_if=lambda images: images is None,
+        description="which images: a hash of their ids; absent: those that all entries of the run were attacked on",
+    )
     clean_pct: Percent = Field(description="top-1 accuracy of these images, clean, percent")
     accuracy_pct: Percent = Field(description="top-1 accuracy under the worst of all attacks, image by image, percent")
     ci95_low_pct: Percent = Field(description="lower end of its 95 % interval, percent")
@@ -65,7 +71,7 @@ class RobustFront(Frozen):
     norm: Name = Field(description="norm of the ball")
     eps: Amount = Field(description="its radius, pixels in [0,1]")
     objectives: tuple[Objective, ...] = Field(description="axes of the front, with the reference point")
-    n_entries: int = Field(ge=1, description="entries attacked")
+    n_entries: int = Field(ge=1, description="entries attacked on the same images, those that most were attacked on")
     front: tuple[Name, ...] = Field(description="record ids of the entries that no other dominates")
     hypervolume: Amount = Field(description="in GMACs x percent x percent")
     hypervolume_share: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -97,12 +103,18 @@ def summarise(
             slowdown=slowdown_entries(own),
             masking_signs=tuple(masking_signs(comparable(own), () if is_static(record) else base, size)),
         )
-    return found
+    return without_shared(found)
 
 
 def attempts(summary: RobustnessSummary) -> dict[str, int]:
     """How many attempts a row's accuracy within the largest ball has withstood, by norm."""
     return {robust.norm: robust.attacks for robust in sorted(summary.accuracy, key=lambda robust: robust.eps)}
+
+
+def no_comparison(summaries: Sequence[RobustnessSummary]) -> Iterator[str]:
+    """Lines on what keeps rows from being compared: other images, other numbers of attempts."""
+    yield from unequal_images(summaries)
+    yield from unequal_attempts(summaries)
 
 
 def unequal_attempts(summaries: Iterable[RobustnessSummary]) -> Iterator[str]:
@@ -121,13 +133,18 @@ def unequal_attempts(summaries: Iterable[RobustnessSummary]) -> Iterator[str]:
 
 
 def robust_fronts(entries: Sequence[Entry], board: Leaderboard) -> Iterator[RobustFront]:
-    """A front of three objectives for each ball: what is kept under attack beside accuracy and compute."""
+    """A front of three objectives for each ball: what is kept under attack beside accuracy and compute.
+
+    It compares the entries on the images that most were attacked on; those on others are not on it.
+    """
     three = (*board.objectives, Objective(key="accuracy_pct", higher_is_better=True, reference=0.0))
     minimise, reference = (True, False, False), [objective.reference for objective in three]
     summaries = board.summaries("robustness", RobustnessSummary)
     left = [(e, r) for e in entries if e.record_id in summaries for r in summaries[e.record_id].accuracy]
     for norm, eps in sorted({(robust.norm, robust.eps) for _, robust in left}):
-        attacked = [(entry, r.accuracy_pct) for entry, r in left if (r.norm, r.eps) == (norm, eps)]
+        within = [(entry, r) for entry, r in left if (r.norm, r.eps) == (norm, eps)]
+        images = most_compared(r for _, r in within)
+        attacked = [(entry, r.accuracy_pct) for entry, r in within if images_of(r) == images]
         points = [(entry.gmacs_mean, entry.top1_pct, accuracy) for entry, accuracy in attacked]
         worth = hypervolume(points, reference, minimise)
         on_front = non_dominated(points, minimise)
@@ -170,6 +187,7 @@ def robust_entries(results: Sequence[RobustnessResult], image_size: Sequence[int
                     norm=norm,
                     eps=eps,
                     n=strongest.n,
+                    images=strongest.images,
                     clean_pct=strongest.clean_accuracy_pct or 0.0,
                     accuracy_pct=100 * int(alive.sum()) / len(alive),
                     ci95_low_pct=low,

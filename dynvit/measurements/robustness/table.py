@@ -9,6 +9,7 @@ from dynvit.leaderboard.naming import point_in_words, point_names
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.table import digits, plain_table
 from dynvit.measurements.robustness.result import RobustnessResult, said
+from dynvit.measurements.robustness.same_images import images_said
 from dynvit.measurements.robustness.summary import (
     RobustFront,
     RobustnessSummary,
@@ -30,11 +31,12 @@ def robust_table(
     ]
     if not attacked or not fronts:
         return None
-    n = max(robust.n for _, summary in attacked for robust in summary.accuracy)
+    images = images_said(summaries)
+    n = "" if images else f" · {attacked[0][1].accuracy[0].n:,} images"
     norms = {radius(front.norm, front.eps).split()[0] for front in fronts}
     common = f"{norms.pop()} " if len(norms) == 1 else ""
     shown = plain_table(
-        title=f"under attack{' · ' + common.strip() if common else ''} · {n:,} images",
+        title=f"under attack{' · ' + common.strip() if common else ''}{n}",
         caption=(
             "robust accuracy %: right under every attempt within the radius, worst image by image · ● on the front of "
             "accuracy, GMACs and this column · attempts: within the largest radius · saving lost %: under the worst "
@@ -44,6 +46,8 @@ def robust_table(
     shown.add_column("", no_wrap=True)
     shown.add_column("method")
     shown.add_column("point")
+    if images:
+        shown.add_column("images", justify="right", no_wrap=True)
     balls = [radius(front.norm, front.eps) for front in fronts]
     for heading in ("GMACs", "clean", *(ball.removeprefix(common) for ball in balls)):
         shown.add_column(heading, justify="right", no_wrap=True)
@@ -52,7 +56,8 @@ def robust_table(
     decimals, names = digits(board.setting.dense_gmacs) - 1, point_names(board)
     for i, (entry, summary) in enumerate(attacked):
         last = i + 1 == len(attacked) or attacked[i + 1][0].method != entry.method
-        shown.add_row(*_cells(entry, summary, names[entry.record_id], fronts, decimals), end_section=last)
+        named = (names[entry.record_id], *([images[entry.record_id]] if images else []))
+        shown.add_row(*_cells(entry, summary, named, fronts, decimals), end_section=last)
     return shown
 
 
@@ -117,7 +122,7 @@ def _interval(value: float, low: float, high: float) -> str:
 
 
 def _cells(
-    entry: Entry, summary: RobustnessSummary, name: str, fronts: Sequence[RobustFront], decimals: int
+    entry: Entry, summary: RobustnessSummary, named: Sequence[str], fronts: Sequence[RobustFront], decimals: int
 ) -> tuple[str, ...]:
     left = {(robust.norm, robust.eps): robust for robust in summary.accuracy}
     columns = []
@@ -128,7 +133,7 @@ def _cells(
     return (
         "!" if summary.masking_signs else "",
         entry.method,
-        name,
+        *named,
         f"{entry.gmacs_mean:.{decimals}f}",
         f"{summary.accuracy[0].clean_pct:.1f}",
         *columns,

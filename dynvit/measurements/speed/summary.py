@@ -22,7 +22,8 @@ class SpeedCurve(Frozen):
     dense_execution_mode: Name | None = Field(default=None, description="the same of the dense backbone")
     break_even_batch: int | None = Field(
         ge=1,
-        description="smallest measured batch at which it was faster than dense in every valid round; null: at none",
+        description="smallest measured batch from which it was faster than dense in every valid round, at all larger "
+        "ones too; null: not at the largest",
     )
     sizes: tuple[SpeedResult, ...] = Field(min_length=1, description="by rising batch size")
 
@@ -62,8 +63,14 @@ def conditions(of: SpeedResult | SpeedCurve) -> Conditions:
 
 
 def break_even(timings: Iterable[SpeedResult]) -> int | None:
-    """The smallest batch size at which the method was faster than dense in every valid round; None where at none."""
-    return min((t.batch_size for t in timings if t.speedup_low is not None and t.speedup_low > 1), default=None)
+    """The smallest batch size from which the method was faster than dense in every valid round, at all larger measured
+    ones too; None where it was not at the largest."""
+    first = None
+    for timing in sorted(timings, key=lambda timing: -timing.batch_size):
+        if timing.speedup_low is None or timing.speedup_low <= 1:
+            break
+        first = timing.batch_size
+    return first
 
 
 def shown(summaries: Mapping[str, SpeedSummary]) -> tuple[Conditions, int] | None:

@@ -21,7 +21,8 @@ from dynvit.terminal import Table
 
 MEANING = (
     "× dense: realised speed-up, and the least and most of the valid rounds · of theory: its share of the theoretical "
-    "speed-up, of MACs · rounds: valid of run · even: break-even batch size, from which every valid round was faster"
+    "speed-up, of MACs · rounds: valid of run · even: break-even batch size, from which on every valid "
+    "round was faster, at all larger ones too"
 )
 
 
@@ -58,7 +59,7 @@ def faster_from(timings: Sequence[SpeedResult]) -> str:
     """The break-even batch size, in a line."""
     first = break_even(timings)
     if first is None:
-        return "at no batch size faster than dense in every valid round"
+        return "at the largest batch size not faster than dense in every valid round: no break-even"
     return f"faster than dense from batch size {first}"
 
 

@@ -85,8 +85,16 @@ def _results(board: Board, model: ExportedModel, entry: Entry) -> Iterator[dict[
         yield _result(board, model, entry, "top_5_accuracy", "top-5 accuracy", entry.top5_pct, True, percent)
     macs = {"metric_kind": "compute", "metric_unit": "GMACs", "min_score": 0}
     yield _result(board, model, entry, "dynvit.gmacs_mean", "GMACs an image, mean", entry.gmacs_mean, False, macs)
-    for name, value, more in numbers_of(board, entry):
-        yield _result(board, model, entry, f"dynvit.{name}", name, value, more, {})
+    for found in numbers_of(board, entry):
+        unit = {} if found.unit is None else {"metric_unit": found.unit}
+        less: dict[str, Any] = {"num_samples": found.n}
+        if found.ci95 is not None:
+            low, high = found.ci95
+            less["confidence_interval"] = {"lower": low, "upper": high, "confidence_level": 0.95}
+        one = _result(
+            board, model, entry, f"dynvit.{found.name}", found.name, found.value, found.more_is_better, unit, less
+        )
+        yield one | {"source_data": _source(board, found.n)}
 
 
 def _result(
@@ -126,7 +134,7 @@ def _result(
     return {
         "evaluation_result_id": f"{entry.record_id}/{metric}",
         "evaluation_name": f"{setting.dataset} {setting.split}",
-        "source_data": _source(board),
+        "source_data": _source(board, setting.n),
         "metric_config": {
             "metric_id": metric,
             "metric_name": name,
@@ -140,10 +148,11 @@ def _result(
     }
 
 
-def _source(board: Board) -> dict[str, Any]:
-    setting, known = board.setting, hub_dataset(board.setting)
-    details = _words({"split": setting.split, "images": setting.n, "manifest_sha256": setting.manifest_sha256})
-    named = {"dataset_name": said_of_data(setting), "additional_details": details}
+def _source(board: Board, n: int) -> dict[str, Any]:
+    """The data of a number of ``n`` images."""
+    setting, known = board.setting, hub_dataset(board.setting, n)
+    details = _words({"split": setting.split, "images": n, "manifest_sha256": setting.manifest_sha256})
+    named = {"dataset_name": said_of_data(setting, n), "additional_details": details}
     if known is None:
         return named | {"source_type": "other"}
     split = {"validation": "val"}.get(known.split, known.split)

@@ -6,7 +6,8 @@ Formats: huggingface_hub 2.4 (``EvalResult`` and ``EvalResultEntry``); https://h
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dynvit.leaderboard.board import Entry
@@ -39,49 +40,64 @@ def _card(board: Board, model: ExportedModel) -> bytes:
     setting = board.setting
     metadata = {
         "base_model": setting.backbone,
-        "model-index": [{"name": model.name, "results": [_result(board, model)]}],
+        "model-index": [{"name": model.name, "results": _results(board, model)}],
         "pipeline_tag": "image-classification",
         "tags": ["dynvit", "image-classification", model.method],
     }
     front = _yaml(metadata)
     text = (
         f"\n# {visible(model.name)}\n\nMeasured by dynvit {board.generated.dynvit} on "
-        f"{visible(said_of_data(setting))}; exported by dynvit {__version__}. GMACs are means over images by the rule "
-        f"{visible(setting.rule)}; dense has {setting.dense_gmacs:.6g}.\n"
+        f"{visible(said_of_data(setting, setting.n))}; exported by dynvit {__version__}. GMACs are means over "
+        f"images by the rule {visible(setting.rule)}; dense has {setting.dense_gmacs:.6g}.\n"
     )
     return b"---\n" + front + b"---\n" + text.encode()
 
 
-def _result(board: Board, model: ExportedModel) -> dict[str, Any]:
-    setting, known = board.setting, hub_dataset(board.setting)
-    dataset = {
+def _results(board: Board, model: ExportedModel) -> list[dict[str, Any]]:
+    """One for each number of images: what was measured of a part of them stands under a data set of that many."""
+    by_images: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for entry in model.entries:
+        for n, metric in _metrics(board, model, entry):
+            by_images[n].append(metric)
+    return [
+        {"task": {"type": "image-classification"}, "dataset": _dataset(board, n), "metrics": metrics}
+        for n, metrics in by_images.items()
+    ]
+
+
+def _dataset(board: Board, n: int) -> dict[str, Any]:
+    setting, known = board.setting, hub_dataset(board.setting, n)
+    return {
         "type": known.id if known else setting.dataset,
-        "name": said_of_data(setting),
+        "name": said_of_data(setting, n),
         "split": known.split if known else setting.split,
     }
-    metrics = [metric for entry in model.entries for metric in _metrics(board, model, entry)]
-    return {"task": {"type": "image-classification"}, "dataset": dataset, "metrics": metrics}
 
 
-def _metrics(board: Board, model: ExportedModel, entry: Entry) -> Iterator[dict[str, Any]]:
-    """A model has a point for each budget: the names of its metrics and their arguments say which."""
-    said = model.points[entry.record_id]
+def _metrics(board: Board, model: ExportedModel, entry: Entry) -> Iterator[tuple[int, dict[str, Any]]]:
+    """A model has a point for each budget: the names of its metrics and their arguments say which.
 
-    def metric(kind: str, name: str, value: float) -> dict[str, Any]:
-        args = {"record_id": entry.record_id, "knobs": dict(entry.knobs)}
+    Yields: with the number of images that each is of.
+    """
+    said, n = model.points[entry.record_id], board.setting.n
+
+    def metric(kind: str, name: str, value: float, more: Mapping[str, Any] = {}) -> dict[str, Any]:
+        args = {"record_id": entry.record_id, "knobs": dict(entry.knobs), **more}
         return {"type": kind, "name": f"{name}, {said}" if said else name, "value": value, "args": args}
 
-    yield metric("accuracy", "top-1 accuracy", entry.top1_pct / 100)
+    yield n, metric("accuracy", "top-1 accuracy", entry.top1_pct / 100)
     if entry.top5_pct is not None:
-        yield metric("top_5_accuracy", "top-5 accuracy", entry.top5_pct / 100)
-    yield metric("gmacs", "GMACs an image, mean", entry.gmacs_mean)
-    for name, value, _ in numbers_of(board, entry):
-        yield metric(name, name, value)
+        yield n, metric("top_5_accuracy", "top-5 accuracy", entry.top5_pct / 100)
+    yield n, metric("gmacs", "GMACs an image, mean", entry.gmacs_mean)
+    for found in numbers_of(board, entry):
+        more = {"unit": found.unit, "ci95": None if found.ci95 is None else list(found.ci95)}
+        known = {name: value for name, value in more.items() if value is not None}
+        yield found.n, metric(found.name, found.name, found.value, known)
 
 
 def _eval_result(board: Board, model: ExportedModel, entry: Entry) -> dict[str, Any] | None:
     """One scalar: top-1 in percent, as the Hub's benchmarks show it; None where a part of a split was measured."""
-    known = hub_dataset(board.setting)
+    known = hub_dataset(board.setting, board.setting.n)
     if known is None:
         return None
     cost = f"{entry.gmacs_mean:.4g} of {board.setting.dense_gmacs:.4g} GMACs an image"

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from dynvit.leaderboard.board import Entry, Leaderboard, Setting
 from dynvit.leaderboard.drawing import by_checkpoint
@@ -26,6 +27,18 @@ class ExportedModel:
 
 
 @dataclass(frozen=True)
+class Number:
+    """A measurement's number. ``name`` is MEASUREMENT.KEY, ``n`` its images; ``unit`` and ``ci95``: None, not known."""
+
+    name: str
+    value: float
+    more_is_better: bool
+    unit: str | None
+    n: int
+    ci95: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
 class HubDataset:
     """A data set on the Hugging Face Hub. ``n`` are the images of its split; fewer are another set."""
 
@@ -40,6 +53,10 @@ HUB = {
     ("cifar10", "validation"): HubDataset("uoft-cs/cifar10", "test", 10_000),
     ("cifar100", "validation"): HubDataset("uoft-cs/cifar100", "test", 10_000),
 }
+
+
+UNITS = {"_pct": "percent", "_ms": "milliseconds", "_mb": "MB", "gmacs_mean": "GMACs"}
+"""Units, by how names of numbers end."""
 
 
 def models_of(board: Leaderboard) -> list[ExportedModel]:
@@ -57,29 +74,39 @@ def models_of(board: Leaderboard) -> list[ExportedModel]:
     ]
 
 
-def hub_dataset(setting: Setting) -> HubDataset | None:
-    """The Hub's data set that a board is of, all images of its split; None where it is a part, or not on the Hub."""
+def hub_dataset(setting: Setting, n: int) -> HubDataset | None:
+    """The Hub's data set that ``n`` images are, all of its split; None where they are a part, or not on the Hub."""
     known = HUB.get((setting.dataset, setting.split))
-    return known if known is not None and known.n == setting.n else None
+    return known if known is not None and known.n == n else None
 
 
-def said_of_data(setting: Setting) -> str:
+def said_of_data(setting: Setting, n: int) -> str:
     """Data set, split and images, for people.
 
     A part of a split must not be taken for the whole, so that the number stands in the name.
     """
-    return f"{setting.dataset} {setting.split}, {setting.n:,} images"
+    return f"{setting.dataset} {setting.split}, {n:,} images"
 
 
-def numbers_of(board: Leaderboard, entry: Entry) -> Iterator[tuple[str, float, bool]]:
-    """What was measured besides and is one number: MEASUREMENT.KEY, the number, and whether more is better."""
+def numbers_of(board: Leaderboard, entry: Entry) -> Iterator[Number]:
+    """What was measured besides and is one number, of as many images as its summary says, else of the board's."""
     kinds = measurements.load_all()
     for name, summary in sorted(entry.measurements.items()):
         better = kinds[name].higher_is_better if name in kinds else {}
         for key in sorted(better.keys() & summary.keys()):
             value = summary[key]
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                yield f"{name}.{key}", value, better[key]
+            if not _is_number(value):
+                continue
+            n, stem = summary.get("n"), key.removesuffix("_pct")
+            low, high = (summary.get(f"{stem}_ci95_{end}_pct") for end in ("low", "high"))
+            yield Number(
+                name=f"{name}.{key}",
+                value=cast("float", value),
+                more_is_better=better[key],
+                unit=next((unit for end, unit in UNITS.items() if key.endswith(end)), None),
+                n=n if isinstance(n, int) else board.setting.n,
+                ci95=(cast("float", low), cast("float", high)) if _is_number(low) and _is_number(high) else None,
+            )
 
 
 def slug(text: str) -> str:
@@ -89,6 +116,10 @@ def slug(text: str) -> str:
     'vit_tiny-16'
     """
     return re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-") or "unnamed"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _told_apart(entry: Entry) -> str:

@@ -1,0 +1,110 @@
+"""Rows that were attacked or corrupted on other images say so, and are not compared."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from dynvit.leaderboard.per_sample import pack
+from dynvit.leaderboard.record import Record
+from dynvit.measurements.corruption.measurement import Corruption
+from dynvit.measurements.corruption.result import CorruptionResult
+from dynvit.measurements.robustness.measurement import Robustness
+from dynvit.measurements.robustness.result import RobustnessResult
+from dynvit.measurements.robustness.summary import RobustnessOverview
+from dynvit.report import Board, RunData, build_board
+
+MANY, FEW = "0" * 16, "f" * 16
+
+
+def attacked(n: int, images: str, left: int) -> RobustnessResult:
+    right = np.arange(n) < left
+    return RobustnessResult(
+        threat="white-box", norm="linf", eps=0.02, attack="fgsm", settings={}, adaptive=True, n=n,
+        accuracy_pct=100 * left / n, gmacs_mean=0.8, criterion="misclassify", variant="adaptive",
+        clean_accuracy_pct=100.0, clean_gmacs_mean=0.8, images=images, right=pack(right),
+    )  # fmt: skip
+
+
+def corrupted(name: str, severities: Sequence[int], n: int, images: str) -> list[CorruptionResult]:
+    return [
+        CorruptionResult(
+            corruption=name, severity=severity, source="generated", settings={}, n=n, accuracy_pct=50.0,
+            gmacs_mean=0.8, clean_accuracy_pct=75.0, clean_gmacs_mean=0.8, images=images,
+            right=pack(np.arange(n) < n // 2),
+        )
+        for severity in severities
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def points(measure) -> list[Record]:
+    return [measure(gmacs=gmacs, correct=correct) for gmacs, correct in ((0.5, 3000), (0.7, 3500), (0.9, 4000))]
+
+
+def board_of(name: str, points: Sequence[Record], results: Sequence[list[Any]]) -> Board:
+    found = {record.record_id: own for record, own in zip(points, results, strict=True)}
+    return build_board(RunData(points, {name: found}))
+
+
+def printed(parts: Iterator[Any], width: int = 160) -> str:
+    console = Console(width=width, file=io.StringIO(), record=True)
+    for part in parts:
+        console.print(part)
+    return " ".join(console.export_text().split())
+
+
+def test_attacked_rows_say_their_images_and_the_front_is_of_the_same(points: list[Record]) -> None:
+    board = board_of("robustness", points, [[attacked(32, MANY, 8)], [attacked(32, MANY, 16)], [attacked(8, FEW, 7)]])
+    overview = board.overview("robustness", RobustnessOverview)
+    assert overview is not None
+    [front] = overview.fronts
+    assert (set(front.front), front.n_entries) == ({point.record_id for point in points[:2]}, 2)
+    text = printed(Robustness.tables(board))
+    assert "under attack · L∞ method point images GMACs" in text
+    [row] = [line for line in text.split("topk") if "87.5" in line]
+    assert " 8 " in row
+    assert "●" not in row.partition(" robust accuracy ")[0]
+    [note] = Robustness.notes(board)
+    assert "on 2 sets of images, and are no comparison" in note
+    assert Robustness.figure(board) is not None
+
+
+def test_as_many_other_images_are_another_set(points: list[Record]) -> None:
+    board = board_of("robustness", points, [[attacked(8, MANY, 4)], [attacked(8, MANY, 5)], [attacked(8, FEW, 7)]])
+    text = printed(Robustness.tables(board))
+    assert text.count("8 #1") == 2
+    assert text.count("8 #2") == 1
+    assert len(list(Robustness.notes(board))) == 1
+
+
+def test_rows_of_the_same_images_are_as_before(points: list[Record]) -> None:
+    board = board_of("robustness", points, [[attacked(8, MANY, left)] for left in (4, 5, 7)])
+    assert "· 8 images" in printed(Robustness.tables(board))
+    assert list(Robustness.notes(board)) == []
+    assert "images" not in board.entries[0].measurements["robustness"]["accuracy"][0]  # type: ignore[index,call-overload,operator]
+
+
+def test_corrupted_rows_say_their_set(points: list[Record]) -> None:
+    noise, fog = corrupted("gaussian_noise", (1, 5), 20, MANY), corrupted("fog", (3,), 8, FEW)
+    board = board_of("corruption", points, [noise, noise, fog])
+    text = printed(Corruption.tables(board), width=400)
+    assert "1: gaussian_noise, severities 1, 5, generated, 20 images (0000)" in text
+    assert "2: fog, severities 3, generated, 8 images (ffff)" in text
+    [note] = Corruption.notes(board)
+    assert "under 2 sets of corruptions, severities and images, and are no comparison" in note
+    assert Corruption.figure(board) is not None
+
+
+def test_corrupted_rows_of_one_set_are_as_before(points: list[Record]) -> None:
+    board = board_of("corruption", points, [corrupted("fog", (3,), 8, FEW)] * 3)
+    assert "1 corruptions, generated, mean over severities · clean: the same 8 images" in printed(
+        Corruption.tables(board)
+    )
+    assert list(Corruption.notes(board)) == []
+    assert "images" not in board.entries[0].measurements["corruption"]
