@@ -170,6 +170,25 @@ def test_an_edited_plugin_is_another_configuration(tmp_path: Path, capsys: pytes
         bench(tmp_path / "out", **options)
 
 
+def test_an_edited_counting_rule_is_another_configuration(tmp_path: Path) -> None:
+    plugin = tmp_path / "five.py"
+    text = (
+        "from dynvit.cost import register_rule\n\n\n@register_rule('five-times')\ndef five(part):\n"
+        '    """Five times."""\n    return 5 * part.multiply_adds\n'
+    )
+    plugin.write_text(text)
+    given = {"methods": ("dense",), "train": True, "output": str(tmp_path / "out"), "plugin": (str(plugin),)}
+    config = load_config(None, {**given, "rule": "five-times"})
+    session = open_session(config)
+    before = identity(config, session)["plugin"]
+    assert list(before) == ["five.py"]
+    plugin.write_text(text.replace("5 *", "6 *"))
+    edited = identity(load_config(None, {**given, "rule": "five-times"}), session)["plugin"]
+    assert list(edited) == ["five.py"]
+    assert edited != before
+    assert identity(load_config(None, given), session)["plugin"] == {}  # by another rule the file counts nothing
+
+
 def test_a_folder_of_version_1_lists_plugins_that_are_no_methods(tmp_path: Path) -> None:
     (tmp_path / "bench.json").write_text(json.dumps({"seed": 0, "plugin": {"own.py": "1", "attack.py": "2"}}))
     today = {"seed": 0, "data_seed": 0, "plugin": {"own.py": "1"}}

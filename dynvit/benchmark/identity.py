@@ -11,6 +11,7 @@ from dynvit.backbones.build import BackboneInfo
 from dynvit.benchmark.config import TRAINED, BenchConfig
 from dynvit.benchmark.folder import CONFIG, IMAGES, SEARCH_BATCH, TRIALS, check_folder, claim_folder, is_claimed
 from dynvit.checkpoint import WEIGHTS
+from dynvit.cost import rules
 from dynvit.data import ImageSource
 from dynvit.errors import InputError
 from dynvit.files import HeldError, locked, sha256_of
@@ -19,7 +20,6 @@ from dynvit.leaderboard.record import BackboneRecord, CheckpointRecord
 from dynvit.leaderboard.store import RUNS, RunStore
 from dynvit.measurements.base import measurements
 from dynvit.reading import read_json
-from dynvit.registry import file_version
 from dynvit.session import PRETRAINED, OpenModel, Session
 from dynvit.training.request import RunOptions
 
@@ -57,9 +57,11 @@ def identity(config: BenchConfig, session: Session) -> dict[str, Any]:
 
 
 def _plugins(config: BenchConfig) -> dict[str, str]:
-    """The one-file methods among those that are benched, by version; another file may come and go, or be edited."""
-    files = {methods.origins(name)[0].distribution for name in config.methods if name in methods.names()}
-    return {Path(f).name: file_version(f) for f in config.plugin if str(Path(f).resolve()) in files}
+    """The one-file methods that are benched, and the counting rule, by version; another file may come and go."""
+    asked = [(methods, name) for name in config.methods] + [(rules, config.rule)]
+    used = [kind.origins(name)[0] for kind, name in asked if name in kind.names()]
+    files = {str(Path(file).resolve()) for file in config.plugin}
+    return {Path(origin.distribution).name: origin.version for origin in used if origin.distribution in files}
 
 
 def _with_images(config: BenchConfig, session: Session, source: ImageSource) -> dict[str, Any]:
