@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dynvit.benchmark.config import BenchConfig
+from dynvit.backbones.build import BackboneInfo
+from dynvit.benchmark.config import TRAINED, BenchConfig
 from dynvit.benchmark.folder import CONFIG, IMAGES, SEARCH_BATCH, TRIALS, check_folder, claim_folder, is_claimed
 from dynvit.checkpoint import WEIGHTS
 from dynvit.data import ImageSource
+from dynvit.errors import InputError
 from dynvit.files import HeldError, locked, sha256_of
 from dynvit.interface import methods
+from dynvit.leaderboard.record import BackboneRecord, CheckpointRecord
+from dynvit.leaderboard.store import RUNS, RunStore
 from dynvit.measurements.base import measurements
 from dynvit.reading import read_json
 from dynvit.registry import file_version
-from dynvit.session import PRETRAINED, Session
+from dynvit.session import PRETRAINED, OpenModel, Session
 from dynvit.training.request import RunOptions
 
 PATIENCE_S = 60.0
@@ -135,3 +139,32 @@ def _contents(config: BenchConfig) -> dict[str, str]:
         if path and path != PRETRAINED
     }
     return {path: sha256_of(file)[:16] for path, file in files.items() if file.is_file()}
+
+
+def check_records(folder: Path, models: Sequence[OpenModel]) -> None:
+    """Hold a folder's records to the trainings that are open: one board does not mix those of an earlier one with them.
+
+    Raises: ``InputError`` where a record names other weights by the place of a training; the records stay.
+    """
+    now = {uri: sha256 for one in models for uri, sha256 in _weights(one.checkpoint, one.backbone)}
+    earlier = [
+        (uri, sha256, now[uri])
+        for record in RunStore(folder / RUNS).read()
+        for uri, sha256 in _weights(record.checkpoint, record.backbone)
+        if now.get(uri, sha256) != sha256
+    ]
+    if earlier:
+        uri, was, made = earlier[0]
+        raise InputError(
+            f"{folder / RUNS} holds results of an earlier training: {uri} was {was[:12]} and is {made[:12]}; put the "
+            f"weights of then back, or move {TRAINED}/ into a new folder and give that with --output"
+        )
+
+
+def _weights(checkpoint: CheckpointRecord | None, backbone: BackboneInfo | BackboneRecord) -> Iterator[tuple[str, str]]:
+    """The weights that lie in a bench's training folder: where, and their hash."""
+    named = [(backbone.weights_uri, backbone.weights_sha256)]
+    named += [(checkpoint.uri, checkpoint.sha256)] if checkpoint else []
+    for uri, sha256 in named:
+        if uri is not None and sha256 is not None and uri.startswith(f"{TRAINED}/"):
+            yield uri, sha256

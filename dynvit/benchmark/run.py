@@ -12,9 +12,8 @@ from typing import Any
 
 from dynvit.benchmark.choosing import Searches, StudyCopy, points_of
 from dynvit.benchmark.config import BenchConfig
-from dynvit.benchmark.identity import check, claimed, identity
+from dynvit.benchmark.identity import check, check_records, claimed, identity
 from dynvit.benchmark.prepare import Preparation, prepare
-from dynvit.benchmark.trained import check_records
 from dynvit.data import ImageSource
 from dynvit.interface import OperatingPoint
 from dynvit.leaderboard.place import BOARD
