@@ -242,6 +242,18 @@ FAULTS = (
         "--dataset cifar100 --data-dir MADE/shards -o out",
         ("10 classes", "100"),
     ),
+    *(
+        Fault(
+            f"weights that no model has: {command.split()[0]}",
+            f"{command} --weights MADE/good.safetensors",
+            ("--weights", "good.safetensors", "every model has its checkpoint", "leave out --weights"),
+        )
+        for command in (
+            "bench --methods dynamicvit --method-checkpoint dynamicvit=MADE/trained -o out",
+            "attack fgsm --checkpoint MADE/trained --knob keep_ratio=0.7 -o out",
+            "speed --checkpoint MADE/trained",
+        )
+    ),
     Fault(
         "a checkpoint half copied",
         "bench --methods dynamicvit --method-checkpoint dynamicvit=MADE/half-copied -o out",

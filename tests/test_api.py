@@ -263,6 +263,10 @@ WRONG: dict[str, tuple[Callable[[dynvit.Model, dynvit.Model, Made], Any], str]] 
     "nothing trained": (lambda c, t, made: dynvit.load("dvt", weights=made["dense"]), "mean nothing before training"),
     "an option": (lambda c, t, made: dynvit.load("topk", weights=made["dense"], stagse=2), "did you mean 'stages'"),
     "options of a checkpoint": (lambda c, t, made: dynvit.load(made["dvt"], exits=4), "unknown option 'exits'"),
+    "weights of a checkpoint": (
+        lambda c, t, made: dynvit.load(made["dvt"], weights=made["dense"]),
+        "every model has its checkpoint: leave out --weights",
+    ),
     "a device": (lambda c, t, made: dynvit.load(made["dvt"], device="abacus"), "got 'abacus'"),
     "a size": (lambda c, t, made: dynvit.load("topk", weights=made["dense"], image_size=0), "image-size must be"),
     "a plug-in": (lambda c, t, made: dynvit.load("topk", plugin="no.py"), "no plug-in file"),
