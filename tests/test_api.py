@@ -300,6 +300,8 @@ WRONG: dict[str, tuple[Callable[[dynvit.Model, dynvit.Model, Made], Any], str]] 
     "no model": (lambda c, t, made: dynvit.evaluate(7, "digits"), "model must be one of dynvit.load"),  # type: ignore[arg-type]
     "no data set": (lambda c, t, made: dynvit.evaluate(t, "digit"), "did you mean 'digits'"),
     "no packed folder": (lambda c, t, made: dynvit.evaluate(t, made["photos"]), "photos"),  # type: ignore[arg-type]
+    "a folder of digits": (lambda c, t, made: dynvit.evaluate(t, data_dir=made["photos"]), "digits comes with"),
+    "a folder of its own digits": (lambda c, t, made: dynvit.load(made["dvt"], data_dir="x"), "got --data-dir x:"),
     "no pattern": (lambda c, t, made: dynvit.list_methods(3), "a pattern must be text.*got 3"),  # type: ignore[arg-type]
     "other classes": (lambda c, t, made: dynvit.evaluate(t, "cifar10"), "cifar10 has other classes"),
     "more classes": (lambda c, t, made: dynvit.evaluate(t, "cifar100"), "has 100 classes, the model answers with 10"),
