@@ -167,7 +167,7 @@ def load_config(file: str | None, given: Mapping[str, Any]) -> BenchConfig:
 
     Raises: ``InputError`` for a file that is none, an option that does not exist, or a value out of range.
     """
-    values = (_read_yaml(file) if file else {}) | {name: v for name, v in given.items() if v is not None}
+    values = (read_suite(file) if file else {}) | {name: v for name, v in given.items() if v is not None}
     flags = bench_flags()
     by_name = {flag.name: flag for flag in flags} | {"options": next(f for f in flags if f.name == "option")}
     for plugin in by_name["plugin"].read(values.get("plugin") or ()):
@@ -183,10 +183,14 @@ def load_config(file: str | None, given: Mapping[str, Any]) -> BenchConfig:
         values |= UNNAMED
     measured = take_settings(values)
     read = {by_name[name].field: by_name[name].read(value) for name, value in values.items() if value is not None}
-    return validated(BenchConfig, {"methods": None, **read, "measurements": measured}, flags)
+    config = validated(BenchConfig, {"methods": None, **read, "measurements": measured}, flags)
+    if given.get("weights") is None and given.get("method_checkpoint") and config.all_have_checkpoints(config.methods):
+        return config.model_copy(update={"weights": None})  # a suite's were for what had no checkpoint there
+    return config
 
 
-def _read_yaml(file: str) -> dict[str, Any]:
+def read_suite(file: str) -> dict[str, Any]:
+    """What a suite says, by name. Raises: ``InputError`` for a file that is none."""
     if not Path(file).exists():
         raise InputError(f"no suite {file!r}: -C takes the path of a YAML file")
     content = read_yaml(file, "suite")

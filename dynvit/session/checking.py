@@ -57,7 +57,7 @@ def check_weights_are_used(request: SessionRequest, methods: Iterable[str]) -> N
     Weights that are one of these checkpoints say nothing else, and stand.
     """
     weights = request.weights
-    if weights is None or any(name not in request.method_checkpoint for name in methods):
+    if weights is None or not request.all_have_checkpoints(methods):
         return
     if os.path.realpath(weights) not in map(os.path.realpath, request.checkpoints):
         raise InputError(
