@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator
@@ -116,6 +116,10 @@ class SessionRequest(BaseModel):
     def checkpoints(self) -> tuple[str, ...]:
         """Every checkpoint that is given, in order."""
         return tuple(path for paths in self.method_checkpoint.values() for path in paths)
+
+    def all_have_checkpoints(self, methods: Iterable[str]) -> bool:
+        """Whether each of the methods has one, so that no model has the backbone's weights."""
+        return all(name in self.method_checkpoint for name in methods)
 
     def completed(self, **values: Any) -> SessionRequest:
         """The same with these values."""

@@ -199,6 +199,19 @@ FAULTS = (
     Fault(
         "no place for data", f"{WEIGHTS} --dataset cifar10", ("--data-dir", "DYNVIT_DATA", "dynvit data pack", "hf://")
     ),
+    *(
+        Fault(
+            f"a folder of data and no data set: {command.split()[0]}",
+            f"{command} --data-dir MADE/shards",
+            ("digits comes with an installed package", "--data-dir", "or give --dataset"),
+        )
+        for command in (
+            WEIGHTS,
+            "train --method dense -o out",
+            "speed --checkpoint MADE/trained",
+            "attack fgsm --checkpoint MADE/trained --knob keep_ratio=0.7 -o out",
+        )
+    ),
     Fault("no shards", f"{SHARDS} MADE/empty", ("no shards of cifar10", "dynvit data pack", "hf://")),
     Fault("no weights", f"{BENCH} --weights MADE/none.safetensors", ("none.safetensors", "hf://")),
     Fault("no weights and no training", f"{BENCH} --no-train", ("no weights", "--weights", "--train")),
@@ -241,6 +254,18 @@ FAULTS = (
         "bench --methods dynamicvit --method-checkpoint dynamicvit=MADE/trained --backbone vit_digits "
         "--dataset cifar100 --data-dir MADE/shards -o out",
         ("10 classes", "100"),
+    ),
+    *(
+        Fault(
+            f"weights that no model has: {command.split()[0]}",
+            f"{command} --weights MADE/good.safetensors",
+            ("--weights", "good.safetensors", "every model has its checkpoint", "leave out --weights"),
+        )
+        for command in (
+            "bench --methods dynamicvit --method-checkpoint dynamicvit=MADE/trained -o out",
+            "attack fgsm --checkpoint MADE/trained --knob keep_ratio=0.7 -o out",
+            "speed --checkpoint MADE/trained",
+        )
     ),
     Fault(
         "a checkpoint half copied",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from ast import literal_eval
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import dynvit
 from dynvit.backbones.build import BackboneSpec, build
+from dynvit.benchmark.config import load_config
 from dynvit.data import open_split
 from dynvit.leaderboard.store import RunStore
 
@@ -237,6 +239,36 @@ def test_bench_takes_models_and_patterns(topk: dynvit.Model, made: Made, tmp_pat
     assert torch.get_num_threads() == threads
 
 
+def planned(monkeypatch: pytest.MonkeyPatch, *given: Any, **more: Any) -> dict[str, Any]:
+    """The options of a bench that is not run."""
+
+    def stop(suite: str | None, values: dict[str, Any], *, command: str) -> None:
+        raise dynvit.InputError(repr(load_config(suite, values).model_dump()))
+
+    monkeypatch.setattr("dynvit.api.comparing.plan_bench", stop)
+    with pytest.raises(dynvit.InputError) as said:
+        dynvit.bench(*given, **more)
+    found: dict[str, Any] = literal_eval(str(said.value))
+    return found
+
+
+def test_bench_joins_what_is_given_and_keeps_the_weights_of_its_suite(
+    topk: dynvit.Model, cascade: dynvit.Model, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dvt, other, suite = str(made["dvt"]), str(made["dense"]), tmp_path / "suite.yaml"
+    suite.write_text(f"weights: elsewhere\nmethod_checkpoint: [dense={other}]\n")
+    joined = {"dvt": (dvt, "more"), "dense": (other,)}
+    for checkpoints in (["dvt=more", f"dense={other}"], {"dvt": ["more"], "dense": [other]}):
+        found = planned(monkeypatch, [cascade, "dense"], method_checkpoint=checkpoints)
+        assert (found["method_checkpoint"], found["weights"]) == (joined, None)
+    found = planned(monkeypatch, [cascade, "dense"], suite=suite)
+    assert found["method_checkpoint"] == {"dvt": (dvt,), "dense": (other,)}
+    assert found["weights"] is None, "every model has its checkpoint"
+    assert planned(monkeypatch, [cascade, "random"], suite=suite)["weights"] == "elsewhere"
+    assert planned(monkeypatch, [cascade, "random"], suite=suite, weights=other)["weights"] == other
+    assert planned(monkeypatch, made["dvt"])["method_checkpoint"] == {"dvt": (dvt,)}
+
+
 def test_a_data_set_may_be_a_path(topk: dynvit.Model) -> None:
     model = topk.at(keep_ratio=0.5)
     named, by_path = (dynvit.evaluate(model, name, limit=10).record for name in ("digits", Path("digits")))
@@ -263,6 +295,10 @@ WRONG: dict[str, tuple[Callable[[dynvit.Model, dynvit.Model, Made], Any], str]] 
     "nothing trained": (lambda c, t, made: dynvit.load("dvt", weights=made["dense"]), "mean nothing before training"),
     "an option": (lambda c, t, made: dynvit.load("topk", weights=made["dense"], stagse=2), "did you mean 'stages'"),
     "options of a checkpoint": (lambda c, t, made: dynvit.load(made["dvt"], exits=4), "unknown option 'exits'"),
+    "weights of a checkpoint": (
+        lambda c, t, made: dynvit.load(made["dvt"], weights=made["dense"]),
+        "every model has its checkpoint: leave out --weights",
+    ),
     "a device": (lambda c, t, made: dynvit.load(made["dvt"], device="abacus"), "got 'abacus'"),
     "a size": (lambda c, t, made: dynvit.load("topk", weights=made["dense"], image_size=0), "image-size must be"),
     "a plug-in": (lambda c, t, made: dynvit.load("topk", plugin="no.py"), "no plug-in file"),
@@ -296,6 +332,13 @@ WRONG: dict[str, tuple[Callable[[dynvit.Model, dynvit.Model, Made], Any], str]] 
     "no model": (lambda c, t, made: dynvit.evaluate(7, "digits"), "model must be one of dynvit.load"),  # type: ignore[arg-type]
     "no data set": (lambda c, t, made: dynvit.evaluate(t, "digit"), "did you mean 'digits'"),
     "no packed folder": (lambda c, t, made: dynvit.evaluate(t, made["photos"]), "photos"),  # type: ignore[arg-type]
+    "a folder of digits": (lambda c, t, made: dynvit.evaluate(t, data_dir=made["photos"]), "digits comes with"),
+    "a folder of its own digits": (lambda c, t, made: dynvit.load(made["dvt"], data_dir="x"), "got --data-dir x:"),
+    "a method beside its model": (
+        lambda c, t, made: dynvit.bench(["dvt", c]),
+        r"got 'dvt' and a model of it: give dynvit.load\('dvt', weights=…\)",
+    ),
+    "nothing to bench": (lambda c, t, made: dynvit.bench(3), "names or models, got int"),  # type: ignore[arg-type]
     "no pattern": (lambda c, t, made: dynvit.list_methods(3), "a pattern must be text.*got 3"),  # type: ignore[arg-type]
     "other classes": (lambda c, t, made: dynvit.evaluate(t, "cifar10"), "cifar10 has other classes"),
     "more classes": (lambda c, t, made: dynvit.evaluate(t, "cifar100"), "has 100 classes, the model answers with 10"),

@@ -201,7 +201,7 @@ def test_a_key_that_occurs_twice_is_named(tmp_path: Path) -> None:
 )
 def test_unknown_names_come_with_the_nearest(demo: Path, name: str, split: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        open_split(name, split, data_dir=demo)
+        open_split(name, split, data_dir=None if name == "digits" else demo)
 
 
 def test_missing_shards_come_with_the_two_ways_to_get_them(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

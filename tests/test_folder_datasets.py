@@ -109,7 +109,7 @@ def test_a_registered_name_comes_before_a_folder_of_that_name(pets: Path, monkey
     folder = pets.rename(pets.with_name("digits"))
     monkeypatch.setenv("DYNVIT_DATA", str(folder.parent))
     monkeypatch.chdir(folder.parent)
-    assert find_dataset("digits") is find_dataset("digits", str(folder)) is datasets.get("digits")
+    assert find_dataset("digits") is datasets.get("digits")
     assert find_dataset("./digits").num_classes == find_dataset(str(folder)).num_classes == 2
 
 
@@ -321,6 +321,8 @@ def test_a_folder_that_is_no_data_set_is_refused_in_one_line(
         ("data/pets", "raw", ("--data-dir raw is another",)),
         ("data/pets", "hf://datasets/a/b", ("--data-dir hf://datasets/a/b is another",)),
         ("data/pets/pets-train-00000.tar", None, ("is one shard", "--dataset data/pets")),
+        ("digits", "data/pets", ("digits comes with", "from no folder", "got --data-dir data/pets: leave out")),
+        ("digits", "nowhere", ("got --data-dir nowhere", "or give --dataset")),
         ("", None, ("unknown dataset ''",)),
     ],
 )

@@ -140,6 +140,10 @@ class TestVerify:
         assert main(["verify", str(run)]) == 1
         assert "are not here: say where by --run FOLDER or --weights FILE, or --train" in capsys.readouterr().out
 
+    def test_digits_are_read_from_no_folder(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["verify", str(BOARDS / "digits.json"), "--entry", "e002", "--data-dir", "nowhere"]) == 2
+        assert "digits comes with an installed package" in capsys.readouterr().err
+
     def test_an_entry_without_a_record_is_said(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["verify", str(OLDER / "cifar10.json"), "--entry", "638c"]) == 1
         assert "its record is not published" in capsys.readouterr().out

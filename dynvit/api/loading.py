@@ -14,7 +14,7 @@ from dynvit.errors import InputError, unknown
 from dynvit.interface import methods
 from dynvit.options import option_text
 from dynvit.request import SessionRequest
-from dynvit.session import Wanted, checkpoint_facts, open_models
+from dynvit.session import Wanted, check_weights_are_used, checkpoint_facts, open_models
 from dynvit.settings import flags_of, validated
 
 
@@ -78,7 +78,9 @@ def _request(method: str, found: str | None, asked: Mapping[str, Any]) -> Sessio
         backbones = {one.name: one.backbone for one in methods.get(method).published}
         values["backbone"] = asked["backbone"] or backbones.get(found)
         values["dataset"] = asked["dataset"] or "imagenet"
-    return validated(SessionRequest, values, flags_of(SessionRequest))
+    request = validated(SessionRequest, values, flags_of(SessionRequest))
+    check_weights_are_used(request, (method,))
+    return request
 
 
 def _resolve(name: str, checkpoint: str | os.PathLike[str] | None, named: bool) -> tuple[str, str | None]:

@@ -10,7 +10,7 @@ from dynvit.benchmark.config import BenchConfig
 from dynvit.errors import InputError
 from dynvit.interface import methods
 from dynvit.registry import load_plugin
-from dynvit.session import OpenModel, Session, Wanted, checkpoint_facts
+from dynvit.session import OpenModel, Session, Wanted, check_weights_are_used, checkpoint_facts
 
 
 def as_bench(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,6 +47,7 @@ def _method_of(checkpoint: str | None) -> str:
 
 def open_only(config: BenchConfig, session: Session) -> OpenModel:
     """The only model of a bench. Raises: ``InputError`` for one whose costs mean nothing before it is trained."""
+    check_weights_are_used(config, config.methods)
     [name] = config.methods
     [checkpoint] = config.method_checkpoint.get(name, (None,))
     wanted = Wanted.of(name, config.options.get(name, ()), checkpoint)

@@ -178,7 +178,10 @@ def load_config(file: str | None, given: Mapping[str, Any]) -> BenchConfig:
         values |= UNNAMED
     measured = take_settings(values)
     read = {by_name[name].field: by_name[name].read(value) for name, value in values.items() if value is not None}
-    return validated(BenchConfig, {"methods": None, **read, "measurements": measured}, flags)
+    config = validated(BenchConfig, {"methods": None, **read, "measurements": measured}, flags)
+    if given.get("weights") is None and given.get("method_checkpoint") and config.all_have_checkpoints(config.methods):
+        return config.model_copy(update={"weights": None})  # a suite's were for what had no checkpoint there
+    return config
 
 
 def read_suite(file: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from dynvit.errors import InputError, unknown
 from dynvit.interface import methods
 from dynvit.measurements.base import Measurement
 from dynvit.options import options_to_json
-from dynvit.session import OpenModel, Session, Wanted
+from dynvit.session import OpenModel, Session, Wanted, check_weights_are_used
 from dynvit.training.forecast import Forecast
 from dynvit.training.further import takes_target, trains_at_a_point
 
@@ -128,14 +128,18 @@ def static_method() -> str:
 def prepare(config: BenchConfig, session: Session, measurements: Measurements = ()) -> Preparation:
     """Check methods, options, weights and checkpoints; nothing is trained or written.
 
-    Raises: ``InputError`` for an unknown name, for weights that do not fit, for a method that needs training and
-    has none, for one that a measurement refuses.
+    Raises: ``InputError`` for an unknown name, for weights that do not fit or that no model has, for a method
+    that needs training and has none, for one that a measurement refuses.
     """
     for given in (*config.method_checkpoint, *config.options):
         if given not in config.methods:
             raise InputError(f"method {given!r} is not benched: --methods has {', '.join(config.methods)}")
+    check_weights_are_used(config, config.methods)
     trains = _trains(config, session)
-    trains_backbone = trains and (config.weights is None or not _fits(session))
+    used = any(
+        name not in config.method_checkpoint for name in config.methods
+    )  # a backbone that none has is not trained
+    trains_backbone = trains and used and (config.weights is None or not _fits(session))
     backbone = replace(session.backbone, new_head=trains_backbone)
     if config.weights is None and not trains_backbone and len(config.method_checkpoint) < len(config.methods):
         raise InputError(

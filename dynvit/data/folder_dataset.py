@@ -33,17 +33,27 @@ def find_dataset(name: str | os.PathLike[str], data_dir: str | os.PathLike[str] 
     the folder above it, or a URL) where that is given, else in the working directory, then in ``$DYNVIT_DATA``.
 
     Raises: ``InputError`` where there is none: with the nearest names, with what was looked for in a folder, and with
-    the command that packs it where it holds images.
+    the command that packs it where it holds images; for a ``data_dir`` of a set that is read from no folder.
     """
     name = os.fspath(name)
     if not name or name in datasets.names():
-        return datasets.get(name)
+        return read_from(datasets.get(name), data_dir)
     if is_remote(name):
         raise InputError(f"data set {name!r} is a URL: give it as --data-dir, and as --dataset what to call it")
     if os.sep in name or name in (os.curdir, os.pardir):
         folder = os.path.abspath(name)
         return folder_dataset(os.path.basename(folder), _at_path(name, folder, data_dir))
     return folder_dataset(name, _by_name(name, data_dir))
+
+
+def read_from(spec: DatasetSpec, data_dir: str | os.PathLike[str] | None) -> DatasetSpec:
+    """The data set itself. Raises: ``InputError`` for a folder of one that comes with an installed package."""
+    if spec.embedded is not None and data_dir is not None:
+        raise InputError(
+            f"{spec.name} comes with an installed package and is read from no folder, got --data-dir "
+            f"{os.fspath(data_dir)}: leave out --data-dir, or give --dataset"
+        )
+    return spec
 
 
 def folder_dataset(name: str, location: Location) -> DatasetSpec:

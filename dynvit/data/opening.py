@@ -13,7 +13,7 @@ from pathlib import Path
 from dynvit.data.class_match import label_translation
 from dynvit.data.datasets import DatasetSpec
 from dynvit.data.fetching import in_order
-from dynvit.data.folder_dataset import find_dataset, packed_class_names
+from dynvit.data.folder_dataset import find_dataset, packed_class_names, read_from
 from dynvit.data.locate import Location, locate
 from dynvit.data.manifest import CLASS_NAMES, Manifest, Sample, SplitInfo
 from dynvit.data.remote_shards import RemoteShards, still_there
@@ -50,9 +50,9 @@ def open_split(
     another order, or some of them, labels are translated.
 
     Raises: ``InputError`` for an unknown name or split, missing or truncated shards, a count that differs
-    from ``_info.json``, labels out of range, other classes than the data set's.
+    from ``_info.json``, labels out of range, other classes than the data set's; for a ``data_dir`` of digits.
     """
-    spec = dataset if isinstance(dataset, DatasetSpec) else find_dataset(dataset, data_dir)
+    spec = read_from(dataset, data_dir) if isinstance(dataset, DatasetSpec) else find_dataset(dataset, data_dir)
     if spec.embedded is not None:
         source = _open_embedded(spec, split, seed, calibration)
     else:

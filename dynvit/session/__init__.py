@@ -2,6 +2,7 @@
 
 from dynvit.request import SessionRequest
 from dynvit.session.adopt import checkpoint_facts
+from dynvit.session.checking import check_weights_are_used
 from dynvit.session.classes import class_names_by_count, open_models
 from dynvit.session.dataset import find_dataset
 from dynvit.session.open_model import OpenModel
@@ -14,6 +15,7 @@ __all__ = [
     "Session",
     "SessionRequest",
     "Wanted",
+    "check_weights_are_used",
     "checkpoint_facts",
     "class_names_by_count",
     "find_dataset",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from dynvit.data.class_match import check_same_classes
 from dynvit.errors import InputError
 from dynvit.options import options_to_json
 from dynvit.published import find
+from dynvit.request import SessionRequest
 from dynvit.session.wanted import Wanted
 
 if TYPE_CHECKING:
@@ -47,6 +49,21 @@ def check_weights(session: Session, weights: str | None) -> None:
     """
     if weights is not None and (folder := checkpoint.folder_of(weights)) is not None:
         check_same_classes(checkpoint.read_config(folder).class_names, session.dataset, f"weights {weights}")
+
+
+def check_weights_are_used(request: SessionRequest, methods: Iterable[str]) -> None:
+    """Raises: ``InputError`` where every method has its checkpoint, so that no model would have the backbone's weights.
+
+    Weights that are one of these checkpoints say nothing else, and stand.
+    """
+    weights = request.weights
+    if weights is None or not request.all_have_checkpoints(methods):
+        return
+    if os.path.realpath(weights) not in map(os.path.realpath, request.checkpoints):
+        raise InputError(
+            f"--weights must be of a model without a checkpoint, got {weights}, and every model has its checkpoint: "
+            "leave out --weights, or the checkpoint"
+        )
 
 
 def check_shape(session: Session, path: str, backbone: nn.Module) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from dynvit.backbones.build import BackboneSpec, build, image_size
 from dynvit.backbones.weights import classes_of, find_weights, read_weights
 from dynvit.checkpoint import CheckpointConfig, folder_of, read_config
-from dynvit.data.datasets import DatasetSpec
+from dynvit.data.datasets import DatasetSpec, datasets
 from dynvit.errors import InputError
 from dynvit.request import SessionRequest
 from dynvit.session.dataset import find_dataset
@@ -36,6 +36,8 @@ def _is_here(classes: DatasetSpec, data_dir: str | None) -> bool:
     try:
         found = find_dataset(classes.name, data_dir) if classes.name else None
     except InputError:
+        if classes.name in datasets.names():
+            raise  # it is known, and not read from data_dir
         return False
     if found is None or found.num_classes != classes.num_classes:
         return False
