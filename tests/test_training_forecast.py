@@ -108,6 +108,14 @@ def test_what_a_bench_does_not_train_it_says(tmp_path: Path) -> None:
         plan_bench(None, {**options, **asked, "methods": ("dense", "topk")})
 
 
+def test_a_backbone_that_no_model_has_is_not_trained(tmp_path: Path) -> None:
+    made = train_to(tmp_path / "dense", request("digits", method="dense", epochs=1), QUIET)
+    options: dict[str, Any] = {"methods": ("dense",), "method_checkpoint": {"dense": (str(made),)}, "train": True}
+    with pytest.warns(UserWarning, match="--train: nothing is trained, for dense is measured"):
+        preparation = plan_bench(None, {**options, "dataset": "digits", "output": str(tmp_path / "out")}).preparation
+    assert not preparation.trains_backbone
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
