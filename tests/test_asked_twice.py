@@ -80,7 +80,7 @@ def test_a_training_takes_no_setting_of_measuring(name: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("given", "says"),
-    [({}, "a batch size is given"), ({"batch_size": 32, "lr": 0.01}, "--lr is left out")],
+    [({}, "give a batch size, or"), ({"batch_size": 32, "lr": 0.01}, "--lr says it already")],
 )
 def test_a_rate_is_scaled_by_a_batch_size_or_not_at_all(given: dict[str, Any], says: str) -> None:
     request = TrainRequest(method="dense", backbone="vit_digits", dataset="digits", scale_lr=True, **given)

@@ -149,8 +149,7 @@ def test_a_batch_that_is_asked_for_keeps_the_rate_unless_it_is_scaled() -> None:
     asked = request(batch_size=16, scale_lr=None)
     assert as_asked(PLAIN, asked) == replace(PLAIN, batch_size=16)
     assert as_asked(PLAIN, request(batch_size=16, scale_lr=True)) == resized(PLAIN, 16)
-    assert as_asked(PLAIN, request(batch_size=16, scale_lr=True, lr=0.5)).lr == 0.5
-    assert as_asked(PLAIN, request(scale_lr=True)) == PLAIN
+    assert as_asked(PLAIN, request(batch_size=16, lr=0.5)).lr == 0.5
 
 
 def test_a_thousand_images_train_by_a_recipe_for_a_million(tmp_path: Path) -> None:

@@ -131,9 +131,9 @@ def as_asked(recipe: Recipe, request: TrainRequest) -> Recipe:
     Raises: ``InputError`` where it is to be scaled and there is nothing to scale it by, or is given itself.
     """
     if request.scale_lr and (request.batch_size is None or request.lr is not None):
-        other = "a batch size is given" if request.batch_size is None else "--lr is left out, which says it already"
+        lacking = "give a batch size" if request.batch_size is None else "--lr says it already: give one of the two"
         raise InputError(
-            f"--scale-lr scales the recipe's learning rate with the batch size, so that {other}: or leave it out"
+            f"--scale-lr scales the recipe's learning rate with the batch size: {lacking}, or leave it out"
         )
     if request.batch_size is not None:
         scaled = bool(request.scale_lr) and request.lr is None
