@@ -50,6 +50,15 @@ def parse_options(cls: type[OptionsT], given: Iterable[str], base: OptionsT | No
     return dataclasses.replace(base if base is not None else cls(), **values)  # type: ignore[type-var]
 
 
+def option_texts(given: Any, what: str = "options") -> list[str]:
+    """Options that a Python caller gave by name, as they are typed. Raises: ``InputError`` for what has no names."""
+    if given is None:
+        return []
+    if not isinstance(given, Mapping):
+        raise InputError(f'{what} must be by name, {{"stages": 2}} for one, got {given!r}')
+    return [option_text(*one) for one in given.items()]
+
+
 def option_text(name: str, value: Any) -> str:
     """A value from Python as ``parse_options`` reads it.
 

@@ -28,6 +28,13 @@ _KINDS = (
 )
 
 
+def path_given(given: Any, what: str) -> str:
+    """A path that a Python caller gave. Raises: ``InputError`` for what is none."""
+    if isinstance(given, str | os.PathLike):
+        return os.fspath(given)
+    raise InputError(f"{what} must be a path, got {given!r}")
+
+
 def open_regular(path: str | os.PathLike[str], what: str = "file") -> BinaryIO:
     """The file for reading. A pipe is never waited for.
 

@@ -6,6 +6,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
+from numbers import Integral
 from typing import Any, TypeVar, Union
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -171,6 +172,13 @@ def _as_typed(given: Any) -> str:
     except (TypeError, ValueError):
         return repr(given)
     return str(given)
+
+
+def whole(given: Any, what: str) -> int:
+    """A whole number, 1 or more, that a Python caller gave. Raises: ``InputError`` for anything else."""
+    if isinstance(given, bool) or not isinstance(given, Integral) or given < 1:
+        raise InputError(f"{what} must be a whole number, 1 or more, got {given!r}")
+    return int(given)
 
 
 def by_group(given: Iterable[str], flag: str, sign: str) -> dict[str, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -176,6 +177,26 @@ def test_a_model_that_was_kept_answers_to_the_bit(
         assert set(dynvit.load(tmp_path / model.method).point.values()) == {1.0}  # type: ignore[union-attr]
 
 
+def test_another_models_folder_is_not_written_over(cascade: dynvit.Model, topk: dynvit.Model, tmp_path: Path) -> None:
+    kept = topk.save(tmp_path / "kept")
+    with pytest.raises(dynvit.InputError, match="holds another model, topk on vit_digits, got dvt on vit_digits"):
+        cascade.save(kept)
+    assert dynvit.load(kept).method == "topk"
+
+
+def test_a_whole_float_is_a_number_of_images(topk: dynvit.Model) -> None:
+    assert dynvit.evaluate(topk, limit=10.0).images == 10  # type: ignore[arg-type]
+
+
+def test_an_edited_board_is_read_with_a_warning(made: Made, tmp_path: Path) -> None:
+    body = json.loads((made["bench"] / "leaderboard.json").read_text())
+    body["entries"][0]["top1_pct"] += 1
+    edited = tmp_path / "edited.json"
+    edited.write_text(json.dumps(body))
+    with pytest.warns(UserWarning, match="something in it was edited"):
+        assert dynvit.read_board(edited).entries[0].top1_pct == body["entries"][0]["top1_pct"]
+
+
 def test_weights_that_tell_no_data_set_have_the_classes_of_their_head(made: Made, tmp_path: Path) -> None:
     file = tmp_path / "weights.safetensors"
     file.write_bytes((made["dense"] / "model.safetensors").read_bytes())
@@ -325,7 +346,10 @@ WRONG: dict[str, tuple[Callable[[dynvit.Model, dynvit.Model, Made], Any], str]] 
     "not finite": (lambda c, t, made: t(torch.full((3, 8, 8), torch.nan)), "got nan"),
     "8 bits": (lambda c, t, made: t(torch.zeros(3, 8, 8, dtype=torch.uint8)), "divide 8 bits by 255"),
     "an array of floats": (lambda c, t, made: t(np.zeros((8, 8, 3))), "of uint8, got"),
-    "top": (lambda c, t, made: t(torch.rand(3, 8, 8)).top(0), "1 class or more"),
+    "top": (
+        lambda c, t, made: t(torch.rand(3, 8, 8)).top(0),
+        "how many classes must be a whole number, 1 or more, got 0",
+    ),
     "a folder in use": (lambda c, t, made: t.save(made["photos"]), "holds something else"),
     "a training's folder": (lambda c, t, made: t.save(made["dvt"]), "holds a training"),
     "a file for a folder": (lambda c, t, made: t.save(made["dvt"] / "config.json"), "is a file"),
@@ -339,6 +363,31 @@ WRONG: dict[str, tuple[Callable[[dynvit.Model, dynvit.Model, Made], Any], str]] 
         r"got 'dvt' and a model of it: give dynvit.load\('dvt', weights=…\)",
     ),
     "nothing to bench": (lambda c, t, made: dynvit.bench(3), "names or models, got int"),  # type: ignore[arg-type]
+    "a limit of True": (lambda c, t, made: dynvit.evaluate(t, limit=True), "--limit must be a number, got True"),
+    "half an image": (lambda c, t, made: dynvit.evaluate(t, limit=2.5), "--limit must be a valid integer"),  # type: ignore[arg-type]
+    "an attack of True": (
+        lambda c, t, made: dynvit.attack(t, "fgsm", limit=True),
+        "--limit must be a number, got True",
+    ),
+    "a batch of text": (
+        lambda c, t, made: dynvit.evaluate(t, limit=10, batch_size="64"),  # type: ignore[arg-type]
+        "batch_size must be a whole number, 1 or more, got '64'",
+    ),
+    "a batch and a half": (lambda c, t, made: dynvit.evaluate(t, limit=10, batch_size=2.5), "got 2.5"),  # type: ignore[arg-type]
+    "options of no method": (lambda c, t, made: dynvit.bench(options=["topk"]), "options must be by method"),  # type: ignore[arg-type]
+    "options of no name": (
+        lambda c, t, made: dynvit.bench(options={"topk": ["stages=2"]}),  # type: ignore[dict-item]
+        r"options of topk must be by name, .* got \['stages=2'\]",
+    ),
+    "a bench into a number": (lambda c, t, made: dynvit.bench(output=3), "output must be a path, got 3"),  # type: ignore[arg-type]
+    "a board of a number": (lambda c, t, made: dynvit.read_board(3), "must be a path, got 3"),  # type: ignore[arg-type]
+    "a training of a number": (lambda c, t, made: dynvit.train(3, "out"), "method must be a name .*got 3"),  # type: ignore[arg-type]
+    "a training's options": (
+        lambda c, t, made: dynvit.train("dvt", "out", options=["a=1"]),  # type: ignore[arg-type]
+        "options must be by name",
+    ),
+    "kept in a number": (lambda c, t, made: t.save(3), "folder must be a path, got 3"),  # type: ignore[arg-type]
+    "a class and a half": (lambda c, t, made: t(torch.rand(3, 8, 8)).top(2.5), "whole number, 1 or more, got 2.5"),  # type: ignore[arg-type]
     "no pattern": (lambda c, t, made: dynvit.list_methods(3), "a pattern must be text.*got 3"),  # type: ignore[arg-type]
     "other classes": (lambda c, t, made: dynvit.evaluate(t, "cifar10"), "cifar10 has other classes"),
     "more classes": (lambda c, t, made: dynvit.evaluate(t, "cifar100"), "has 100 classes, the model answers with 10"),

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from dynvit import cost
-from dynvit.errors import InputError
 from dynvit.interface import Prediction, Rule
+from dynvit.settings import whole
 from dynvit.units import GIGA
 
 
@@ -34,10 +34,9 @@ class Answer:
     def top(self, count: int = 5) -> list[tuple[str | int, float]]:
         """The most probable classes, with their probabilities; the surest first.
 
-        Raises: ``InputError`` for a count below 1.
+        Raises: ``InputError`` for a count that is no whole number from 1.
         """
-        if count < 1:
-            raise InputError(f"top must be of 1 class or more, got {count}")
+        count = whole(count, "how many classes")
         values, places = self.probabilities.topk(min(count, len(self.probabilities)))
         return [
             (label_of(int(place), self.class_names), float(value)) for value, place in zip(values, places, strict=True)

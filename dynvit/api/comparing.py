@@ -18,8 +18,9 @@ from dynvit.benchmark.config import bench_flags, read_suite
 from dynvit.benchmark.folder import MODELS
 from dynvit.errors import InputError, unknown
 from dynvit.interface import methods as registered
-from dynvit.options import option_text
+from dynvit.options import option_texts
 from dynvit.processes import launched, process_state
+from dynvit.reading import path_given
 from dynvit.report import Board, build_board, read_run
 from dynvit.session import checkpoint_facts
 
@@ -56,21 +57,24 @@ def bench(
     Raises: ``InputError`` for whatever is wrong, before anything is trained or measured.
     """
     load_plugins(plugin)
+    suite = None if suite is None else path_given(suite, "suite")
     if output is None and launched() > 1:
         raise InputError("several processes share one folder: give output")
     with ExitStack() as until_done:
         if output is None:
             output = until_done.enter_context(TemporaryDirectory(prefix="dynvit-"))
-        values = {**settings, "dataset": dataset, "output": os.fspath(output)}
+        values = {**settings, "dataset": dataset, "output": path_given(output, "output")}
         named = None if methods is None else _each(methods)
         if named is not None:
-            known = {} if suite is None else read_suite(os.fspath(suite))
+            known = {} if suite is None else read_suite(suite)
             known |= {name: value for name, value in values.items() if value is not None}
             values |= _Compared.of(named, Path(output), str(known.get("device") or "auto")).values(known)
         if options:
-            values["options"] = {name: [option_text(*one) for one in own.items()] for name, own in options.items()}
+            if not isinstance(options, Mapping):
+                raise InputError(f'options must be by method, {{"topk": {{"stages": 2}}}} for one, got {options!r}')
+            values["options"] = {name: option_texts(own, f"options of {name}") for name, own in options.items()}
         until_done.enter_context(threads_kept())
-        planned = plan_bench(None if suite is None else os.fspath(suite), values, command=_said(named or (), values))
+        planned = plan_bench(suite, values, command=_said(named or (), values))
         board = run_bench(planned)
         return build_board(read_run(planned.folder), command=planned.command) if board is None else board
 

@@ -18,9 +18,10 @@ from dynvit.measurements.run import Run
 from dynvit.measurements.task import MeasuredPoint
 from dynvit.processes import process_state
 from dynvit.progress import Progress
+from dynvit.reading import path_given
 from dynvit.request import SessionRequest
 from dynvit.session import Session, find_dataset
-from dynvit.settings import flags_of, validated
+from dynvit.settings import flags_of, validated, whole
 
 
 @dataclass(frozen=True)
@@ -124,13 +125,15 @@ def session_on(
 
     Raises: ``InputError`` for one that is not here, or that has other classes.
     """
-    validated(SessionRequest, {"split": split, "limit": limit}, flags_of(SessionRequest))
+    flags = {flag.name: flag for flag in flags_of(SessionRequest)}
+    given = {"split": split, "limit": limit}
+    request = validated(SessionRequest, {name: flags[name].read(v) for name, v in given.items()}, flags.values())
     session = model.session
-    dataset = None if dataset is None else os.fspath(dataset)
+    dataset = None if dataset is None else path_given(dataset, "dataset")
     own = dataset is None or (dataset == session.dataset.name and session.has_data)
-    asked: dict[str, Any] = {"split": split, "limit": limit}
+    asked: dict[str, Any] = {"split": request.split, "limit": request.limit}
     if data_dir is not None or not own:
-        asked["data_dir"] = None if data_dir is None else os.fspath(data_dir)
+        asked["data_dir"] = None if data_dir is None else path_given(data_dir, "data_dir")
     if own:
         return replace(session, request=session.request.completed(**asked))
     assert dataset is not None
@@ -143,8 +146,7 @@ def session_on(
 
 def run_on(model: Model, session: Session, batch_size: int, call: str) -> Run:
     """What the model is measured within, on its own device. ``call`` is what records say made them."""
-    if batch_size < 1:
-        raise InputError(f"batch_size must be 1 or more, got {batch_size}")
+    batch_size = whole(batch_size, "batch_size")
     source = session.split(limit=session.request.limit)
     state = process_state(session.request.device)
     where = f"{session.dataset.name!r}, split={source.split!r}"

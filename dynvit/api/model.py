@@ -19,6 +19,7 @@ from dynvit.finite import check_logits
 from dynvit.interface import KnobValue, OperatingPoint
 from dynvit.knobs import point_of, point_said
 from dynvit.plugin_faults import plugin_faults
+from dynvit.reading import path_given
 from dynvit.session import OpenModel, Session
 from dynvit.units import GIGA, Solve
 
@@ -161,11 +162,12 @@ class Model:
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Keep the model with its operating point and preprocessing in a folder, which ``dynvit.load`` opens.
 
-        Returns the folder. Raises: ``InputError`` for a folder that holds something else.
+        Returns the folder. Raises: ``InputError`` for a folder that holds something else, be it a model of another
+        method or backbone.
         """
         from dynvit.api.saving import save
 
-        return save(self, Path(folder))
+        return save(self, Path(path_given(folder, "folder")))
 
     def needs_point(self) -> OperatingPoint:
         """The point. Raises: ``InputError`` where there is none, naming the knobs."""

@@ -9,6 +9,7 @@ from dynvit import checkpoint
 from dynvit.backbones.weights import compare
 from dynvit.errors import InputError
 from dynvit.options import options_to_json
+from dynvit.session import checkpoint_facts
 
 if TYPE_CHECKING:
     from dynvit.api.model import Model
@@ -21,7 +22,7 @@ def save(model: Model, folder: Path) -> Path:
 
     Raises: ``InputError`` for a folder that holds something else, and for a model that could not be built again.
     """
-    _check(folder)
+    _check(folder, model)
     config = _config(model)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -31,13 +32,18 @@ def save(model: Model, folder: Path) -> Path:
     return folder
 
 
-def _check(folder: Path) -> None:
+def _check(folder: Path, model: Model) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{str(folder)!r} is a file: give a folder")
     if (folder / _OF_A_TRAINING).exists():
         raise InputError(f"{str(folder)!r} holds a training: give another folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / checkpoint.CONFIG).exists():
         raise InputError(f"{str(folder)!r} holds something else already: give a new folder")
+    if (folder / checkpoint.CONFIG).exists():
+        kept = checkpoint_facts(folder)
+        there, new = f"{kept.method.name} on {kept.backbone_info.name}", f"{model.method} on {model.backbone}"
+        if there != new:
+            raise InputError(f"{str(folder)!r} holds another model, {there}, got {new}: give a new folder")
 
 
 def _config(model: Model) -> checkpoint.CheckpointConfig:

@@ -10,8 +10,9 @@ from typing import Any
 from dynvit.api.listing import Pattern, load_plugins
 from dynvit.api.loading import load
 from dynvit.api.model import Model
-from dynvit.errors import unknown
-from dynvit.options import option_text
+from dynvit.errors import InputError, unknown
+from dynvit.options import option_texts
+from dynvit.reading import path_given
 from dynvit.request import SessionRequest
 from dynvit.settings import flags_of
 from dynvit.training.request import RunSettings, TrainRequest
@@ -44,6 +45,8 @@ def train(
     from dynvit.training.command import run_train
 
     load_plugins(plugin)
+    if not isinstance(method, str):
+        raise InputError(f"method must be a name (list_methods), got {method!r}")
     known = {flag.name for kind in (SessionRequest, TrainRequest, RunSettings) for flag in flags_of(kind)}
     known -= {"method_checkpoint", "option", *_OF_MEASURING}
     for name in settings:
@@ -51,11 +54,11 @@ def train(
             raise unknown("setting", name, known)
     given = {name: os.fspath(v) if isinstance(v, os.PathLike) else v for name, v in settings.items() if v is not None}
     said = ", ".join([f"{method!r}", *(f"{name}={value!r}" for name, value in given.items())])
-    asked = [option_text(*one) for one in (options or {}).items()]
-    values = {**given, "method": method, "output": os.fspath(output), "option": asked, "resume": resume}
+    folder = path_given(output, "output")
+    values = {**given, "method": method, "output": folder, "option": option_texts(options), "resume": resume}
     with threads_kept():
-        folder = run_train(values, f"dynvit.train({said})")
-    return load(folder)
+        trained = run_train(values, f"dynvit.train({said})")
+    return load(trained)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from dynvit.errors import InputError, first_fault, lacks
 from dynvit.leaderboard.board import BOARD_VERSION, Leaderboard
 from dynvit.leaderboard.naming import point_names
 from dynvit.measurements.base import measurements
-from dynvit.reading import json_value, read_bytes
+from dynvit.reading import json_value, path_given, read_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,7 +79,7 @@ def read_board(path: str | os.PathLike[str]) -> Board:
 
     Raises: ``InputError`` where the file is missing or is no board.
     """
-    content = read_bytes(path, "board")
+    content = read_bytes(path_given(path, "a board"), "board")
     body = json_value(content, f"{path}, which must be a leaderboard,")
     try:
         old = isinstance(body, dict) and body.get("schema_version") == 1

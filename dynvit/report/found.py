@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -66,6 +67,16 @@ def warn_of_contradictions(path: Path) -> None:
     faults = list(dict.fromkeys(_shown_faults(path)))
     if faults:
         warnings.warn(f"{faults[0]}{and_more(faults)}: `dynvit validate {path}` names every fault", stacklevel=2)
+
+
+def trusted_board(path: str | os.PathLike[str]) -> Board:
+    """The board in a file, with a warning where it was edited since it was written, or contradicts itself.
+
+    Raises: ``InputError`` where the file is missing or is no board.
+    """
+    board = read_board(path)
+    warn_of_contradictions(Path(path))
+    return board
 
 
 def convert_boards(path: Path) -> Iterator[str]:
