@@ -97,9 +97,11 @@ def test_names_are_text_wherever_they_stand(named: Path, request: pytest.Fixture
 
 @pytest.mark.parametrize("named", ["all that is odd"], indirect=True)
 def test_pictures_and_rows_hold_names_as_text(named: Path) -> None:
+    with pytest.warns(UserWarning, match="was edited or damaged since"):  # the names were put in by hand
+        board = read_board(named / "leaderboard.json")
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # no glyph is missing, no name is left out of a legend
-        written = write_pictures(read_board(named / "leaderboard.json"), named)
+        written = write_pictures(board, named)
     assert {"front.svg", "robustness.svg", "corruption.svg", "speed.svg"} <= {file.name for file in written}
     for file in named.glob("*.svg"):
         minidom.parse(str(file))
