@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeGuard
 
 from dynvit.errors import InputError, os_fault
 
@@ -26,6 +26,11 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a value is a number, as JSON has it: true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def path_given(given: Any, what: str) -> str:

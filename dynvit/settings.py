@@ -174,6 +174,12 @@ def _as_typed(given: Any) -> str:
     return str(given)
 
 
+def changed_flags(of: BaseModel, names: Iterable[str]) -> list[str]:
+    """The flags, as they are typed, of the fields among ``names`` that are not at their defaults."""
+    fields, flags = type(of).model_fields, {flag.field: flag.flag for flag in flags_of(type(of))}
+    return [flags[name] for name in names if getattr(of, name) != fields[name].default]
+
+
 def whole(given: Any, what: str) -> int:
     """A whole number, 1 or more, that a Python caller gave. Raises: ``InputError`` for anything else."""
     if isinstance(given, bool) or not isinstance(given, Integral) or given < 1:

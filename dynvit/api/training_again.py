@@ -15,6 +15,7 @@ from dynvit.interface import OperatingPoint
 from dynvit.knobs import point_of
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.verification import Verification
+from dynvit.measurements.asked import joined
 from dynvit.session import OpenModel
 from dynvit.units import GIGA
 
@@ -75,7 +76,7 @@ def _options(values: Mapping[str, Any]) -> dict[str, Any]:
             f"the command that made these entries reads its options from {suite!r}, which is not here: put that file "
             "there, or say where the weights are by --run or --weights"
         )
-    given = (read_suite(suite) if suite is not None else {}) | dict(values)
+    given = joined({} if suite is None else read_suite(suite), values)
     here = {name: value for name, value in given.items() if name not in ELSEWHERE}
     if here.get("method_checkpoint") or here.get("weights"):
         raise InputError(

@@ -14,6 +14,7 @@ from dynvit.errors import InputError
 from dynvit.interface import DynamicModel
 from dynvit.knobs import knobs_of
 from dynvit.session import Wanted
+from dynvit.settings import changed_flags
 from dynvit.training.further import point_at, trains_at_a_point
 from dynvit.training.request import TrainingOptions
 from dynvit.units import GIGA
@@ -42,13 +43,12 @@ def _check_asked(preparation: Preparation) -> None:
     trained = [one for one in planned if one.trained]
     labels = ", ".join(one.label for one in planned)
     if not trained and not preparation.trains_backbone:
-        fields = type(config).model_fields
-        asked = [name for name in _OF_TRAININGS if getattr(config, name) not in (fields[name].default, False)]
+        asked = changed_flags(config, [name for name in _OF_TRAININGS if getattr(config, name) is not False])
         if asked:
-            flags = ", ".join("--" + name.replace("_", "-") for name in asked)
             warnings.warn(
-                f"{flags}: nothing is trained, for {labels} {'is' if len(planned) == 1 else 'are'} measured with the "
-                f"weights that are given, which fit {preparation.session.dataset.name}; dynvit train trains them on",
+                f"{', '.join(asked)}: nothing is trained, for {labels} {'is' if len(planned) == 1 else 'are'} measured "
+                f"with the weights that are given, which fit {preparation.session.dataset.name}; dynvit train trains "
+                "them on",
                 stacklevel=3,
             )
         return

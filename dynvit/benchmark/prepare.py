@@ -136,12 +136,10 @@ def prepare(config: BenchConfig, session: Session, measurements: Measurements = 
             raise InputError(f"method {given!r} is not benched: --methods has {', '.join(config.methods)}")
     check_weights_are_used(config, config.methods)
     trains = _trains(config, session)
-    used = any(
-        name not in config.method_checkpoint for name in config.methods
-    )  # a backbone that none has is not trained
+    used = not config.all_have_checkpoints(config.methods)  # a backbone that no model has is not trained
     trains_backbone = trains and used and (config.weights is None or not _fits(session))
     backbone = replace(session.backbone, new_head=trains_backbone)
-    if config.weights is None and not trains_backbone and len(config.method_checkpoint) < len(config.methods):
+    if config.weights is None and not trains_backbone and used:
         raise InputError(
             f"backbone {backbone.name} has no weights: give {_timms(backbone.name)}--weights FILE, or --train to train "
             f"it on {session.dataset.name}"
@@ -170,7 +168,7 @@ def _trains(config: BenchConfig, session: Session) -> bool:
         return True
     if config.train is not None:
         return config.train
-    lacking = len(config.method_checkpoint) < len(config.methods)
+    lacking = not config.all_have_checkpoints(config.methods)
     return session.dataset.name in _TRAINED_BY_DEFAULT and config.weights is None and lacking
 
 

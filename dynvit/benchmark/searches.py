@@ -24,6 +24,7 @@ from dynvit.measurements.base import Measurement
 from dynvit.reading import read_json
 from dynvit.search import Sampling
 from dynvit.session import Session
+from dynvit.settings import changed_flags
 from dynvit.study_storage import StudyCopy, StudyStorage, check_storage
 
 FOLDER = "search"
@@ -50,10 +51,10 @@ class Searches:
         """
         config = self.config
         idle = _OF_SEARCHES if config.sampler == "budgets" else _OF_BUDGETS
-        stray = next((name for name in idle if name in config.model_fields_set and _changed(config, name)), None)
-        if stray is not None:
+        stray = changed_flags(config, idle)
+        if stray:
             where = "a search: add --sampler nsga2 or tpe" if idle is _OF_SEARCHES else "budgets: leave out --sampler"
-            raise InputError(f"--{stray.replace('_', '-')} belongs to {where}, or leave it out")
+            raise InputError(f"{stray[0]} belongs to {where}, or leave it out")
         if config.storage is not None:
             check_storage(config.storage)
 
@@ -133,7 +134,3 @@ class Searches:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _changed(config: BenchConfig, name: str) -> bool:
-    return bool(getattr(config, name) != type(config).model_fields[name].default)

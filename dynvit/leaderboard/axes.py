@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.table import digits
 from dynvit.leaderboard.training import TrainingRecord
+from dynvit.reading import is_number
 
 
 class Reading(NamedTuple):
@@ -103,7 +104,7 @@ def axes_of_summaries(
     for field in kind.model_fields:
         label, better = _said(kind, field), higher_is_better.get(field, True)
         found = {record_id: getattr(summary, field) for record_id, summary in summaries.items()}
-        numbers = {record_id: Reading(value) for record_id, value in found.items() if _is_number(value)}
+        numbers = {record_id: Reading(value) for record_id, value in found.items() if is_number(value)}
         if numbers:
             places, column = decimals_for(numbers.values()), field in higher_is_better
             heading = label.partition(",")[0]
@@ -139,9 +140,5 @@ def _said(kind: type[BaseModel], field: str) -> str:
     return (kind.model_fields[field].description or field).partition(";")[0]
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _is_list_of_numbers(value: object) -> bool:
-    return isinstance(value, list | tuple) and len(value) > 1 and all(map(_is_number, value))
+    return isinstance(value, list | tuple) and len(value) > 1 and all(map(is_number, value))

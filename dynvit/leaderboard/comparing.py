@@ -108,12 +108,11 @@ def comparison_table(first: Answered, others: list[Answered]) -> Table:
 def _called(record: Record, others: Sequence[Answered]) -> str:
     """Method and point, and the target where checkpoints of the method differ in it."""
     method = record.method
-    targets = {
-        one.record.training and one.record.training.target for one in others if one.record.method.name == method.name
-    }
-    told = (
-        [f"target {record.training.target:g}"]
-        if len(targets) > 1 and record.training and record.training.target
-        else []
-    )
-    return " ".join([method.name, *told, point_in_words(method.name, record.point.knobs, method.options)]).strip()
+    targets = {_target(one.record) for one in others if one.record.method.name == method.name}
+    own = _target(record)
+    told = "" if own is None or len(targets) < 2 else f"target {own:g}"
+    return " ".join(filter(None, [method.name, told, point_in_words(method.name, record.point.knobs, method.options)]))
+
+
+def _target(record: Record) -> float | None:
+    return None if record.training is None else record.training.target

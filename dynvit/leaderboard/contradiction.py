@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dynvit.reading import is_number
+
 _RELATIVE, _ABSOLUTE = 1e-9, 1e-11
 _LONGEST = 80
 
@@ -34,7 +36,7 @@ class Contradiction:
 def alike(one: object, other: object) -> bool:
     """Whether two values are the same but for the rounding of floats."""
     if isinstance(one, float) or isinstance(other, float):
-        numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in (one, other))
+        numbers = is_number(one) and is_number(other)
         return numbers and math.isclose(one, other, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE)  # type: ignore[arg-type]
     return one == other and isinstance(one, bool) is isinstance(other, bool)
 

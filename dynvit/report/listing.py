@@ -10,6 +10,7 @@ from typing import Any, Literal, cast, get_args
 
 from dynvit.errors import InputError, unknown
 from dynvit.latex import latex
+from dynvit.leaderboard.axes import entry_axes
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.naming import point_names, short_ids
 from dynvit.leaderboard.table import digits
@@ -105,16 +106,6 @@ def _cells(board: Leaderboard) -> dict[str, Mapping[str, str]]:
     return cells
 
 
-# What a heading of the main table is in the data, of whose numbers it shows a few digits.
-_STORED = {
-    "id": "record_id",
-    "GMACs": "gmacs_mean",
-    "saved %": "saving_pct",
-    "top-1 %": "top1_pct",
-    "top-5 %": "top5_pct",
-}
-
-
 def _further(board: Board, names: Sequence[str], known: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Columns of the data frame, four digits of each number. Raises: ``InputError`` for one that it does not have."""
     frame = board.to_dataframe().set_index("record_id", drop=False)
@@ -143,12 +134,14 @@ def _data(board: Board, entries: Sequence[Entry], view: View) -> str:
     frame = board.to_dataframe().set_index("record_id", drop=False)
     frame = frame.loc[[entry.record_id for entry in entries]]
     cells = _cells(board) if any(name not in frame.columns for name in view.columns) else {}
+    # What a heading of the main table is in the data, of whose numbers it shows a few digits.
+    stored = {"id": "record_id"} | {axis.heading: axis.key for axis in entry_axes(board) if axis.column}
     for name in view.columns:
         if name in frame.columns:
             continue
         if name not in cells:
             raise unknown("column", name, [*cells, *frame.columns])
-        frame[name] = frame[_STORED[name]] if name in _STORED else [cells[name].get(key, "") for key in frame.index]
+        frame[name] = frame[stored[name]] if name in stored else [cells[name].get(key, "") for key in frame.index]
     frame = frame[list(view.columns) or list(frame.columns)]
     return str(
         frame.map(lambda value: no_formula(value) if isinstance(value, str) else value).to_csv(index=False)

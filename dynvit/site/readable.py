@@ -8,6 +8,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from dynvit.reading import is_number
+
 
 @dataclass(frozen=True)
 class Fact:
@@ -60,7 +62,7 @@ def readable(title: str, body: Mapping[str, Any], kind: type[BaseModel] | None =
         elif isinstance(value, list | tuple) and all(isinstance(one, str) and len(one) > 40 for one in value):
             lines += [Fact(name, meaning, one) for one in value]
         else:
-            facts.append(Fact(name, meaning, said(value), _is_number(value)))
+            facts.append(Fact(name, meaning, said(value), is_number(value)))
     return Block(title, facts, lines, grids, blocks)
 
 
@@ -86,7 +88,7 @@ def _grid(title: str, rows: Sequence[Mapping[str, Any]], kind: type[BaseModel] |
     return Grid(
         title,
         [(name.replace("_", " "), _described(kind, name)[0]) for name in names],
-        [[(said(row.get(name)), _is_number(row.get(name))) for name in names] for row in rows],
+        [[(said(row.get(name)), is_number(row.get(name))) for name in names] for row in rows],
     )
 
 
@@ -113,7 +115,3 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _are_objects(value: Any) -> bool:
     return isinstance(value, list | tuple) and bool(value) and all(isinstance(one, Mapping) for one in value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -136,8 +136,8 @@ def as_asked(recipe: Recipe, request: TrainRequest) -> Recipe:
             f"--scale-lr scales the recipe's learning rate with the batch size: {lacking}, or leave it out"
         )
     if request.batch_size is not None:
-        scaled = bool(request.scale_lr) and request.lr is None
-        recipe = resized(recipe, request.batch_size) if scaled else replace(recipe, batch_size=request.batch_size)
+        size = request.batch_size
+        recipe = resized(recipe, size) if request.scale_lr else replace(recipe, batch_size=size)
     asked = {"epochs": request.epochs, "lr": request.lr}
     return replace(recipe, **{field: value for field, value in asked.items() if value is not None})  # type: ignore[arg-type]
 

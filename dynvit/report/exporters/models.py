@@ -7,12 +7,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 from dynvit.leaderboard.board import Entry, Leaderboard, Setting
 from dynvit.leaderboard.drawing import by_checkpoint
 from dynvit.leaderboard.naming import point_names
 from dynvit.measurements.base import measurements
+from dynvit.reading import is_number
 
 
 @dataclass(frozen=True)
@@ -95,17 +95,17 @@ def numbers_of(board: Leaderboard, entry: Entry) -> Iterator[Number]:
         better = kinds[name].higher_is_better if name in kinds else {}
         for key in sorted(better.keys() & summary.keys()):
             value = summary[key]
-            if not _is_number(value):
+            if not is_number(value):
                 continue
             n, stem = summary.get("n"), key.removesuffix("_pct")
             low, high = (summary.get(f"{stem}_ci95_{end}_pct") for end in ("low", "high"))
             yield Number(
                 name=f"{name}.{key}",
-                value=cast("float", value),
+                value=value,
                 more_is_better=better[key],
                 unit=next((unit for end, unit in UNITS.items() if key.endswith(end)), None),
                 n=n if isinstance(n, int) else board.setting.n,
-                ci95=(cast("float", low), cast("float", high)) if _is_number(low) and _is_number(high) else None,
+                ci95=(low, high) if is_number(low) and is_number(high) else None,
             )
 
 
@@ -116,10 +116,6 @@ def slug(text: str) -> str:
     'vit_tiny-16'
     """
     return re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-") or "unnamed"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _told_apart(entry: Entry) -> str:
