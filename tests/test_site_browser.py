@@ -30,10 +30,12 @@ from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 WIDTHS, THEMES = (360, 820, 1400), ("light", "dark")
 
 
+SHOWN = {source.name: source for source in (digits(), *sources_in([OLDER / "cifar10.json"]))}
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    [cifar10] = sources_in([OLDER / "cifar10.json"])
-    return build_site([digits(), cifar10], tmp_path_factory.mktemp("browser") / "site").folder
+    return build_site(list(SHOWN.values()), tmp_path_factory.mktemp("browser") / "site").folder
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +88,10 @@ def open_board(browser: Any, site: Path, name: str = "digits", view: str = "") -
 
 
 def open_entry(browser: Any, site: Path, name: str) -> None:
-    entry = next(
-        e for e in sources_in([BOARDS / f"{name}.json"])[0].board.entries if e.measurements or name == "digits"
-    )
-    browser.get((site / name / "entries" / f"{entry.record_id}.html").as_uri())
+    entry = next(e for e in SHOWN[name].board.entries if e.measurements or name == "digits")
+    page = site / name / "entries" / f"{entry.record_id}.html"
+    assert page.is_file()
+    browser.get(page.as_uri())
     if entry.measurements:
         until(browser, lambda b: b.find_element(By.TAG_NAME, "html").get_attribute("data-drawn"))
 
