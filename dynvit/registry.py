@@ -22,6 +22,7 @@ from dynvit.reading import check_regular, read_bytes
 from dynvit.version import __version__
 
 T = TypeVar("T")
+_FILE_VERSION = "sha256-"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Origin:
     target: str
     distribution: str = ""
     version: str = ""
+
+    @property
+    def file_version(self) -> str | None:
+        """The version of a one-file plug-in, which every edit changes; None for an installed package."""
+        return self.version if self.version.startswith(_FILE_VERSION) else None
 
     def __str__(self) -> str:
         package = f"{self.distribution} {self.version}".strip()
@@ -88,6 +94,10 @@ class Registry(Generic[T]):
     def origins(self, name: str) -> list[Origin]:
         """Where ``name`` comes from: one origin, or several where it is taken twice."""
         return [entry.origin for entry in self._entries().get(name, [])]
+
+    def file_version(self, name: str) -> str | None:
+        """The version of the one-file plug-in that registered ``name``; None for a package, or where there is none."""
+        return next((origin.file_version for origin in self.origins(name)), None)
 
     def get(self, name: str) -> T:
         """The thing called ``name``, imported now.
@@ -168,7 +178,7 @@ def load_plugins(files: Iterable[str]) -> None:
 def file_version(file: str | os.PathLike[str]) -> str:
     """What stands for the version of a one-file plug-in: the start of its SHA-256, which every edit changes."""
     digest = hashlib.sha256(read_bytes(file, "plug-in")).hexdigest()
-    return f"sha256-{digest[:12]}"
+    return f"{_FILE_VERSION}{digest[:12]}"
 
 
 def load_plugin(path: str | os.PathLike[str]) -> None:

@@ -22,6 +22,10 @@ WRONG: dict[str, tuple[Callable[[dynvit.Model, dynvit.Model, Made], Any], str]] 
     "no weights": (lambda c, t, made: dynvit.load("topk"), "runs on a backbone's weights"),
     "nothing trained": (lambda c, t, made: dynvit.load("dvt", weights=made["dense"]), "mean nothing before training"),
     "an option": (lambda c, t, made: dynvit.load("topk", weights=made["dense"], stagse=2), "did you mean 'stages'"),
+    "options without names": (
+        lambda c, t, made: dynvit.load("topk", weights=made["dense"], options=["stages=2"]),  # type: ignore[arg-type]
+        "options must be by name",
+    ),
     "options of a checkpoint": (lambda c, t, made: dynvit.load(made["dvt"], exits=4), "unknown option 'exits'"),
     "weights of a checkpoint": (
         lambda c, t, made: dynvit.load(made["dvt"], weights=made["dense"]),

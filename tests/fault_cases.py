@@ -64,6 +64,8 @@ FAULTS = (
     Fault("a figure of no kind", "show out --figure front -o front.jpg", ("--output", ".pdf", "'front.jpg'")),
     Fault("a figure of nothing", "show nowhere --figure exits", ("nowhere", "no such file")),
     Fault("a figure in columns", "show out --figure front --columns id", ("--columns", "leave them out")),
+    Fault("a figure as a table", "show out --figure front --format md", ("leave out --format",)),
+    Fault("a figure and pictures", "show out --figure front --render", ("leave out --format and --render",)),
     Fault("a figure's file without one", "show out -o front.pdf", ("--output", "--figure")),
     Fault("an export for nobody", "export nowhere.json --to hg", ("export target 'hg'", "eee, hf")),
     Fault("an export of nothing", "export nowhere.json --to hf", ("nowhere.json", "no such file")),
@@ -303,6 +305,14 @@ FAULTS = (
         "explain: one point",
         "explain --checkpoint MADE/trained --dataset digits --points 1 -o out",
         ("--points must be", "got 1"),
+    ),
+    *(
+        Fault(
+            f"explain: {words.split()[0]} of an image",
+            f"explain --checkpoint MADE/trained x.png {words}",
+            (f"{words.split()[0]} is for a whole split", "--dataset"),
+        )
+        for words in ("--limit 5", "--split train", "--points 3", "--per-class 2")
     ),
     Fault(
         "explain: a budget of nan", "explain --checkpoint MADE/trained x.png --budget nan", ("--budget must be", "nan")

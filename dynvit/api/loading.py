@@ -12,7 +12,7 @@ from dynvit.api.model import Model
 from dynvit.checkpoint import is_checkpoint
 from dynvit.errors import InputError, unknown
 from dynvit.interface import methods
-from dynvit.options import option_text
+from dynvit.options import option_texts
 from dynvit.request import SessionRequest
 from dynvit.session import Wanted, check_weights_are_used, checkpoint_facts, open_models
 from dynvit.settings import flags_of, validated
@@ -61,7 +61,7 @@ def load(
         "device": device,
     }
     session = open_models(_request(method, found, asked))
-    wanted = Wanted.of(method, [option_text(*one) for one in {**(options or {}), **more_options}.items()], found)
+    wanted = Wanted.of(method, [*option_texts(options), *option_texts(more_options)], found)
     if found is not None:
         session.check(wanted)
     opened = session.open(wanted)

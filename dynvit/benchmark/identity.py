@@ -20,6 +20,7 @@ from dynvit.leaderboard.record import BackboneRecord, CheckpointRecord
 from dynvit.leaderboard.store import RUNS, RunStore
 from dynvit.measurements.base import measurements
 from dynvit.reading import read_json
+from dynvit.registry import Registry
 from dynvit.session import PRETRAINED, OpenModel, Session
 from dynvit.training.request import RunOptions
 
@@ -57,8 +58,13 @@ def identity(config: BenchConfig, session: Session) -> dict[str, Any]:
 
 
 def _plugins(config: BenchConfig) -> dict[str, str]:
-    """The one-file methods that are benched, and the counting rule, by version; another file may come and go."""
-    asked = [(methods, name) for name in config.methods] + [(rules, config.rule)]
+    """The one-file methods that are benched, the counting rule, and what a search looks at, by version.
+
+    Another file may come and go.
+    """
+    asked: list[tuple[Registry[Any], str]] = [(methods, name) for name in config.methods] + [(rules, config.rule)]
+    if config.sampler != "budgets":
+        asked += [(measurements, name) for name in config.measurements if measurements.get(name).searchable]
     used = [kind.origins(name)[0] for kind, name in asked if name in kind.names()]
     files = {str(Path(file).resolve()) for file in config.plugin}
     return {Path(origin.distribution).name: origin.version for origin in used if origin.distribution in files}

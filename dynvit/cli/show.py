@@ -72,6 +72,8 @@ def show(
     load(plugin)
     read = () if papers is None else read_papers(papers)
     if figure:
+        if form != "table" or render:
+            raise InputError("--figure draws one picture for a paper: leave out --format and --render")
         _draw(path, read, figure, width, output, view_of("md", columns, where or (), sort, pick))
         return
     if output is not None or width != "column":

@@ -13,7 +13,10 @@ from dynvit.explain.trained import Trained, solve
 from dynvit.interface import OperatingPoint
 from dynvit.knobs import parse_point
 from dynvit.request import SessionRequest
+from dynvit.settings import changed_flags
 from dynvit.units import GIGA
+
+_OF_SPLITS = ("points", "per_class")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,9 @@ class ExplainRequest:
         """Raises: ``InputError`` for what contradicts itself or cannot be written."""
         if bool(self.images) == (self.session.dataset is not None):
             raise InputError("give images to explain, or --dataset for a whole split: one of the two")
+        of_splits = [*changed_flags(self.session, ("split", "limit")), *changed_flags(self.settings, _OF_SPLITS)]
+        if self.images and of_splits:
+            raise InputError(f"{of_splits[0]} is for a whole split: leave it out, or give --dataset in place of images")
         if self.knobs and self.settings.budget is not None:
             raise InputError("--knob and --budget both name the operating point: give one of the two")
         if self.session.dataset and self.output is None:

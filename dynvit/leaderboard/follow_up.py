@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, JsonValue, model_validator
@@ -19,6 +19,8 @@ from dynvit.leaderboard.digest import Digested
 from dynvit.leaderboard.record import SCHEMA_VERSION, Amount, Frozen, JsonObject, Name, UtcDate, canonical
 
 ResultT = TypeVar("ResultT", bound=Frozen)
+PLUGIN = "plugin"
+"""In a configuration: the version of the one-file plug-in that measured; an edited file makes another line."""
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
@@ -61,6 +63,19 @@ def follow_up_key(record_id: str, config: Mapping[str, JsonValue]) -> str:
     }  # as version 1 called it: keys are for ever
     text = json.dumps(canonical(identity), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def newest_of_each_plugin(lines: Iterable[FollowUp[ResultT]]) -> list[FollowUp[ResultT]]:
+    """The lines, less those that another version of a one-file plug-in has measured again since."""
+    lines = list(lines)
+    if not any(line.config.get(PLUGIN) for line in lines):
+        return lines
+    newest = {_but_for_plugin(line): line for line in sorted(lines, key=lambda line: line.date_utc)}
+    return [line for line in lines if newest[_but_for_plugin(line)] is line]
+
+
+def _but_for_plugin(line: FollowUp[ResultT]) -> str:
+    return follow_up_key(line.record_id, {name: value for name, value in line.config.items() if name != PLUGIN})
 
 
 def from_version_1(line: dict[str, Any]) -> dict[str, Any]:

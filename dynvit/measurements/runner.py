@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -12,9 +12,9 @@ from typing import Any, Generic, TypeVar
 from accelerate.utils import broadcast_object_list, gather_object
 from pydantic import BaseModel
 
-from dynvit.leaderboard.follow_up import FollowUp, follow_up_key
+from dynvit.leaderboard.follow_up import PLUGIN, FollowUp, follow_up_key, newest_of_each_plugin
 from dynvit.leaderboard.lines import LineStore
-from dynvit.measurements.base import Measurement
+from dynvit.measurements.base import Measurement, measurements
 from dynvit.measurements.run import Run
 from dynvit.measurements.task import MeasuredPoint, Share, Task
 from dynvit.plain import say
@@ -102,15 +102,15 @@ class Runner:
 
     def missing(self, tasks: Iterable[Task]) -> list[Task]:
         """Those of the tasks that no line answers, each once."""
-        found = {task.key: task for task in tasks}
-        known = self.lines.known
+        found = {task.key: task for task in self._versioned(tasks)}
+        known = {line.key: line for line in newest_of_each_plugin(self.lines.known.values())}
         return [
             task for key, task in found.items() if key not in known or not self.measurement.measurer.done(known[key])
         ]
 
     def results(self, tasks: Iterable[Task]) -> list[Any]:
         """What the lines of these tasks say; those that are missing are left out."""
-        lines = [self.lines.known.get(task.key) for task in tasks]
+        lines = [self.lines.known.get(task.key) for task in self._versioned(tasks)]
         return [line.result for line in lines if line is not None and line.result is not None]
 
     def do(self, tasks: Iterable[Task]) -> None:
@@ -122,6 +122,11 @@ class Runner:
             self._measure(todo)
         if not self.measurement.shared:
             self.lines.until_done()
+
+    def _versioned(self, tasks: Iterable[Task]) -> Iterator[Task]:
+        """The tasks of a one-file plug-in by its version: what an edited one measures is another task."""
+        version = measurements.file_version(self.measurement.name)
+        return (replace(task, config={**task.config, PLUGIN: version}) if version else task for task in tasks)
 
     @plugin_faults()
     def _measure(self, todo: Sequence[Task]) -> None:

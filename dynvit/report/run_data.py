@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dynvit.errors import InputError
-from dynvit.leaderboard.follow_up import FollowUp
+from dynvit.leaderboard.follow_up import FollowUp, newest_of_each_plugin
 from dynvit.leaderboard.per_sample import PER_SAMPLE, VERSION_1, PerSampleResults, read_per_sample
 from dynvit.leaderboard.place import Place
 from dynvit.leaderboard.record import Record
@@ -58,7 +58,7 @@ def read_run(path: str | os.PathLike[str] | Place) -> RunData:
 def sorted_out(lines: Iterable[FollowUp[Any]]) -> tuple[dict[str, list[Any]], dict[str, str]]:
     """The results of a measurement, and why it was skipped, by record id."""
     found, left_out = defaultdict(list), {}
-    for line in lines:
+    for line in newest_of_each_plugin(lines):
         if line.result is None:
             left_out[line.record_id] = line.skipped or ""
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from dynvit.interface import methods, own_methods
 from dynvit.options import options_to_json, parse_options
 from dynvit.plain import say
 from dynvit.processes import fit_threads, process_state
+from dynvit.registry import plugin_files
 from dynvit.request import SessionRequest
 from dynvit.session import Session, checkpoint_facts, open_session
 from dynvit.settings import flags_of, validated
@@ -45,7 +47,7 @@ def run_train(given: Mapping[str, Any], command: str) -> Path:
         raise InputError(f"{folder} holds this training, unfinished: give --resume to continue it")
     fit_threads(session.dense_macs)
     path = train_to(folder, asked.request, asked.settings)
-    _report(path, session.dataset.folder)
+    _report(path, session)
     return path
 
 
@@ -89,16 +91,26 @@ def _asked(given: Mapping[str, Any], command: str) -> Asked:
     return Asked(folder, resume, session, validated(TrainRequest, what, flags_of(TrainRequest)), settings)
 
 
-def _report(path: Path, folder: str | None) -> None:
-    from accelerate import PartialState
-
-    if not PartialState().is_main_process:
+def _report(path: Path, session: Session) -> None:
+    if not process_state().is_main_process:
         return
     config = checkpoint_facts(path)
     assert config.training is not None
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in config.training.metrics.items())
     say(f"{config.method.name} on {config.dataset}, {config.training.epochs} epochs: {numbers}")
-    named = "" if folder is None else f" --dataset {folder}"  # by its name alone it is found in few places
-    name = config.method.name
-    asked = "" if name in own_methods() else f" --methods {name}"  # what is not benched unless it is named
-    say(f"checkpoint in {path}: dynvit bench{asked} --method-checkpoint {name}={path}{named}")
+    say(f"checkpoint in {path}: {shlex.join(_bench_of(path, config.method.name, session))}")
+
+
+def _bench_of(path: Path, name: str, session: Session) -> Iterator[str]:
+    """The command that benches what was trained, with what it needs to find method and data again."""
+    yield from ("dynvit", "bench")
+    if name not in own_methods():  # what is not benched unless it is named
+        yield from ("--methods", name)
+    yield from ("--method-checkpoint", f"{name}={path}")
+    _, data_dir = session.place
+    if session.dataset.folder is not None:
+        yield from ("--dataset", session.dataset.folder)
+    elif data_dir is not None:
+        yield from ("--data-dir", data_dir)
+    for file in plugin_files():
+        yield from ("--plugin", file)

@@ -14,6 +14,7 @@ from dynvit.data.corruptions.precomputed import open_precomputed
 from dynvit.data.opening import drawn
 from dynvit.data.source import ImageSource
 from dynvit.data.transforms import Preprocessing
+from dynvit.leaderboard.follow_up import PLUGIN
 from dynvit.measurements.corruption.result import GENERATED, PRECOMPUTED
 from dynvit.measurements.corruption.settings import CorruptionSettings
 
@@ -52,7 +53,7 @@ class CorruptedImages:
         edge = canvas(self.drawn.spec, preprocessing).image_size
         made: dict[str, JsonValue] = {"version": VERSION, "parameters": recipe_for(edge), "edge_px": edge}
         plugin = version_of(variant.corruption)
-        return made | {"seed": self.seed} | ({} if plugin is None else {"plugin": plugin})
+        return made | {"seed": self.seed} | ({} if plugin is None else {PLUGIN: plugin})
 
     def config(self, variant: Variant, preprocessing: Preprocessing) -> dict[str, JsonValue]:
         """All that the result depends on, beside the record."""

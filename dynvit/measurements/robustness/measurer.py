@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dynvit.attacks import attacks
 from dynvit.measurements.measurer import Measurer
 from dynvit.measurements.robustness import measure
 from dynvit.measurements.robustness.plan import check_model, images_through, planned
@@ -87,5 +88,8 @@ class AttackMeasurer(Measurer[RobustnessSettings, AttackTask, AttackResults, Rob
         return measure.worst_pct(runner.results(tasks))
 
     def search_identity(self) -> dict[str, Any]:
-        """Everything but the checks, which a search does not run."""
-        return {name: value for name, value in self.settings.flat("robustness").items() if name != "masking_checks"}
+        """Everything but the checks, which a search does not run, and the versions of attacks that are one file."""
+        flat = {name: value for name, value in self.settings.flat("robustness").items() if name != "masking_checks"}
+        files = {name: attacks.file_version(name) for name in self.settings.attacks}
+        versions = {f"attack_{name}": version for name, version in files.items() if version is not None}
+        return flat | versions

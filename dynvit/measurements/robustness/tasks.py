@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 import torch
 
+from dynvit.attacks import attacks
 from dynvit.attacks.radius import check_eps
 from dynvit.attacks.spec import AttackSpec, Variant
 from dynvit.backbones.build import image_size
 from dynvit.data.opening import drawn
 from dynvit.data.source import ImageSource
 from dynvit.interface import DynamicModel
+from dynvit.leaderboard.follow_up import PLUGIN
 from dynvit.leaderboard.per_sample import images_hash
 from dynvit.leaderboard.record import JsonObject
 from dynvit.measurements.robustness.settings import RobustnessSettings
@@ -96,6 +98,7 @@ def config_of(spec: AttackSpec, images: str, source: MeasuredPoint | None) -> Js
         "patient": True if source and getattr(spec.attack, "early_stop", False) else None,
         "restart": spec.restart or None,
         "revision": None if revision == 1 else revision,
+        PLUGIN: attacks.file_version(spec.name),
     }
 
 
