@@ -3,6 +3,9 @@
 A front is as good as the accuracy that it has to offer at a cost, on average over the costs that every ranked method
 can meet. Its hypervolume says less: most of that lies below the cheapest points, and goes to whoever reaches lowest.
 
+Which point is best at a cost is chosen on one half of the images and scored on the other, and the other way round: the
+best of many points on the same images is the best partly by luck, and the more points a method has, the luckier it is.
+
 Every record is judged on the same resampled images, so that two methods are compared as image by image. An image's
 cost is not resampled: a record keeps the bit of each image, and of the cost its mean.
 """
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 # numpy and scipy are imported where they compute: who shows a finished board does not wait for them.
 RESAMPLES = 1000
 SEED = 0
+HALVES = 2  # images alternate between them: of each class about as many, where ids are sorted by class
 _BLOCK = 100  # resamples at a time: their counts take 4 bytes an image each
 _ENDS = (2.5, 97.5)
 
@@ -43,8 +47,8 @@ class MethodBootstrap(Frozen):
     mean_pct: float = Field(
         ge=0,
         le=100,
-        description="top-1 of the best point that costs no more, mean over costs from from_gmacs to the static "
-        "backbone's, percent; of several seeds: mean over the front of each",
+        description="top-1 on each half of the images of the point that is best on the other and costs no more, mean "
+        "over costs from from_gmacs to the static backbone's, percent; of several seeds: mean over the front of each",
     )
     low_pct: float = Field(ge=0, le=100, description="2.5 % of the resamples give less, percent")
     high_pct: float = Field(ge=0, le=100, description="97.5 % of the resamples give less, percent")
@@ -91,39 +95,72 @@ def draws(n: int, resamples: int, seed: int = SEED) -> NDArray[np.float32]:
     return np.stack([np.bincount(row, minlength=n) for row in drawn.astype(np.int64)]).astype(np.float32)
 
 
-def resampled_accuracy(right: Bools, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
-    """Top-1 of each record on the same resampled images, in percent.
+def right_by_half(right: Bools) -> Floats:
+    """How many images of each half each record has right. Shape: ``right`` (k, n); returns (HALVES, k)."""
+    import numpy as np
 
-    Shape: ``right`` (k, n); returns (resamples, k). Exact: counts are whole numbers below 2²⁴.
+    return np.stack([right[:, half::HALVES].sum(axis=1) for half in range(HALVES)]).astype(np.float64)
+
+
+def resampled_by_half(right: Bools, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
+    """The same in resamples of all images, which are the same for every record.
+
+    Shape: ``right`` (k, n); returns (HALVES, resamples, k). Exact: counts are whole numbers below 2²⁴.
     """
     import numpy as np
 
-    n, columns = right.shape[1], right.T.astype(np.float32)
-    blocks = [min(_BLOCK, resamples - start) for start in range(0, resamples, _BLOCK)]
-    found = [draws(n, size, seed + place) @ columns for place, size in enumerate(blocks)]
-    return 100 * np.concatenate(found).astype(np.float64) / n
+    columns = right.T.astype(np.float32)
+    found: list[list[NDArray[np.float32]]] = [[] for _ in range(HALVES)]
+    for place, start in enumerate(range(0, resamples, _BLOCK)):
+        drawn = draws(right.shape[1], min(_BLOCK, resamples - start), seed + place)
+        for half in range(HALVES):
+            found[half].append(drawn[:, half::HALVES] @ columns[half::HALVES])
+    return np.stack([np.concatenate(blocks) for blocks in found]).astype(np.float64)
 
 
-def mean_of_front(gmacs: Floats, accuracy: Floats, costs: tuple[float, float]) -> Floats:
-    """The accuracy of the best point that costs no more, on average over a range of costs, in each resample.
+def shares_of_costs(gmacs: Floats, right: Floats, costs: tuple[float, float]) -> Floats:
+    """Of a range of costs the share at which each point is the best that costs no more; of equals the cheapest.
 
     Args:
-        gmacs: (k,), the same in every resample; one is not above the lower cost.
-        accuracy: (resamples, k), percent.
+        gmacs: (k,); one is not above the lower cost.
+        right: (k,), how many images each has right.
         costs: the range, GMACs.
 
-    Returns: (resamples,), percent.
+    Returns: (k,), 1 in all.
 
     >>> import numpy as np
-    >>> mean_of_front(np.array([0.5, 2.0]), np.array([[70.0, 80.0]]), (1.0, 4.0)).round(3).tolist()
-    [76.667]
+    >>> shares_of_costs(np.array([0.5, 2.0, 3.0]), np.array([7, 8, 8]), (1.0, 4.0)).round(3).tolist()
+    [0.333, 0.667, 0.0]
     """
     import numpy as np
 
-    order = np.argsort(gmacs, kind="stable")
-    best = np.maximum.accumulate(accuracy[:, order], axis=1)
-    mean: Floats = best @ np.diff(np.clip(gmacs[order], *costs), append=costs[1]) / (costs[1] - costs[0])
-    return mean
+    order = np.lexsort((-right, gmacs))
+    widths = np.diff(np.clip(gmacs[order], *costs), append=costs[1]) / (costs[1] - costs[0])
+    shares, best = np.zeros(len(gmacs)), order[0]
+    for point, width in zip(order, widths, strict=True):
+        best = point if right[point] > right[best] else best
+        shares[best] += width
+    return shares
+
+
+def offered(gmacs: Floats, right: Bools, resampled: Floats, costs: tuple[float, float]) -> Floats:
+    """What a front offers on average over a range of costs: as measured, then in each resample.
+
+    Args:
+        gmacs: (k,); one is not above the lower cost.
+        right: (k, n), the images that each point has right.
+        resampled: (HALVES, resamples, k), of ``resampled_by_half``.
+        costs: the range, GMACs.
+
+    Returns: (1 + resamples,), percent.
+    """
+    import numpy as np
+
+    halves = right_by_half(right)
+    both = np.concatenate([halves[:, None], resampled], axis=1)
+    chosen = [shares_of_costs(gmacs, halves[1 - half], costs) for half in range(HALVES)]
+    found: Floats = sum(both[half] @ chosen[half] for half in range(HALVES)) * (100 / right.shape[1])
+    return found
 
 
 def offers(
@@ -149,13 +186,9 @@ def offers(
         return {}
     costs = max(least[name] for name in saving), dense_gmacs
     fronts = [front for by_seed in saving.values() for _, front in sorted(by_seed.items())]
-    right = np.concatenate([front.right for front in fronts])
     places = np.cumsum([len(front.gmacs) for front in fronts])[:-1]
-    both = np.concatenate([100 * right.mean(axis=1)[None], resampled_accuracy(right, resamples)])
-    means = iter(
-        mean_of_front(front.gmacs, accuracy, costs)
-        for front, accuracy in zip(fronts, np.split(both, places, axis=1), strict=True)
-    )
+    resampled = np.split(resampled_by_half(np.concatenate([one.right for one in fronts]), resamples), places, axis=2)
+    means = iter(offered(one.gmacs, one.right, own, costs) for one, own in zip(fronts, resampled, strict=True))
     found = {}
     for name, by_seed in saving.items():
         own = {seed: next(means) for seed in sorted(by_seed)}

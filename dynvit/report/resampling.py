@@ -81,7 +81,8 @@ def bootstraps(
 def _fronts(points: Sequence[Ranked], kept: Mapping[str, PerSampleResults]) -> dict[int, Front]:
     """By the seed of the training. What was not trained stands with the first of the seeds.
 
-    Seeds of which one has a training that another lacks differ in more than chance: all points are then one front.
+    Of several seeds only what each of them trained counts: with a training more, one would have more to choose from.
+    Where they share none, the first stands alone.
     """
     import numpy as np
 
@@ -89,11 +90,14 @@ def _fronts(points: Sequence[Ranked], kept: Mapping[str, PerSampleResults]) -> d
     for point in points:
         if point.seed is not None:
             trained[point.seed].add(point.model)
-    alike = len(set(map(frozenset, trained.values()))) == 1
-    seeds = sorted(trained) if alike else [0]
+    shared = set.intersection(*trained.values()) if trained else set()
+    seeds = (sorted(trained) if shared else sorted(trained)[:1]) or [0]
     of_seed: dict[int, list[Ranked]] = {seed: [] for seed in seeds}
     for point in points:
-        of_seed[point.seed if alike and point.seed is not None else seeds[0]].append(point)
+        if point.seed is None:
+            of_seed[seeds[0]].append(point)
+        elif point.seed in of_seed and (len(seeds) == 1 or point.model in shared):
+            of_seed[point.seed].append(point)
     return {
         seed: Front(
             np.array([point.gmacs_mean for point in own]),

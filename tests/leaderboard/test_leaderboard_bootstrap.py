@@ -16,18 +16,22 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from consistent_bench import CHOICES, make_bench
+from dynvit.leaderboard.board import Objective
 from dynvit.leaderboard.bootstrap import (
     Front,
+    MethodBootstrap,
     Offer,
     bootstrap,
     difference,
     draws,
-    mean_of_front,
     offers,
-    resampled_accuracy,
+    resampled_by_half,
+    shares_of_costs,
 )
+from dynvit.leaderboard.per_sample import PerSampleResults, pack
 from dynvit.report import print_board, read_board
 from dynvit.report.found import boards_in
+from dynvit.report.resampling import Ranked, bootstraps
 
 DENSE = 2.0
 POINTS = st.lists(st.tuples(st.floats(0.01, 3.0), st.floats(0, 100)), min_size=1, max_size=8)
@@ -49,8 +53,33 @@ def test_what_a_front_offers_is_the_best_accuracy_that_a_cost_buys_averaged_over
     middles = np.linspace(least, 2.0, 4001)
     middles = (middles[1:] + middles[:-1]) / 2
     bought = np.mean([max(top1 for cost, top1 in points if cost <= middle) for middle in middles])
-    of_many = mean_of_front(gmacs, np.stack([accuracy, accuracy]), (least, 2.0))
-    assert of_many == pytest.approx([bought, bought], abs=0.25)  # a step within one of the cells
+    shares = shares_of_costs(gmacs, accuracy, (least, 2.0))
+    assert shares.sum() == pytest.approx(1)
+    assert accuracy @ shares == pytest.approx(bought, abs=0.25)  # a step within one of the cells
+
+
+def test_of_points_at_one_cost_the_most_accurate_stands() -> None:
+    assert shares_of_costs(np.array([1.0, 1.0, 1.0]), np.array([5, 9, 7]), (1.0, 2.0)).tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_more_points_that_are_no_better_make_no_method_better(copies: int) -> None:
+    """One of two methods has as many points again by further trainings; in truth both are as accurate at every cost."""
+    random, truth = np.random.default_rng(copies), np.repeat([0.9, 0.95, 0.97, 0.97], 2)
+    gmacs, better, worse, offered = np.linspace(0.8, 2.0, 8), 0, 0, list[float]()
+    for _ in range(100):
+        image = random.standard_normal(600)  # how hard it is, for all models
+        draw = 0.92 * image + 0.39 * random.standard_normal((copies * 8 + 8, 600))
+        right = draw < np.quantile(random.standard_normal(20_000), np.tile(truth, copies + 1))[:, None]
+        many, few = Front(np.tile(gmacs, copies), right[:-8]), Front(gmacs, right[-8:])
+        of_many, of_few = offers({"many": {0: many}, "few": {0: few}}, DENSE, resamples=100).values()
+        low, high = difference(of_few, of_many)
+        better, worse = better + (low > 0), worse + (high < 0)
+        offered.append(of_many.measured)
+    assert better <= 10, "2.5 of a hundred are to be expected"
+    assert worse <= 10
+    meant = 100 * truth @ shares_of_costs(gmacs, truth, (0.8, DENSE))
+    assert np.mean(offered) == pytest.approx(meant, abs=0.3), "no accuracy by luck"
 
 
 def test_a_method_that_reaches_lower_costs_is_not_better_for_that() -> None:
@@ -78,13 +107,13 @@ def test_a_resample_draws_as_many_images_as_there_are(n: int, resamples: int) ->
 def test_the_draws_are_the_same_on_every_machine_and_for_every_record() -> None:
     assert draws(5, 2).tolist() == [[0, 2, 1, 1, 1], [0, 1, 2, 1, 1]]
     one, other = front((1.0, 0.7)).right, front((1.0, 0.6), seed=1).right
-    together = resampled_accuracy(np.concatenate([one, other]), 250)
-    assert (together[:, :1] == resampled_accuracy(one, 250)).all()
+    together = resampled_by_half(np.concatenate([one, other]), 250)
+    assert (together[..., :1] == resampled_by_half(one, 250)).all()
     assert len({draws(50, 1, seed).tobytes() for seed in range(3)}) == 3
 
 
 def test_the_scatter_of_the_resamples_is_the_binomial_one() -> None:
-    found = resampled_accuracy(front((1.0, 0.8), n=2000).right, 1000)[:, 0]
+    found = resampled_by_half(front((1.0, 0.8), n=2000).right, 1000).sum(axis=0)[:, 0] / 20
     assert found.mean() == pytest.approx(80, abs=0.15)
     assert found.std() == pytest.approx(100 * np.sqrt(0.8 * 0.2 / 2000), rel=0.1)
 
@@ -114,8 +143,38 @@ def test_seeds_that_scatter_take_a_place_away() -> None:
 def test_of_several_seeds_the_mean_is_of_their_fronts_and_not_that_of_all_points_together() -> None:
     fronts = {0: front((1.0, 0.7), (1.5, 0.7)), 1: front((1.0, 0.5), (1.5, 0.5), seed=1)}
     found = offers({"m": fronts}, DENSE)["m"]
-    assert found.by_seed == pytest.approx({0: 70, 1: 50})
-    assert found.measured == pytest.approx(60)
+    assert found.by_seed == pytest.approx({0: 70, 1: 50}, abs=1)
+    assert found.measured == pytest.approx(np.mean(list(found.by_seed.values())))
+
+
+def test_a_training_that_a_seed_lacks_is_no_choice_of_the_others() -> None:
+    random = np.random.default_rng(0)
+
+    def points(seed: int, model: str, top1: float) -> dict[Ranked, Any]:
+        costs = (1.0, 1.5)
+        names = [f"{model}{seed}{cost}".encode().hex().rjust(16, "0")[:16] for cost in costs]
+        return {
+            Ranked(n, cost, seed, False, model): random.random(400) < top1 for n, cost in zip(names, costs, strict=True)
+        }
+
+    def found(*models: dict[Ranked, Any]) -> MethodBootstrap:
+        measured = {point: right for model in models for point, right in model.items()}
+        kept = {
+            point.record_id: PerSampleResults(record_id=point.record_id, n=400, images="a" * 16, right=pack(right))
+            for point, right in measured.items()
+        }
+        return bootstraps({"m": list(measured)}, kept, objectives)["m"]
+
+    objectives = (
+        Objective(key="gmacs_mean", higher_is_better=False, reference=DENSE),
+        Objective(key="top1_pct", higher_is_better=True, reference=10.0),
+    )
+    plain = points(0, "a", 0.7), points(1, "a", 0.7)
+    better = points(0, "b", 0.9)
+    assert found(*plain, better) == found(*plain)
+    assert found(*plain, better).seeds == (0, 1)
+    alone = found(better, plain[1])
+    assert (alone.seeds, alone) == ((), found(better)), "no training that both have: the first seed alone"
 
 
 def test_a_thousand_resamples_of_ten_thousand_images_and_sixty_records_take_less_than_two_seconds() -> None:
