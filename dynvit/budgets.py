@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import torch
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from torch import Tensor
 
 from dynvit import cost
 from dynvit.contract import check_prediction
 from dynvit.errors import InputError
 from dynvit.finite import check_logits, check_macs
-from dynvit.interface import Batch, DynamicModel, KnobValue, OperatingPoint
+from dynvit.interface import Batch, DynamicModel, KnobValue, OperatingPoint, Prediction
 from dynvit.units import GIGA, Solve
 
 # A float knob is searched and reported in steps of a ten-thousandth of its range: finer changes no token count.
@@ -123,21 +124,31 @@ def noise_batch(size: tuple[int, int], device: torch.device | str = "cpu") -> Ba
     return Batch(noise, torch.zeros(1, dtype=torch.int64), torch.zeros(1, 1))
 
 
-def mean_macs(model: DynamicModel, point: OperatingPoint, calibration: Sequence[Batch]) -> float:
-    """What ``predict`` costs at a point, over the calibration images. Units: MACs per image.
+def answers(
+    model: DynamicModel, point: OperatingPoint, calibration: Sequence[Batch]
+) -> Iterator[tuple[Batch, Prediction, Tensor]]:
+    """What ``predict`` says of the calibration images at a point, and each image's MACs, batch by batch.
 
     Raises: ``InputError`` for logits or MACs that are not finite.
     """
     model.eval()
-    who, spent = "the model, while it is set to a budget,", []
+    who = "the model, while it is set to a budget,"
     with torch.inference_mode():
         for batch in calibration:
             prediction = model.predict(batch.images, point)
             check_prediction(prediction, len(batch.images), who)
             check_logits(prediction.logits, who, point)
-            spent.append(cost.macs(prediction.usage).double())
-            check_macs(spent[-1], who, point)
-    return float(torch.cat(spent).mean())
+            macs = cost.macs(prediction.usage).double()
+            check_macs(macs, who, point)
+            yield batch, prediction, macs
+
+
+def mean_macs(model: DynamicModel, point: OperatingPoint, calibration: Sequence[Batch]) -> float:
+    """What ``predict`` costs at a point, over the calibration images. Units: MACs per image.
+
+    Raises: ``InputError`` for logits or MACs that are not finite.
+    """
+    return float(torch.cat([macs for _, _, macs in answers(model, point, calibration)]).mean())
 
 
 def _grid(distribution: FloatDistribution | IntDistribution) -> list[KnobValue]:

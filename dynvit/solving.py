@@ -9,8 +9,7 @@ from typing import Protocol
 import torch
 from optuna.distributions import BaseDistribution
 
-from dynvit import cost
-from dynvit.budgets import SLACK, CostRange, KnobSolver
+from dynvit.budgets import SLACK, CostRange, KnobSolver, answers
 from dynvit.errors import InputError
 from dynvit.interface import Batch, DynamicModel, OperatingPoint
 from dynvit.search import Objectives, Sampling, search
@@ -134,12 +133,9 @@ def solver_for(
 
 
 def measured(model: DynamicModel, point: OperatingPoint, calibration: Sequence[Batch]) -> Objectives:
-    """Accuracy and cost of ``predict`` at a point on labelled calibration images."""
-    model.eval()
+    """Accuracy and cost of ``predict`` at a point on labelled calibration images. Raises: as ``answers``."""
     right, spent = [], []
-    with torch.inference_mode():
-        for batch in calibration:
-            found = model.predict(batch.images, point)
-            right.append((found.logits.argmax(1) == batch.labels).double())
-            spent.append(cost.macs(found.usage).double())
+    for batch, prediction, macs in answers(model, point, calibration):
+        right.append((prediction.logits.argmax(1) == batch.labels).double())
+        spent.append(macs)
     return Objectives(100 * float(torch.cat(right).mean()), float(torch.cat(spent).mean()) / GIGA)

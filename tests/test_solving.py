@@ -19,6 +19,7 @@ from dynvit.calibration import calibration_batches
 from dynvit.data import open_split
 from dynvit.data.transforms import Preprocessing
 from dynvit.errors import InputError
+from dynvit.finite import NotFiniteError
 from dynvit.interface import Batch, DynamicModel, OperatingPoint, Prediction, Usage
 from dynvit.report import read_board
 from dynvit.solving import ModelSolver, SearchedSolver, measured, solver_for
@@ -54,7 +55,23 @@ def two_classes(labelled: bool = True) -> list[Batch]:
     return [Batch(images, labels if labelled else torch.full_like(labels, -1), nn.functional.one_hot(labels).float())]
 
 
+class Undefined(TwoKnobs):
+    """Its logits are no numbers where its bias is below one half."""
+
+    def forward(self, images: Tensor, point: OperatingPoint) -> Prediction:
+        found = super().forward(images, point)
+        return Prediction(found.logits / float(point.number("bias") >= 0.5), found.usage)
+
+
 BUDGETS = [150.0, 420.0, 900.0]
+
+
+def test_a_search_for_accuracy_refuses_logits_that_are_no_numbers() -> None:
+    model = Undefined()
+    by_cost = KnobSolver(model, "width", KNOBS, two_classes())
+    solver = SearchedSolver(by_cost, model, KNOBS, two_classes(), trials=16)
+    with pytest.raises(NotFiniteError, match=r"logits of the model, while it is set to a budget, at .*bias="):
+        solver.solve(BUDGETS)
 
 
 def test_by_cost_a_budget_is_used_up_and_labels_are_not_looked_at() -> None:
