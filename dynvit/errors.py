@@ -54,6 +54,15 @@ _OS_FAULTS = {
 }
 
 
+def install(extra: str) -> str:
+    """How one of dynvit's extras is installed, which is on no registry.
+
+    >>> install("site")
+    'pip install ".[site]" in the clone of dynvit'
+    """
+    return f'pip install ".[{extra}]" in the clone of dynvit'
+
+
 def os_fault(error: OSError) -> str:
     """What the operating system refused, for people: which file, what happened, what to do.
 

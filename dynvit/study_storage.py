@@ -22,7 +22,7 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from dynvit.errors import InputError, os_fault
+from dynvit.errors import InputError, install, os_fault
 from dynvit.interface import OperatingPoint
 from dynvit.plain import passwords_in, say, without_password
 from dynvit.reading import check_regular
@@ -47,7 +47,7 @@ def _check_here(url: str) -> None:
     """Raises: ``InputError`` for a driver that is not installed, and a folder that is not there."""
     kind, place = _parts(url)
     if kind == "postgresql" and find_spec("psycopg") is None:
-        raise InputError("--storage postgresql:// needs psycopg: pip install dynvit[storage]")
+        raise InputError(f"--storage postgresql:// needs psycopg: {install('storage')}")
     if kind == "postgresql":
         return
     if Path(place).exists():

@@ -229,7 +229,7 @@ def test_a_missing_library_says_how_it_is_installed(
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     assert main(["site", str(BOARDS / "digits.json"), "-o", str(tmp_path / "site")]) == 2
-    assert 'pip install "dynvit[site]"' in capsys.readouterr().err
+    assert 'pip install ".[site]"' in capsys.readouterr().err
     assert not (tmp_path / "site").exists()
 
 

@@ -149,7 +149,7 @@ def test_no_record_says_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study_storage, "find_spec", lambda _: None)
-    with pytest.raises(InputError, match=r"needs psycopg: pip install dynvit\[storage\]"):
+    with pytest.raises(InputError, match=r"needs psycopg: pip install \"\.\[storage\]\""):
         StudyStorage.open("postgresql://me@h/db")
 
 

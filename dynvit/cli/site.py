@@ -26,7 +26,7 @@ def site(
 ) -> None:
     """Write pages of boards: tables, interactive fronts, a page for each entry. They need no server and no network.
 
-    Default: the boards in leaderboards. Needs dynvit[site].
+    Default: the boards in leaderboards. Needs the extra "site": pip install ".\\[site]" in the clone of dynvit.
     """
     from dynvit.leaderboard.papers import read_papers
     from dynvit.progress import counted

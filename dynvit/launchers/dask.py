@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
-from dynvit.errors import InputError
+from dynvit.errors import InputError, install
 from dynvit.launchers.launcher import Job, Launcher
 
 _PATIENCE = "20s"
@@ -20,7 +20,7 @@ class DaskLauncher(Launcher):
         try:
             from distributed import Client
         except ImportError as error:
-            raise InputError("--launcher dask needs dask.distributed: pip install dynvit[dask]") from error
+            raise InputError(f"--launcher dask needs dask.distributed: {install('dask')}") from error
         try:
             self._client: Any = Client(address, timeout=_PATIENCE, set_as_default=False)
         except (OSError, ValueError) as error:

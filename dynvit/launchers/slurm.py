@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dynvit.errors import InputError
+from dynvit.errors import InputError, install
 from dynvit.launchers.launcher import Job, JobError, Launcher
 
 _BETWEEN_LOOKS_S = 2.0
@@ -29,7 +29,7 @@ class SlurmLauncher(Launcher):
         try:
             import submitit
         except ImportError as error:
-            raise InputError("--launcher slurm needs submitit: pip install dynvit[slurm]") from error
+            raise InputError(f"--launcher slurm needs submitit: {install('slurm')}") from error
         try:
             self._executor: Any = submitit.SlurmExecutor(folder=folder)
         except RuntimeError as error:

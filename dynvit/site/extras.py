@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from dynvit.errors import InputError
+from dynvit.errors import InputError, install
 
 
 def check_extras() -> None:
@@ -13,4 +13,4 @@ def check_extras() -> None:
         try:
             import_module(name)
         except ImportError as error:
-            raise InputError(f'pages are made with {name}, which is missing: pip install "dynvit[site]"') from error
+            raise InputError(f"pages are made with {name}, which is missing: {install('site')}") from error

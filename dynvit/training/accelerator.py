@@ -6,7 +6,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from dynvit.errors import InputError, unknown
+from dynvit.errors import InputError, install, unknown
 from dynvit.processes import several_on_cpu
 from dynvit.training.request import RunSettings, TrainRequest
 
@@ -37,5 +37,5 @@ def _check_tracker(name: str) -> None:
     if name not in known:
         raise unknown("tracker", name, known)
     if name not in map(str, get_available_trackers()):
-        how = "pip install dynvit[track]" if name == "tensorboard" else f"pip install {name}"
+        how = install("track") if name == "tensorboard" else f"pip install {name}"
         raise InputError(f"tracker {name} is not installed: {how}, or leave out --track")
