@@ -42,7 +42,7 @@ def main(
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     # Drawn weights are sure of nothing; the control criterion spreads the images over the exits all the same.
-    model = Cascade(create_model(backbone), DVTOptions(criterion="random", solver="ladder")).eval()
+    model = Cascade(create_model(backbone), DVTOptions(criterion="random", solver="released")).eval()
     batch = torch.rand(images, 3, *image_size(model.backbone))
     labels = torch.zeros(images, dtype=torch.long)
     everything = OperatingPoint(**{f"threshold_{k}": 1.0 for k in range(1, len(model.exits))})

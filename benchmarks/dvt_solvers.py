@@ -1,4 +1,4 @@
-"""The released solver of exit shares (``ladder``) against solved thresholds, on real images.
+"""The released solver of exit shares (``released``) against solved thresholds, on real images.
 
     python benchmarks/dvt_solvers.py CHECKPOINT [--dataset NAME] [--points 9] [--calibration N]
 

@@ -110,7 +110,7 @@ def test_token_performer_and_position_table() -> None:
 
 
 @pytest.mark.parametrize("table", ["distinct", "ties", "tiny"])
-def test_ladder_is_the_released_one(table: str) -> None:
+def test_the_released_solver_is_the_official_one(table: str) -> None:
     golden = one("dvt_thresholds")
     field = SimpleNamespace(
         **{

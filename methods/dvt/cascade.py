@@ -71,7 +71,7 @@ class Cascade(ExitingModel):
 
     def solved(self, known: Confidences, budgets: Sequence[float]) -> list[Row]:
         """By the released code's shares of exits. Units: MACs per image."""
-        return SOLVERS["ladder"](known, budgets)
+        return SOLVERS["released"](known, budgets)
 
     def solved_for_accuracy(self, known: Confidences, budgets: Sequence[float]) -> list[Row]:
         """By the option ``solver``. Units: MACs per image."""

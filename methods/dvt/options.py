@@ -13,7 +13,7 @@ RelationVariant = Literal["full", "off", "layerwise", "final_layer", "linear", "
 Detach = Literal["none", "features", "relations", "both"]
 Start = Literal["all", "last", "none"]
 LastBlock = Literal["class", "all"]
-Solver = Literal["optimal", "expected", "ladder"]
+Solver = Literal["optimal", "expected", "released"]
 
 DEFAULT_EXITS = 3
 """Exits where no grids are given; knobs follow from options alone, before there is a backbone."""
@@ -50,7 +50,7 @@ class DVTOptions:
     """The exit criterion (§3.2, Table 9): ``confidence``, ``entropy``, ``random``, ``patience``, or registered."""
     solver: Solver = "optimal"
     """How thresholds follow from a budget: ``optimal`` has the highest accuracy on the calibration images, ``expected``
-    the highest expected accuracy by calibrated scores, ``ladder`` the released code's exit shares (the paper's genetic
+    the highest expected accuracy by calibrated scores, ``released`` the released code's exit shares (the paper's genetic
     algorithm is not released)."""
     start: Start = "all"
     """Which exits start from the backbone's weights; where a grid differs, its positions and patches are

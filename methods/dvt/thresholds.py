@@ -81,5 +81,5 @@ def _released(known: Confidences) -> list[Row]:
 Solver = Callable[[Confidences, Sequence[float]], list[Row]]
 """(confidences, budgets) → thresholds for each budget. Units: budgets in MACs per image."""
 
-SOLVERS: Mapping[str, Solver] = {"optimal": solve_optimal, "expected": solve_expected, "ladder": solve_released}
+SOLVERS: Mapping[str, Solver] = {"optimal": solve_optimal, "expected": solve_expected, "released": solve_released}
 """How thresholds follow from a budget, by the option's value."""
