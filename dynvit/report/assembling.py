@@ -157,6 +157,6 @@ def _summary(name: str, entries: Sequence[Entry], objectives: Any, sources: Sequ
 
 
 def _seeds(sources: Sequence[Board], known: set[str]) -> tuple[SeedSpread, ...]:
-    """What each board says of seeds, once."""
-    found = {spread.record_ids: spread for board in sources for spread in board.seeds}
-    return tuple(spread for ids, spread in found.items() if known >= set(ids))
+    """What each board says of seeds, once, but what another board says of the same records and more."""
+    found = {ids: spread for board in sources for spread in board.seeds if known >= set(ids := spread.record_ids)}
+    return tuple(spread for ids, spread in found.items() if not any(set(ids) < set(others) for others in found))

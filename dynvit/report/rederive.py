@@ -174,6 +174,8 @@ def _of_seeds(spread: SeedSpread, entries: Sequence[Entry]) -> Iterator[Contradi
         return
     for at, must in spread_of([e.top1_pct for e in own], [e.gmacs_mean for e in own]).items():
         yield from equal(at, getattr(spread, at), must, "of its entries")
+    if len({(entry.solved_by, entry.origin) for entry in own}) > 1:
+        yield Contradiction("record_ids", "name points that were found in one way (solved_by, origin)", "several")
     for entry in own:
         yield from equal("target_gmacs", spread.target_gmacs, entry.target_gmacs, "of its entries")
         yield from differences(spread.options, entry.options, "of its entries", "options")
