@@ -18,8 +18,10 @@ from dynvit.finite import check_logits, check_macs
 from dynvit.interface import Batch, DynamicModel, KnobValue, OperatingPoint, Prediction
 from dynvit.units import GIGA, Solve
 
-# A float knob is searched and reported in steps of a ten-thousandth of its range: finer changes no token count.
+# A float knob is searched and reported in steps of a ten-thousandth of its range: finer changes no token count. Of a
+# logarithmic one, steps are of its logarithm.
 STEPS = 10_000
+DECIMALS, DIGITS = 6, 9  # what is written of a value: decimals, or where these are too few, significant digits
 SLACK = 1e-9  # a budget that is a cost written down and read again is still that cost
 
 
@@ -154,8 +156,12 @@ def mean_macs(model: DynamicModel, point: OperatingPoint, calibration: Sequence[
 def _grid(distribution: FloatDistribution | IntDistribution) -> list[KnobValue]:
     if isinstance(distribution, IntDistribution):
         return list(range(distribution.low, distribution.high + 1, distribution.step or 1))
-    steps = STEPS if distribution.step is None else round((distribution.high - distribution.low) / distribution.step)
-    return [round(float(v), 6) for v in np.linspace(distribution.low, distribution.high, steps + 1)]
+    low, high = distribution.low, distribution.high
+    steps = STEPS if distribution.step is None else round((high - low) / distribution.step)
+    values = np.geomspace(low, high, steps + 1) if distribution.log else np.linspace(low, high, steps + 1)
+    coarse = not distribution.log and (high - low) / max(steps, 1) >= 10**-DECIMALS
+    short = [round(v, DECIMALS) if coarse else float(f"{v:.{DIGITS}g}") for v in values.tolist()]
+    return [min(max(value, low), high) for value in short]  # rounded up, the last would be out of range
 
 
 def _most(distribution: BaseDistribution) -> KnobValue:

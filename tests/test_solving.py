@@ -14,7 +14,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from torch import Tensor, nn
 
 from dynvit import cost
-from dynvit.budgets import KnobSolver
+from dynvit.budgets import KnobSolver, _grid
 from dynvit.calibration import calibration_batches
 from dynvit.data import open_split
 from dynvit.data.transforms import Preprocessing
@@ -105,6 +105,24 @@ def test_with_one_knob_a_budget_leaves_no_choice() -> None:
     solver = solver_for(subject.model(), "keep_ratio", knobs, [subject.batch()], "accuracy")
     assert isinstance(solver, KnobSolver)
     assert solver.by == "cost"
+
+
+@pytest.mark.parametrize(
+    ("knob", "known"),
+    [
+        (FloatDistribution(1e-7, 1e-4, log=True), {0: 1e-7, 5000: pytest.approx(10**-5.5, rel=1e-8), 10_000: 1e-4}),
+        (FloatDistribution(1e-6, 2 / 3, log=True), {0: 1e-6, 10_000: 2 / 3}),
+        (FloatDistribution(0.25, 1.0), {0: 0.25, 1: 0.250075, 9999: 0.999925, 10_000: 1.0}),
+        (FloatDistribution(0.0, 2 / 3), {1: 6.7e-05, 9999: 0.6666, 10_000: 2 / 3}),
+        (FloatDistribution(0.0, 1e-5), {1: 1e-9, 5000: 5e-6, 10_000: 1e-5}),
+        (FloatDistribution(0.0, 1.0, step=0.1), {1: 0.1, 3: 0.3, 10: 1.0}),
+    ],
+)
+def test_a_knob_is_stepped_over_all_of_its_range(knob: FloatDistribution, known: dict[int, float]) -> None:
+    grid = _grid(knob)
+    assert {place: grid[place] for place in known} == known
+    assert len(set(grid)) == max(known) + 1
+    assert all(knob.low <= value <= knob.high for value in grid)
 
 
 def test_accuracy_wants_labels() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,15 +17,11 @@ def compare(
 ) -> None:
     """Pair two records image by image: the difference, its interval, and an exact McNemar test.
 
-    An id may be cut short. With a folder alone, all of its records against its static backbone.
+    An id may be cut short. With a folder alone, each of its records against the static backbone of its seed.
     """
-    from dynvit.leaderboard.comparing import comparison_table, find, read_answered
+    from dynvit.leaderboard.comparing import compared, comparison_table
     from dynvit.terminal import new_console, print_table
 
-    base = find(first)
-    if second is not None:
-        others = [find(second)]
-    else:
-        folder = first if Path(first).exists() else first.rpartition(":")[0]
-        others = [one for one in read_answered(Path(folder)) if one.record.record_id != base.record.record_id]
-    print_table(new_console(), comparison_table(base, others))
+    console = new_console()
+    for base, others in compared(first, second):
+        print_table(console, comparison_table(base, others))

@@ -107,6 +107,18 @@ class Entry(Frozen):
         exclude_if=lambda training: training is None,
         description="how its weights came about; absent: not known",
     )
+    training_seed: int | None = Field(
+        default=None,
+        exclude_if=lambda seed: seed is None,
+        description="seed of the backbone's training in the bench, where the method has none of its own; absent: that "
+        "of training, or not known",
+    )
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of its training, as that of its record; None where nothing was trained here, or it is not known."""
+        own = None if self.training is None else self.training.seed
+        return own if self.training_seed is None else self.training_seed
 
 
 class MethodSummary(Frozen):

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dynvit.errors import InputError
+from dynvit.leaderboard.baseline import Baselines
 from dynvit.leaderboard.naming import point_in_words, short_ids
 from dynvit.leaderboard.paired import Paired, paired
 from dynvit.leaderboard.per_sample import PerSampleResults, read_per_sample
 from dynvit.leaderboard.place import Place
-from dynvit.leaderboard.record import Record, is_static
+from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.store import RunStore
 from dynvit.leaderboard.table import digits, plain_table
 from dynvit.terminal import Table
@@ -47,22 +48,68 @@ def read_answered(folder: Path) -> list[Answered]:
     return found
 
 
-def find(name: str) -> Answered:
+def find(name: str, beside: Answered | None = None) -> Answered:
     """The record of ``FOLDER:ID``, by the id's beginning; of ``FOLDER`` alone its static backbone.
+
+    Args:
+        name: FOLDER or FOLDER:ID.
+        beside: what it is compared with: of several static backbones that of its seed is taken, else of the lowest.
 
     Raises: ``InputError`` where no record is called so, or several are.
     """
+    folder, prefix = _parts(name)
+    answered = read_answered(Path(folder))
+    if not prefix:
+        return _baseline(answered, None if beside is None else beside.record.seed, folder)
+    found = [one for one in answered if one.record.record_id.startswith(prefix)]
+    if not found:
+        what = f"record {prefix!r} with per-sample results"
+        raise InputError(f"{folder} has no {what}: dynvit compare {folder} lists what there is")
+    if len(found) > 1:
+        raise InputError(f"{len(found)} records of {folder} begin with {prefix!r}: give more of the id")
+    return found[0]
+
+
+def compared(first: str, second: str | None = None) -> list[tuple[Answered, list[Answered]]]:
+    """What stands against what: each base, with those that are held against it.
+
+    Args:
+        first: FOLDER:ID is the one base; FOLDER stands for the static backbone of each record's seed, as on a board.
+        second: the only one that is held against it; None: all others of the folder.
+
+    Returns: the bases that have any.
+    Raises: as ``find``.
+    """
+    folder, prefix = _parts(first)
+    if second is not None:
+        other = find(second) if _parts(second)[1] else find(second, find(first))
+        return [(find(first, other), [other])]
+    answered = read_answered(Path(folder))
+    if prefix:
+        base = find(first)
+        return [(base, [one for one in answered if one.record.record_id != base.record.record_id])]
+    found: dict[str, tuple[Answered, list[Answered]]] = {}
+    for one in answered:
+        base = _baseline(answered, one.record.seed, folder)
+        others = found.setdefault(base.record.record_id, (base, []))[1]
+        if one.record.record_id != base.record.record_id:
+            others.append(one)
+    return [pair for pair in found.values() if pair[1]] or list(found.values())
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """Folder and id. Raises: ``InputError`` where there is no folder."""
     folder, _, prefix = (name, "", "") if Path(name).exists() else name.rpartition(":")
     if not folder:
         raise InputError(f"{name!r} names no record: write FOLDER:ID; dynvit compare FOLDER lists them")
-    answered = read_answered(Path(folder))
-    found = [one for one in answered if (one.record.record_id.startswith(prefix) if prefix else is_static(one.record))]
-    if not found:
-        what = f"record {prefix!r} with per-sample results" if prefix else "record of the static backbone"
-        raise InputError(f"{folder} has no {what}: dynvit compare {folder} lists what there is")
-    if len(found) > 1 and prefix:
-        raise InputError(f"{len(found)} records of {folder} begin with {prefix!r}: give more of the id")
-    return found[0]
+    return folder, prefix
+
+
+def _baseline(answered: Sequence[Answered], seed: int | None, folder: str) -> Answered:
+    chosen = Baselines.among_records(one.record for one in answered).of(seed)
+    if chosen is None:
+        raise InputError(f"{folder} has no record of the static backbone: dynvit compare {folder} lists what there is")
+    return next(one for one in answered if one.record.record_id == chosen)
 
 
 def compare(first: Answered, second: Answered) -> Paired:

@@ -68,7 +68,7 @@ def _trained(own: Sequence[Entry]) -> list[list[str]]:
         if any(entry.options.get(key) != own[0].options.get(key) for entry in own)
     ]
     targets = [None if differing or entry.training is None else entry.training.target for entry in own]
-    seeds = [None if entry.training is None else entry.training.seed for entry in own]
+    seeds = [entry.seed for entry in own]
     found = []
     for entry, target, seed in zip(own, targets, seeds, strict=True):
         said = [_option(key, entry.options.get(key)) for key in differing]

@@ -19,7 +19,10 @@ class PaperRow(Frozen):
     dataset: Name = Field(description="registered name of the dataset")
     split: Name = Field(description="split")
     gmacs_mean: Amount = Field(description="GMACs an image as printed (papers write GFLOPs)")
-    rule: Name = Field(description="how the paper counted: matmul+conv, fvcore, formula, …")
+    rule: Name = Field(
+        description="how the paper counted: matmul+conv, fvcore, formula, …; by one "
+        "of ours it is not set beside a board of another"
+    )
     top1_pct: Percent = Field(description="top-1 accuracy as printed, percent")
     top5_pct: Percent | None = Field(description="top-5 accuracy as printed, percent; null: not given")
     source: Name = Field(description="paper or repository, with table or file")
@@ -38,7 +41,7 @@ class PaperRow(Frozen):
     image_size: tuple[Pixels, Pixels] | None = Field(
         default=None,
         exclude_if=lambda size: size is None,
-        description="height and width of the input, pixels; absent: the backbone's own",
+        description="height and width of the input, pixels; absent: the backbone's own, which its name must end with",
     )
     robust_pct: Percent | None = Field(
         default=None, exclude_if=lambda pct: pct is None, description="accuracy under attack as printed, percent"

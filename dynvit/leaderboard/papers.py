@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -15,6 +16,7 @@ from dynvit.leaderboard.board import Leaderboard, Setting
 from dynvit.leaderboard.paper import PaperRow
 from dynvit.leaderboard.record import Frozen, Name
 from dynvit.reading import read_yaml
+from dynvit.units import OUR_RULES
 
 BoardT = TypeVar("BoardT", bound=Leaderboard)
 
@@ -59,15 +61,16 @@ def read_papers(place: str | os.PathLike[str]) -> tuple[Paper, ...]:
 
 
 def of_setting(rows: Iterable[PaperRow], setting: Setting) -> tuple[PaperRow, ...]:
-    """The rows that may stand beside a board: of its data set, split and backbone, and where they say so, of as many
-    images and of its image size. A part of a split may be easier than the whole.
+    """The rows that may stand beside a board: of its data set, split, backbone and image size, and where they say
+    so, of as many images and of its counting rule. A part of a split may be easier than the whole.
     """
     return tuple(
         row
         for row in rows
         if (row.dataset, row.split, row.backbone) == (setting.dataset, setting.split, setting.backbone)
         and row.n in (None, setting.n)
-        and row.image_size in (None, setting.image_size)
+        and (row.image_size or _own_size(row.backbone)) == setting.image_size
+        and (row.rule == setting.rule or row.rule not in OUR_RULES)
     )
 
 
@@ -75,6 +78,20 @@ def with_papers(board: BoardT, papers: Iterable[Paper]) -> BoardT:
     """The board with the rows of its setting; it is shown, drawn and written with them, and they are on no front."""
     rows = of_setting((row for paper in papers for row in paper.rows), board.setting)
     return board.model_copy(update={"paper": rows})
+
+
+def _own_size(backbone: str) -> tuple[int, int] | None:
+    """The image size that a backbone's name ends with; None where it has none.
+
+    timm knows every backbone's, but takes torch with it, which nothing here may: who shows a board does not wait for
+    it. The number at the end is a size only after a patch: levit_256 is 256 wide. A row of another backbone has to say
+    its image_size, or stands beside no board: two sizes are two costs.
+
+    >>> _own_size("deit_tiny_patch16_224.fb_in1k"), _own_size("levit_256")
+    ((224, 224), None)
+    """
+    found = re.search(r"patch\d+_(?:.*_)?(\d{2,4})$", backbone.partition(".")[0])
+    return None if found is None else (int(found[1]), int(found[1]))
 
 
 def _row(row: Any, common: Any, body: dict[str, Any]) -> Any:

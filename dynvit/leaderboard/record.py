@@ -224,6 +224,12 @@ class Record(Digested, Frozen):
         description="images that batches were cut to where memory ran out; absent: it never did",
     )
 
+    @property
+    def seed(self) -> int | None:
+        """The seed of its training, of method or backbone; None where nothing was trained here, or it is not known."""
+        own = self.seeds.training
+        return self.training.seed if own is None and self.training is not None else own
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.accuracy.n_correct > self.dataset.n_unique:

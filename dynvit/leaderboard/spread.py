@@ -31,14 +31,14 @@ class SeedSpread(Frozen):
 def seed_spreads(records: Iterable[Record]) -> tuple[SeedSpread, ...]:
     """One for each set of two or more seeds, in the order of the records.
 
-    Records of one budget belong together whatever knobs it took; others only with the same knobs. Options, image size,
-    preprocessing, where the backbone began and all of the training but its seed must agree; what training left in the
-    weights may differ.
+    Records of one budget belong together whatever knobs it took, where all were solved alike; others only with the same
+    knobs. Options, image size, preprocessing, where the backbone began and all of the training but its seed must agree;
+    what training left in the weights may differ.
     """
     groups: dict[str, dict[int, Record]] = defaultdict(dict)
     for record in records:
-        if record.seeds.training is not None:
-            groups[_question(record)].setdefault(record.seeds.training, record)
+        if record.seed is not None:
+            groups[_question(record)].setdefault(record.seed, record)
     return tuple(_spread(by_seed) for by_seed in groups.values() if len(by_seed) > 1)
 
 
@@ -50,6 +50,8 @@ def _question(record: Record) -> str:
         record.preprocessing.model_dump(mode="json"),
         record.point.knobs if target is None else None,
         target,
+        record.point.solved_by,
+        record.point.origin,
         but_seed(record.training),
     ]
     return json.dumps(same, sort_keys=True)

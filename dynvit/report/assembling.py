@@ -7,18 +7,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dynvit.errors import InputError
+from dynvit.leaderboard.baseline import Baselines, against, is_against
 from dynvit.leaderboard.board import Entry, Generated, MethodSummary, Setting
 from dynvit.leaderboard.contradiction import differences
+from dynvit.leaderboard.paired import Paired
 from dynvit.leaderboard.per_sample import PerSampleResults
 from dynvit.leaderboard.spread import SeedSpread
 from dynvit.report.boards import Board, with_overviews
-from dynvit.report.build import against, build, difference, group, objectives_of, on_front, share_of, worth_of
+from dynvit.report.build import build, difference, group, objectives_of, on_front, share_of, worth_of
 from dynvit.report.resampling import Ranked, with_bootstraps
 from dynvit.report.run_data import RunData
 from dynvit.version import __version__
 
 _DERIVED = {"on_front", "on_method_front", "against_dense", "measurements", "skipped"}
 _HOW_FOUND = {"target_gmacs", "solved_by", "origin"}
+_OF_TRAINING = {"training", "training_seed"}
 
 
 def assembled(run: RunData, boards: Sequence[Board], command: str) -> Board:
@@ -63,7 +66,7 @@ def _without_record(made: Board | None, boards: Sequence[Board]) -> dict[str, En
 def _agree(before: Entry, entry: Entry) -> None:
     shared = before.measurements.keys() & entry.measurements.keys()
     got, must = (
-        one.model_dump(mode="json", exclude=_DERIVED | _HOW_FOUND | {"training"})
+        one.model_dump(mode="json", exclude=_DERIVED | _HOW_FOUND | _OF_TRAINING)
         | {"measurements": {name: one.measurements[name] for name in shared}}
         for one in (entry, before)
     )
@@ -89,13 +92,14 @@ def _together(
     for entry in entries:
         by_method[entry.method].append(entry)
     own = [flag for name in sorted(by_method) for flag in on_front(_points(by_method[name]))]
-    static = next((kept[e.record_id] for e in entries if e.baseline and e.record_id in kept), None)
+    sources = [*([made] if made else []), *boards]
+    baselines, before = Baselines.among_entries(entries), _paired_before(sources)
     flagged = []
     for entry, mine, overall in zip(entries, own, on_front(_points(entries)), strict=True):
-        pair = against(static, kept.get(entry.record_id)) or entry.against_dense
+        baseline = baselines.of(entry.seed)
+        pair = against(baseline, entry.record_id, kept) or before.get((entry.record_id, baseline))
         now: dict[str, Any] = {"on_method_front": mine, "on_front": overall, "against_dense": pair}
         flagged.append(entry.model_copy(update=now))
-    sources = [*([made] if made else []), *boards]
     methods = [_summary(name, by_method[name], objectives, sources) for name in sorted(by_method)]
     ranked = {name: [Ranked.of_entry(entry) for entry in own] for name, own in by_method.items()}
     worth = worth_of(_points(entries), objectives)
@@ -113,6 +117,21 @@ def _together(
             ),
         )
     )
+
+
+def _paired_before(sources: Sequence[Board]) -> dict[tuple[str, str | None], Paired]:
+    """What boards say of their entries against the static backbone, by both record ids.
+
+    What a board pairs with another baseline, as older ones did, is left out.
+    """
+    found: dict[tuple[str, str | None], Paired] = {}
+    for board in sources:
+        baselines, by_id = Baselines.among_entries(board.entries), {entry.record_id: entry for entry in board.entries}
+        for entry in board.entries:
+            baseline, pair = baselines.of(entry.seed), entry.against_dense
+            if pair is not None and (baseline is None or is_against(pair, entry, by_id[baseline])):
+                found.setdefault((entry.record_id, baseline), pair)
+    return found
 
 
 def _order(entry: Entry) -> tuple[str, float, float, str]:
@@ -138,6 +157,6 @@ def _summary(name: str, entries: Sequence[Entry], objectives: Any, sources: Sequ
 
 
 def _seeds(sources: Sequence[Board], known: set[str]) -> tuple[SeedSpread, ...]:
-    """What each board says of seeds, once."""
-    found = {spread.record_ids: spread for board in sources for spread in board.seeds}
-    return tuple(spread for ids, spread in found.items() if known >= set(ids))
+    """What each board says of seeds, once, but what another board says of the same records and more."""
+    found = {ids: spread for board in sources for spread in board.seeds if known >= set(ids := spread.record_ids)}
+    return tuple(spread for ids, spread in found.items() if not any(set(ids) < set(others) for others in found))

@@ -17,7 +17,7 @@ from dynvit.report.build import build, entries_of, group
 from dynvit.report.run_data import RunData, read_run
 
 Kinds = Mapping[str, type[Measurement[Any, Any, Any]]]
-_ENTRIES, _METHODS, _SAID, _SKIPPED = "entries", "methods", "measurements", "skipped"
+_ENTRIES, _METHODS, _SAID, _SKIPPED, _SEED = "entries", "methods", "measurements", "skipped", "training_seed"
 _OF_OTHERS = {"on_front", "on_method_front", "against_dense"}
 # What the runs do not say, or what is held against the entries: see dynvit.report.rederive.
 _ELSEWHERE = (_ENTRIES, _METHODS, _SAID, "schema_version", "generated", "paper", "setting", "sha256")
@@ -83,7 +83,8 @@ def _of_entries(
 
 
 def _of_entry(entry: dict[str, Any], must: dict[str, Any], where: str, kinds: Kinds) -> Iterator[Contradiction]:
-    yield from differences(_without(entry, _SAID, _SKIPPED), _without(must, _SAID, _SKIPPED), where)
+    others = (_SAID, _SKIPPED) if _SEED in entry else (_SAID, _SKIPPED, _SEED)  # older boards have none
+    yield from differences(_without(entry, *others), _without(must, *others), where)
     # Why a measurement that is not here was skipped, nobody here can tell.
     got, made = ({k: v for k, v in (one.get(_SKIPPED) or {}).items() if k in kinds} for one in (entry, must))
     yield from differences(got, made, where, _SKIPPED, older=_SKIPPED not in entry)

@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dynvit.errors import InputError
+from dynvit.leaderboard.baseline import Baselines, against
 from dynvit.leaderboard.board import Entry, Generated, MethodSummary, Objective, Setting
 from dynvit.leaderboard.front import hypervolume, non_dominated
-from dynvit.leaderboard.paired import Paired, paired
+from dynvit.leaderboard.paired import Paired
 from dynvit.leaderboard.paper import PaperRow
 from dynvit.leaderboard.papers import of_setting
-from dynvit.leaderboard.per_sample import PerSampleResults
 from dynvit.leaderboard.record import Frozen, JsonObject, Record, is_static
 from dynvit.leaderboard.spread import seed_spreads
 from dynvit.leaderboard.training import shared_by
@@ -80,11 +80,11 @@ def _by_method(records: Iterable[Record]) -> dict[str, list[Record]]:
 def _entries(records: Sequence[Record], on_method_front: Sequence[bool], run: RunData) -> Iterator[Entry]:
     """An entry for each record, with what each measurement says of it."""
     kept = run.per_sample
-    static = next((kept[r.record_id] for r in records if is_static(r) and r.record_id in kept), None)
+    baselines = Baselines.among_records(records)
     said = {name: kind.summarise(records, run.results.get(name, {})) for name, kind in measurements.load_all().items()}
     overall_front = on_front(_points(records))
     for record, mine, overall in zip(records, on_method_front, overall_front, strict=True):
-        entry = _entry(record, against(static, kept.get(record.record_id)), mine, overall)
+        entry = _entry(record, against(baselines.of(record.seed), record.record_id, kept), mine, overall)
         yield entry.model_copy(update={"measurements": _said(record, said), "skipped": _skipped(record, run)})
 
 
@@ -187,15 +187,9 @@ def _summary(name: str, records: Sequence[Record], objectives: Sequence[Objectiv
     )
 
 
-def against(static: PerSampleResults | None, results: PerSampleResults | None) -> Paired | None:
-    """The results held against the static backbone's; None where there are none of either, or of other images."""
-    if static is None or results is None or static is results or static.images != results.images:
-        return None
-    return paired(static.bits(), results.bits())
-
-
 def _entry(record: Record, against_dense: Paired | None, on_method_front: bool, on_front: bool) -> Entry:
     accuracy, compute = record.accuracy, record.compute
+    told = record.training is not None and record.training.seed == record.seed
     return Entry.model_construct(  # of a record that was checked: large boards need not wait for it twice
         record_id=record.record_id,
         method=record.method.name,
@@ -218,4 +212,5 @@ def _entry(record: Record, against_dense: Paired | None, on_method_front: bool, 
         on_front=on_front,
         against_dense=against_dense,
         training=record.training,
+        training_seed=None if told else record.seed,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from dynvit.leaderboard.baseline import Baselines
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.bootstrap import shares_of_costs
 from dynvit.leaderboard.contradiction import Contradiction, between, differences, equal, share_of_images
@@ -19,9 +20,9 @@ from dynvit.report.build import objectives_of, on_front, share_of, worth_of
 def of_board(board: Leaderboard) -> Iterator[Contradiction]:
     """Each entry, the fronts, the hypervolumes, the seeds, and what each measurement says of all entries."""
     yield from _of_setting(board)
-    statics = [entry for entry in board.entries if entry.baseline]
-    static = statics[0] if len(statics) == 1 else None
+    baselines, by_id = Baselines.among_entries(board.entries), {entry.record_id: entry for entry in board.entries}
     for place, entry in enumerate(board.entries):
+        static = by_id.get(baselines.of(entry.seed) or "")
         for found in (*_of_entry(entry, board), *_of_pair(entry, static, board)):
             yield found.within(f"entries.{place}")
     yield from _of_order(board.entries)
@@ -73,7 +74,8 @@ def _of_pair(entry: Entry, static: Entry | None, board: Leaderboard) -> Iterator
     yield from equal("against_dense.n", paired.n, board.setting.n, "setting.n")
     if static is not None:
         points = entry.top1_pct - static.top1_pct
-        yield from equal("against_dense.difference_points", paired.difference_points, points, "top1_pct less dense's")
+        why = f"top1_pct less that of {static.record_id}, the dense model of its seed or of the lowest"
+        yield from equal("against_dense.difference_points", paired.difference_points, points, why)
 
 
 def _of_paired(paired: Paired) -> Iterator[Contradiction]:
@@ -172,6 +174,8 @@ def _of_seeds(spread: SeedSpread, entries: Sequence[Entry]) -> Iterator[Contradi
         return
     for at, must in spread_of([e.top1_pct for e in own], [e.gmacs_mean for e in own]).items():
         yield from equal(at, getattr(spread, at), must, "of its entries")
+    if len({(entry.solved_by, entry.origin) for entry in own}) > 1:
+        yield Contradiction("record_ids", "name points that were found in one way (solved_by, origin)", "several")
     for entry in own:
         yield from equal("target_gmacs", spread.target_gmacs, entry.target_gmacs, "of its entries")
         yield from differences(spread.options, entry.options, "of its entries", "options")

@@ -31,14 +31,13 @@ class Ranked:
     def of_record(cls, record: Record) -> Ranked:
         """A record's."""
         model = _model(record.method.options, record.training)
-        return cls(record.record_id, record.compute.gmacs_mean, record.seeds.training, is_static(record), model)
+        return cls(record.record_id, record.compute.gmacs_mean, record.seed, is_static(record), model)
 
     @classmethod
     def of_entry(cls, entry: Entry) -> Ranked:
         """That of an entry whose record is not known."""
-        seed = None if entry.training is None else entry.training.seed
         model = _model(entry.options, entry.training)
-        return cls(entry.record_id, entry.gmacs_mean, seed, entry.baseline, model)
+        return cls(entry.record_id, entry.gmacs_mean, entry.seed, entry.baseline, model)
 
 
 def with_bootstraps(

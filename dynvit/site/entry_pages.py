@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from dynvit.leaderboard.baseline import Baselines
 from dynvit.leaderboard.board import Entry
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.training import TrainingRecord
@@ -21,10 +22,10 @@ from dynvit.site.source import Source
 def entry_pages(source: Source, sheet: Sheet) -> Iterator[tuple[str, bytes]]:
     """File name and content of each, called by the id of its record."""
     entries, kinds = source.board.entries, measurements.load_all()
-    dense = next((entry.record_id for entry in entries if entry.baseline), None)
+    baselines = Baselines.among_entries(entries)
     for place, (entry, row) in enumerate(zip(entries, sheet.rows, strict=False)):
         beside = [sheet.rows[near] if 0 <= near < len(entries) else None for near in (place - 1, place + 1)]
-        values = _entry_values(source, sheet, entry, row, dense)
+        values = _entry_values(source, sheet, entry, row, baselines.of(entry.seed))
         content = page("entry.html", **values, measured=_measured(entry, kinds), beside=beside)
         yield f"{file_name(entry.record_id)}.html", content
 

@@ -21,6 +21,8 @@ from dynvit.leaderboard.spread import seed_spreads
 from dynvit.leaderboard.store import RunStore
 from dynvit.leaderboard.training import TrainingRecord
 from dynvit.report import RunData, build_board, print_board, read_run
+from dynvit.report.rederive import of_board
+from dynvit.report.resampling import Ranked
 
 DENSE, N = 1.2537, 40
 IMAGES = images_hash(map(str, range(N)))
@@ -153,3 +155,34 @@ def test_one_budget_is_one_point_whatever_knobs_it_took(measure) -> None:
     [spread] = seed_spreads([solved(0, 0.5, 0.81), solved(1, 0.6, 0.81)])
     assert (spread.target_gmacs, spread.knobs) == (0.81, None)
     assert seed_spreads([solved(0, 0.5, None), solved(1, 0.6, None)]) == ()
+
+
+def test_points_that_were_found_in_another_way_are_no_seeds_of_one(measure) -> None:
+    def found(seed: int, correct: int, **how: Any) -> Record:
+        record = measure(gmacs=0.8, correct=correct, seed=seed, knobs={"keep_ratio": 0.5 + correct / 1e4})
+        return record.model_copy(update={"point": record.point.model_copy(update={"target_gmacs": 0.81} | how)})
+
+    by = {"cost": (3500, 3400), "accuracy": (3700, 3600)}
+    records = [found(seed, rights[seed], solved_by=name) for name, rights in by.items() for seed in (0, 1)]
+    assert [spread.top1_mean_pct for spread in seed_spreads(records)] == [69.0, 73.0]
+    assert seed_spreads([found(0, 3500), found(1, 3500, origin="published")]) == ()
+
+
+def test_a_spread_of_points_found_in_two_ways_is_a_contradiction(measure) -> None:
+    board = build_board(RunData([measure(gmacs=0.8, correct=3500 + seed, seed=seed) for seed in (0, 1)]))
+    one, other = board.entries
+    mixed = board.model_copy(update={"entries": (one.model_copy(update={"solved_by": "accuracy"}), other)})
+    assert not [found for found in of_board(board) if found.at.startswith("seeds")]
+    assert [found.at for found in of_board(mixed)] == ["seeds.0.record_ids"]
+
+
+@pytest.mark.parametrize("training", [None, TrainingRecord(division="off-the-shelf"), TRAINED])
+def test_a_models_seed_is_one_whether_of_its_record_or_its_entry(measure, training: TrainingRecord | None) -> None:
+    record = measure(seed=3).model_copy(
+        update={"training": training and training.model_copy(update={"seed": 3 if training is TRAINED else None})}
+    )
+    [entry] = build_board(RunData([record])).entries
+    assert (record.seed, entry.seed, Ranked.of_record(record), entry.training_seed) == (
+        *(3, 3, Ranked.of_entry(entry)),
+        None if training is TRAINED else 3,
+    )

@@ -12,10 +12,12 @@ import pytest
 from rich.console import Console
 
 from dynvit.cli import main
+from dynvit.cost import rules
 from dynvit.errors import InputError
 from dynvit.leaderboard.paper import PaperRow
 from dynvit.leaderboard.papers import of_setting, read_paper, read_papers, with_papers
 from dynvit.report import RunData, build_board, print_board, read_board
+from dynvit.units import OUR_RULES
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "leaderboards" / "papers"
@@ -76,6 +78,46 @@ def test_no_row_of_all_of_imagenet_stands_beside_a_board_of_a_part_of_it(measure
     assert with_papers(part, papers).paper == ()
     rows = [row for paper in papers for row in paper.rows]
     assert of_setting(rows, read_board(ROOT / "leaderboards" / "cifar10.json").setting) == ()  # theirs: 224 pixels
+
+
+@pytest.mark.parametrize(
+    ("backbone", "row", "board", "stands"),
+    [
+        ("deit_tiny_patch16_224", {}, {}, True),
+        ("deit_tiny_patch16_224", {}, {"image_size": (64, 64)}, False),
+        ("deit_tiny_patch16_224", {"image_size": (64, 64)}, {"image_size": (64, 64)}, True),
+        ("deit_tiny_patch16_224.fb_in1k", {}, {}, True),
+        ("vit_base_patch16_clip_384", {}, {}, False),
+        ("vit_base_patch16_clip_384", {}, {"image_size": (384, 384)}, True),
+        ("levit_256", {}, {"image_size": (256, 256)}, False),  # 256 wide, of 224 pixels
+        ("levit_256", {}, {}, False),
+        ("levit_256", {"image_size": (224, 224)}, {}, True),
+        ("deit_tiny_patch16_224", {"rule": "fvcore"}, {}, False),
+        ("deit_tiny_patch16_224", {"rule": "fvcore"}, {"rule": "fvcore"}, True),
+        ("deit_tiny_patch16_224", {"rule": "matmul+conv"}, {"rule": "fvcore"}, False),
+        ("deit_tiny_patch16_224", {"rule": "as printed"}, {"rule": "fvcore"}, True),
+    ],
+)
+def test_a_row_stands_beside_its_own_image_size_and_rule(
+    measure: Callable[..., Any], backbone: str, row: dict[str, Any], board: dict[str, Any], stands: bool
+) -> None:
+    setting = build_board(RunData([measure(backbone=backbone)])).setting.model_copy(update=board)
+    said = {"method": "tome", "label": "x", "backbone": backbone, "dataset": "imagenet", "split": "validation"}
+    said |= {"gmacs_mean": 0.7, "rule": "as printed", "top1_pct": 71.0, "top5_pct": None, "source": "x"}
+    assert len(of_setting([PaperRow(**said | row)], setting)) == stands
+
+
+def test_our_rules_are_those_that_count() -> None:
+    assert set(OUR_RULES) == {name for name, rule in rules.load_all().items() if rule.__module__ == "dynvit.cost"}
+
+
+def test_every_row_of_a_backbone_that_we_know_says_its_size(measure: Callable[..., Any]) -> None:
+    """At 224 pixels none is lost: LeViT's and T2T-ViT's names have no size, so their rows say it."""
+    for row in (row for paper in read_papers(FOLDER) for row in paper.rows):
+        if re.match(r"deit_|levit_|t2t_vit_|vit_", row.backbone):
+            record = measure(backbone=row.backbone, dataset=row.dataset, n=row.n, correct=1)
+            setting = build_board(RunData([record])).setting.model_copy(update={"rule": row.rule})
+            assert of_setting([row], setting) == (row,)
 
 
 def test_a_board_is_shown_with_its_papers_and_its_fronts_stay(measure: Callable[..., Any], tmp_path: Path) -> None:

@@ -14,32 +14,10 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from dynvit.measurements.speed.measurement import Speed
-from dynvit.measurements.speed.result import SpeedResult
 from dynvit.measurements.speed.summary import Conditions, break_even, shown, speed_curves
+from dynvit.measurements.speed.table import faster_from
 from dynvit.report import Board, RunData, build_board, read_board, write_pictures
-
-
-def timing(batch: int, speedup: float = 1.2, **more: Any) -> SpeedResult:
-    given: dict[str, Any] = {
-        "device": "a processor",
-        "dtype": "float32",
-        "threads": 1,
-        "execution_mode": "predict",
-        "batch_size": batch,
-        "latency_p50_ms": 1.0 * batch,
-        "latency_p95_ms": 1.5 * batch,
-        "images_per_s": 1000.0,
-        "dense_images_per_s": 1000.0 / speedup,
-        "peak_memory_mb": 3.5,
-        "speedup": speedup,
-        "speedup_low": speedup - 0.1,
-        "speedup_high": speedup + 0.1,
-        "speedup_theoretical": 1.5,
-        "speedup_share": speedup / 1.5,
-        "rounds_valid": 7,
-        "rounds_run": 9,
-    }
-    return SpeedResult(**given | more)
+from timing_helpers import timing
 
 
 @pytest.fixture
@@ -59,6 +37,19 @@ def test_a_method_beats_dense_where_it_does_in_every_round() -> None:
     assert break_even([timing(1, 1.4), timing(4, 0.8), timing(64, 0.9)]) is None  # it holds of all larger ones, or not
     assert break_even([timing(1, 1.4), timing(4, 0.8), timing(16, 1.3), timing(64, 1.2)]) == 16
     assert break_even([]) is None
+
+
+def test_few_rounds_are_no_break_even(measure) -> None:
+    """The ends of one round are its median: it says nothing of the next."""
+    assert break_even([timing(1, 1.4, rounds_valid=5), timing(64, 1.4, rounds_valid=4)]) is None
+    assert break_even([timing(1, 1.4, rounds_valid=4), timing(64, 1.4, rounds_valid=5)]) == 64
+    assert break_even([timing(64, 1.4, rounds_valid=None)]) is None
+    assert "fewer than 5 valid rounds" in faster_from([timing(64, 0.5), timing(128, 1.4, rounds_valid=1)])
+    record = measure()
+    for rounds, says in ((1, "–"), (7, "never")):
+        board = build_board(RunData([record], {"speed": {record.record_id: [timing(8, 0.5, rounds_valid=rounds)]}}))
+        [table] = Speed.tables(board)
+        assert [str(cell) for cell in table.columns[-1].cells] == [says]
 
 
 @given(st.lists(st.tuples(st.sampled_from([1, 2, 4, 8]), st.floats(0.2, 5)), max_size=9))

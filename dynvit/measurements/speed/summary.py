@@ -11,6 +11,9 @@ from pydantic import Field
 from dynvit.leaderboard.record import Frozen, Name
 from dynvit.measurements.speed.result import SpeedResult
 
+LEAST_ROUNDS = 5
+"""Valid rounds from which the least and the most of them say how sure a speed-up is."""
+
 
 class SpeedCurve(Frozen):
     """One entry's timings in one way on one device, over the batch size."""
@@ -23,7 +26,7 @@ class SpeedCurve(Frozen):
     break_even_batch: int | None = Field(
         ge=1,
         description="smallest measured batch from which it was faster than dense in every valid round, at all larger "
-        "ones too; null: not at the largest",
+        "ones too; null: not at the largest, or of too few valid rounds there",
     )
     sizes: tuple[SpeedResult, ...] = Field(min_length=1, description="by rising batch size")
 
@@ -64,13 +67,18 @@ def conditions(of: SpeedResult | SpeedCurve) -> Conditions:
 
 def break_even(timings: Iterable[SpeedResult]) -> int | None:
     """The smallest batch size from which the method was faster than dense in every valid round, at all larger measured
-    ones too; None where it was not at the largest."""
+    ones too, of five rounds or more each; None where it was not at the largest."""
     first = None
     for timing in sorted(timings, key=lambda timing: -timing.batch_size):
-        if timing.speedup_low is None or timing.speedup_low <= 1:
+        if timing.speedup_low is None or timing.speedup_low <= 1 or not enough_rounds(timing):
             break
         first = timing.batch_size
     return first
+
+
+def enough_rounds(timing: SpeedResult) -> bool:
+    """Whether the ends of its rounds tell anything: those of one round are its median."""
+    return timing.rounds_valid is not None and timing.rounds_valid >= LEAST_ROUNDS
 
 
 def shown(summaries: Mapping[str, SpeedSummary]) -> tuple[Conditions, int] | None:

@@ -9,11 +9,13 @@ from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.table import plain_table
 from dynvit.measurements.speed.result import SpeedResult
 from dynvit.measurements.speed.summary import (
+    LEAST_ROUNDS,
     Conditions,
     SpeedSummary,
     break_even,
     conditions,
     curve_at,
+    enough_rounds,
     shown,
     timing_at,
 )
@@ -22,7 +24,7 @@ from dynvit.terminal import Table
 MEANING = (
     "× dense: realised speed-up, and the least and most of the valid rounds · of theory: its share of the theoretical "
     "speed-up, of MACs · rounds: valid of run · even: break-even batch size, from which on every valid "
-    "round was faster, at all larger ones too"
+    f"round was faster, at all larger ones too; –: fewer than {LEAST_ROUNDS} valid rounds at the largest"
 )
 
 
@@ -58,6 +60,8 @@ def curve_table(of: str, timings: Sequence[SpeedResult], images: str) -> Table:
 def faster_from(timings: Sequence[SpeedResult]) -> str:
     """The break-even batch size, in a line."""
     first = break_even(timings)
+    if _untold(timings):
+        return f"fewer than {LEAST_ROUNDS} valid rounds at the largest batch size: no break-even is told"
     if first is None:
         return "at the largest batch size not faster than dense in every valid round: no break-even"
     return f"faster than dense from batch size {first}"
@@ -86,4 +90,10 @@ def _cells(timing: SpeedResult) -> tuple[str, ...]:
 
 def _break_even(summary: SpeedSummary, where: Conditions) -> str:
     curve = curve_at(summary, where)
-    return "never" if curve is None or curve.break_even_batch is None else str(curve.break_even_batch)
+    if curve is None or _untold(curve.sizes):
+        return "–"
+    return "never" if curve.break_even_batch is None else str(curve.break_even_batch)
+
+
+def _untold(timings: Sequence[SpeedResult]) -> bool:
+    return not enough_rounds(max(timings, key=lambda timing: timing.batch_size))

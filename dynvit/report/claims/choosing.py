@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from dynvit.leaderboard.baseline import DENSE
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.report.build import on_front
-from dynvit.report.claims.claim import DENSE, Choice
+from dynvit.report.claims.claim import Choice
 from dynvit.report.claims.evidence import AbsentError
 
 NEAR, ALIKE = 0.10, 0.01
@@ -113,6 +114,5 @@ def _trained_for(entries: list[Entry], share: float, what: str) -> list[Entry]:
 
 def _of_first_seed(entries: list[Entry]) -> list[Entry]:
     """What is attacked and timed is of the first seed; what was not trained belongs to it."""
-    seeds = [entry.training.seed for entry in entries if entry.training and entry.training.seed is not None]
-    first = min(seeds, default=None)
-    return [entry for entry in entries if entry.training is None or entry.training.seed in (None, first)]
+    first = min((entry.seed for entry in entries if entry.seed is not None), default=None)
+    return [entry for entry in entries if entry.seed in (None, first)]

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from dynvit.errors import InputError, first_fault
+from dynvit.leaderboard.baseline import DENSE
 from dynvit.leaderboard.record import Amount, Frozen, JsonObject, Knobs, Name
 from dynvit.leaderboard.training import Division
 from dynvit.reading import read_yaml
 
 FILE = "claims.yaml"
-DENSE = "dense"
 
 
 class Choice(Frozen):
@@ -43,6 +43,18 @@ class _OfBoards(Frozen):
     entry: Choice = Field(description="the entry that is claimed to be good")
 
 
+class _OfTwo(_OfBoards):
+    """A test of an entry against another."""
+
+    against: Choice = Choice(method=DENSE)
+
+    @model_validator(mode="after")
+    def _one_is_a_multiple(self) -> Self:
+        if self.against.times is not None:
+            raise ValueError("against.times has no other cost to be a multiple of: give against a share or knobs")
+        return self
+
+
 class Bounded(Frozen):
     """A difference that is claimed to be at least so large."""
 
@@ -50,18 +62,16 @@ class Bounded(Frozen):
     within: Amount = Field(default=0.0, description="how far below it still counts as it, as for 'equal accuracy'")
 
 
-class AccuracyTest(_OfBoards, Bounded):
+class AccuracyTest(_OfTwo, Bounded):
     """Top-1 of an entry less that of another, points."""
 
     kind: Literal["accuracy"]
-    against: Choice = Choice(method=DENSE)
 
 
-class RobustTest(_OfBoards, Bounded):
+class RobustTest(_OfTwo, Bounded):
     """Accuracy under the worst attack within a ball, of an entry less that of another, points."""
 
     kind: Literal["robust"]
-    against: Choice = Choice(method=DENSE)
     norm: Name = Field(description="norm of the ball")
     eps: Amount = Field(description="its radius, pixels in [0,1]; a radius within 5 % is taken for it")
     attack: Name | None = Field(
@@ -74,6 +84,12 @@ class SpeedTest(_OfBoards, Bounded):
 
     kind: Literal["speed"]
     of_theory: bool = Field(default=False, description="true: the bound is of the share of the theoretical speed-up")
+
+    @model_validator(mode="after")
+    def _of_one_entry(self) -> Self:
+        if self.entry.times is not None:
+            raise ValueError("entry.times has no other cost to be a multiple of: give a share or knobs")
+        return self
 
 
 class TableTest(Bounded):

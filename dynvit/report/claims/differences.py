@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from dynvit.leaderboard.baseline import Baselines, is_against
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.bootstrap import welch_half_width
 from dynvit.leaderboard.interval import wilson
@@ -45,7 +46,7 @@ def of_entries(first: Entry, second: Entry, board: Leaderboard, evidence: Eviden
 
     Returns: the difference.
     """
-    pair = _paired(first, second, evidence, name)
+    pair = _paired(first, second, board, evidence, name)
     if pair is None:
         n = board.setting.n
         found = of_shares(round(first.top1_pct * n / 100), n, round(second.top1_pct * n / 100), n)
@@ -106,12 +107,16 @@ def of_shares(first: int, n_first: int, second: int, n_second: int) -> Differenc
     )
 
 
-def _paired(first: Entry, second: Entry, evidence: Evidence, name: str) -> Paired | None:
+def _paired(first: Entry, second: Entry, board: Leaderboard, evidence: Evidence, name: str) -> Paired | None:
+    """Image by image: by per-sample results beside the board, else where the board has paired these very two."""
     kept = evidence.per_sample(name)
     one, other = kept.get(first.record_id), kept.get(second.record_id)
     if one is not None and other is not None and one.images == other.images:
         return paired(other.bits(), one.bits())
-    return first.against_dense if second.baseline else None
+    pair = first.against_dense
+    if pair is None or Baselines.among_entries(board.entries).of(first.seed) != second.record_id:
+        return None
+    return pair if is_against(pair, first, second) else None  # an older board's may be of another dense model
 
 
 def _over_seeds(found: Difference, first: Entry, second: Entry, board: Leaderboard) -> Difference:

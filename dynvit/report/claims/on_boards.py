@@ -7,7 +7,7 @@ from dynvit.leaderboard.naming import point_names, short_ids
 from dynvit.measurements.robustness.measurement import Robustness
 from dynvit.measurements.robustness.summary import RobustEntry, left_within
 from dynvit.measurements.speed.measurement import Speed
-from dynvit.measurements.speed.summary import shown, timing_at
+from dynvit.measurements.speed.summary import LEAST_ROUNDS, enough_rounds, shown, timing_at
 from dynvit.report.boards import Board
 from dynvit.report.claims.choosing import choose
 from dynvit.report.claims.claim import AccuracyTest, RobustTest, SpeedTest
@@ -64,6 +64,8 @@ def speed(test: SpeedTest, name: str, evidence: Evidence) -> Finding:
     speedup, low, high = timing.speedup, timing.speedup_low, timing.speedup_high
     if speedup is None or low is None or high is None or not theory:
         raise UntoldError("its timing is of no valid round, or of no theoretical speed-up")
+    if not enough_rounds(timing):
+        raise UntoldError(f"its timing is of {timing.rounds_valid or 'untold'} valid rounds, and {LEAST_ROUNDS} decide")
     unit, by = ("of theory", theory) if test.of_theory else ("× dense", 1.0)
     outcome, because = decided(low / by, high / by, test)
     what = f"{named(board, entry)}: {speedup:.2f}× of {theory:.2f}× at batch {where[1]}, {where[0]}"

@@ -12,9 +12,10 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 """The unpleasant ones first."""
 RULE = (
     "*Reproduced*: the lower end of the 95 % interval is at the claimed bound or above, or below it by no more than "
-    "the claim allows. *Not reproduced*: the upper end is below the bound. *Inconclusive*: neither. *Mixed*: "
-    "reproduced on one board, not on another. *Not testable here*: data or weights are not at hand, costs differ, or "
-    "the board does not say that both entries were trained alike. *Not measured yet*: a command below would measure it"
+    "the claim allows. *Not reproduced*: it is below that, and the upper end is below the bound itself. "
+    "*Inconclusive*: neither. *Mixed*: reproduced on one board, not on another. *Not testable here*: data or weights "
+    "are not at hand, costs differ, a timing has too few valid rounds, or the board does not say that both entries "
+    "were trained alike. *Not measured yet*: a command below would measure it"
 )
 
 
@@ -34,9 +35,9 @@ class Finding:
 
 def decided(low: float, high: float, test: Bounded) -> tuple[Outcome, str]:
     """The outcome of an interval against the claimed bound, and why it is none, where it is."""
+    if low >= test.at_least - test.within:  # first: an interval within what the claim allows is no other outcome
+        return "reproduced", ""
     if high < test.at_least:
         return "not reproduced", ""
-    if low >= test.at_least - test.within:
-        return "reproduced", ""
     bound = f"{test.at_least:g}" + (f" less {test.within:g}" if test.within else "")
     return "inconclusive", f"the interval holds the bound, {bound}"

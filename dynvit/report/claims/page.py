@@ -9,6 +9,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from dynvit.measurements.speed.summary import LEAST_ROUNDS
 from dynvit.report.claims import choosing, outcome
 from dynvit.report.claims.choosing import said
 from dynvit.report.claims.claim import (
@@ -52,7 +53,8 @@ def _head(verdicts: Sequence[Verdict]) -> Iterator[str]:
     yield _wrapped(
         f"**What the verdicts mean.** {outcome.RULE}. Intervals are of the board's images, and of its training seeds "
         "where there are several; image by image where the board keeps that. For speed the ends are the least and the "
-        "most of the valid rounds instead. Of several boards that tell, the least favourable decides. "
+        f"most of the valid rounds instead, {LEAST_ROUNDS} or more. Of several boards that tell, the least favourable "
+        "decides. "
         f"Tests are not corrected for their number: of {len(verdicts)}, one or two are wrong by chance. Our models and "
         "images are small: *not reproduced* says that a claim does not carry over to them, not that the paper is wrong."
     )
