@@ -50,7 +50,7 @@ class DVTOptions:
     """The exit criterion (§3.2, Table 9): ``confidence``, ``entropy``, ``random``, ``patience``, or registered."""
     solver: Solver = "optimal"
     """How thresholds follow from a budget: ``optimal`` has the highest accuracy on the calibration images, ``expected``
-    the highest expected accuracy by calibrated scores, ``released`` the released code's exit shares (the paper's genetic
+    the highest expected accuracy by calibrated scores, ``released`` the exit shares of the code (the paper's genetic
     algorithm is not released)."""
     start: Start = "all"
     """Which exits start from the backbone's weights; where a grid differs, its positions and patches are
