@@ -20,7 +20,6 @@ from dynvit.leaderboard.record import BackboneRecord, CheckpointRecord
 from dynvit.leaderboard.store import RUNS, RunStore
 from dynvit.measurements.base import measurements
 from dynvit.reading import read_json
-from dynvit.registry import Registry
 from dynvit.session import PRETRAINED, OpenModel, Session
 from dynvit.training.request import RunOptions
 
@@ -62,10 +61,10 @@ def _plugins(config: BenchConfig) -> dict[str, str]:
 
     Another file may come and go.
     """
-    asked: list[tuple[Registry[Any], str]] = [(methods, name) for name in config.methods] + [(rules, config.rule)]
+    used = [origin for name in config.methods for origin in methods.origins(name)[:1]] + rules.origins(config.rule)[:1]
     if config.sampler != "budgets":
-        asked += [(measurements, name) for name in config.measurements if measurements.get(name).searchable]
-    used = [kind.origins(name)[0] for kind, name in asked if name in kind.names()]
+        looked_at = (name for name in config.measurements if measurements.get(name).searchable)
+        used += [measurements.origins(name)[0] for name in looked_at]
     files = {str(Path(file).resolve()) for file in config.plugin}
     return {Path(origin.distribution).name: origin.version for origin in used if origin.distribution in files}
 

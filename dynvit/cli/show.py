@@ -13,6 +13,7 @@ from dynvit.plain import say
 
 if TYPE_CHECKING:
     from dynvit.leaderboard.papers import Paper
+    from dynvit.report import Board
     from dynvit.report.listing import View
 
 Form = Annotated[str, typer.Option("--format", metavar="FORM", help="table, or the entries as md, latex, csv or json.")]
@@ -63,7 +64,7 @@ def show(
     """Print the tables of a finished or running bench, and draw its pictures; list its entries; draw for papers."""
     from dynvit.errors import InputError
     from dynvit.leaderboard.papers import read_papers, with_papers
-    from dynvit.report import print_board, write_pictures
+    from dynvit.report import print_board
     from dynvit.report.evidence import standings_in
     from dynvit.report.found import boards_in, warn_of_contradictions
     from dynvit.report.listing import listing, view_of
@@ -71,9 +72,9 @@ def show(
 
     load(plugin)
     read = () if papers is None else read_papers(papers)
+    if figure and (form != "table" or render):
+        raise InputError("--figure draws one picture for a paper: leave out --format and --render")
     if figure:
-        if form != "table" or render:
-            raise InputError("--figure draws one picture for a paper: leave out --format and --render")
         _draw(path, read, figure, width, output, view_of("md", columns, where or (), sort, pick))
         return
     if output is not None or width != "column":
@@ -88,10 +89,18 @@ def show(
         else:
             say(listing(board, view, standings))
     if render:
-        if len(boards) > 1:
-            raise InputError(f"{path} holds {len(boards)} settings: --render takes a file with one")
-        for picture in write_pictures(boards[0], path if path.is_dir() else path.parent):
-            say(str(picture))
+        _render(path, boards)
+
+
+def _render(path: Path, boards: Sequence[Board]) -> None:
+    """The pictures of a bench's folder, beside it."""
+    from dynvit.errors import InputError
+    from dynvit.report import write_pictures
+
+    if len(boards) > 1:
+        raise InputError(f"{path} holds {len(boards)} settings: --render takes a file with one")
+    for picture in write_pictures(boards[0], path if path.is_dir() else path.parent):
+        say(str(picture))
 
 
 def _draw(path: Path, papers: Sequence[Paper], figure: str, width: str, output: Path | None, view: View | None) -> None:

@@ -8,22 +8,19 @@ from dataclasses import dataclass
 
 import torch
 
-from dynvit.attacks import attacks
 from dynvit.attacks.radius import check_eps
 from dynvit.attacks.spec import AttackSpec, Variant
 from dynvit.backbones.build import image_size
 from dynvit.data.opening import drawn
 from dynvit.data.source import ImageSource
 from dynvit.interface import DynamicModel
-from dynvit.leaderboard.follow_up import PLUGIN
 from dynvit.leaderboard.per_sample import images_hash
-from dynvit.leaderboard.record import JsonObject
+from dynvit.measurements.robustness.config import config_of
 from dynvit.measurements.robustness.settings import RobustnessSettings
 from dynvit.measurements.robustness.specs import masking_checks, search_spec
 from dynvit.measurements.robustness.variants import compute_has_gradient, forms, variants_of
 from dynvit.measurements.run import Run
 from dynvit.measurements.task import MeasuredPoint, Task
-from dynvit.options import options_to_json
 from dynvit.progress import counted
 
 
@@ -78,28 +75,6 @@ class Planner:
 
     def _task(self, at: MeasuredPoint, spec: AttackSpec, source: MeasuredPoint | None = None) -> AttackTask:
         return AttackTask(at, config_of(spec, self.images, source), spec, source, work=passes(spec) * self.count)
-
-
-def config_of(spec: AttackSpec, images: str, source: MeasuredPoint | None) -> JsonObject:
-    """All that the result depends on, beside the record. ``images`` says which were attacked.
-
-    What is None is not hashed: keys that were made before a field was are the same today.
-    """
-    revision = spec.attack.revision
-    return {
-        "attack": spec.name,
-        "settings": options_to_json(spec.attack),
-        "norm": spec.threat.norm,
-        "eps": spec.threat.eps,
-        "goal": spec.criterion,
-        "variant": spec.variant,
-        "images": images,
-        "source": source.record_id if source else None,
-        "patient": True if source and getattr(spec.attack, "early_stop", False) else None,
-        "restart": spec.restart or None,
-        "revision": None if revision == 1 else revision,
-        PLUGIN: attacks.file_version(spec.name),
-    }
 
 
 def can_slow_down(at: MeasuredPoint) -> bool:
