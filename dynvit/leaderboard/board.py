@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -119,6 +120,13 @@ class Entry(Frozen):
         """The seed of its training, as that of its record; None where nothing was trained here, or it is not known."""
         own = None if self.training is None else self.training.seed
         return own if self.training_seed is None else self.training_seed
+
+
+def of_first_seed(entries: Iterable[Entry]) -> list[Entry]:
+    """Those of the first training seed, with what was not trained. The best of several trainings is so partly by luck."""
+    entries = list(entries)
+    first = min((entry.seed for entry in entries if entry.seed is not None), default=None)
+    return [entry for entry in entries if entry.seed in (None, first)]
 
 
 class MethodSummary(Frozen):

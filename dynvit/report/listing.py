@@ -11,7 +11,7 @@ from typing import Any, Literal, cast, get_args
 from dynvit.errors import InputError, unknown
 from dynvit.latex import latex
 from dynvit.leaderboard.axes import entry_axes
-from dynvit.leaderboard.board import Entry, Leaderboard
+from dynvit.leaderboard.board import Entry, Leaderboard, of_first_seed
 from dynvit.leaderboard.naming import point_names, short_ids
 from dynvit.leaderboard.table import digits
 from dynvit.leaderboard.tiers import Standing
@@ -58,8 +58,9 @@ def listed(board: Leaderboard, view: View) -> list[Entry]:
             raise unknown("fact of an entry", name, known)
     found = [entry for entry in board.entries if all(_is(facts(entry).get(n), v) for n, v in view.where.items())]
     if view.pick:
-        kept = {entry.record_id for entry in found if entry.baseline}
-        kept |= {one.record_id for share in view.pick for one in _best(found, share * board.setting.dense_gmacs)}
+        one_seed = of_first_seed(found)
+        kept = {entry.record_id for entry in one_seed if entry.baseline}
+        kept |= {one.record_id for share in view.pick for one in _best(one_seed, share * board.setting.dense_gmacs)}
         found = [entry for entry in found if entry.record_id in kept]
     if view.sort:
         name = view.sort.removeprefix("-")

@@ -73,6 +73,18 @@ def test_what_is_picked_is_dense_and_each_methods_most_accurate_within_a_share(b
         assert entry.baseline or entry.top1_pct == max(rivals)
 
 
+def test_of_several_seeds_the_first_is_picked_and_not_the_most_accurate(board: Board) -> None:
+    [first] = [entry for entry in listed(board, View(pick=(0.65,))) if entry.method == "dvt"]
+    again = first.model_copy(update={"record_id": "f" * 16, "training_seed": 1, "top1_pct": first.top1_pct + 5})
+    both = board.model_copy(
+        update={"entries": (*(e.model_copy(update={"training_seed": 0}) for e in board.entries), again)}
+    )
+    picked = [entry.record_id for entry in listed(both, View(pick=(0.65,))) if entry.method == "dvt"]
+    assert picked == [first.record_id]
+    other = listed(both, View(pick=(0.65,), where={"training_seed": "1"}))
+    assert [entry.record_id for entry in other] == [again.record_id]
+
+
 def test_a_column_of_the_data_frame_is_one_too(board: Board) -> None:
     text = listing(board, View("md", columns=("method", "corruption.accuracy_pct"), where={"method": "dense"}))
     assert text.splitlines()[2] == "| dense | 77.33 |"

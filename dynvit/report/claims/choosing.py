@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from dynvit.leaderboard.baseline import DENSE
-from dynvit.leaderboard.board import Entry, Leaderboard
+from dynvit.leaderboard.board import Entry, Leaderboard, of_first_seed
 from dynvit.report.build import on_front
 from dynvit.report.claims.claim import Choice
 from dynvit.report.claims.evidence import AbsentError
@@ -56,7 +56,7 @@ def choose(
     wanted, dense = _wanted(board, choice, other), board.setting.dense_gmacs
     if wanted is not None and not any_target:
         found = _trained_for(found, wanted / dense, what)
-    found = _front(_of_first_seed(found))
+    found = _front(of_first_seed(found))
     if wanted is None:
         return max(found, key=lambda entry: entry.top1_pct)
     nearest = min(found, key=lambda entry: (abs(entry.gmacs_mean - wanted), entry.gmacs_mean))
@@ -110,9 +110,3 @@ def _trained_for(entries: list[Entry], share: float, what: str) -> list[Entry]:
         others = ", ".join(f"{target:g}" for target in sorted({target for target in targets.values() if target}))
         raise AbsentError(f"{what} was trained for {others} of dense, not for {100 * share:.3g} %, on the board")
     return found
-
-
-def _of_first_seed(entries: list[Entry]) -> list[Entry]:
-    """What is attacked and timed is of the first seed; what was not trained belongs to it."""
-    first = min((entry.seed for entry in entries if entry.seed is not None), default=None)
-    return [entry for entry in entries if entry.seed in (None, first)]
