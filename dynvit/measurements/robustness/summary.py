@@ -14,7 +14,7 @@ from dynvit.leaderboard.interval import wilson
 from dynvit.leaderboard.per_sample import right_in_all, unpack
 from dynvit.leaderboard.record import Amount, Frozen, Name, Percent, Record, is_static
 from dynvit.measurements.robustness.masking import masking_signs
-from dynvit.measurements.robustness.result import RobustnessResult, comparable, on_most_images, said, unbounded
+from dynvit.measurements.robustness.result import RobustnessResult, comparable, on_most_attacked, said, unbounded
 from dynvit.measurements.robustness.same_images import images_of, most_compared, unequal_images, without_shared
 
 if TYPE_CHECKING:
@@ -90,8 +90,12 @@ def summarise(
 ) -> dict[str, RobustnessSummary]:
     """Every attacked record's summary. The static backbone is what "undefended" means for signs of masking: the record
     without knobs that costs what dense costs."""
-    static = next((r for r in records if is_static(r) and comparable(results.get(r.record_id, ()))), None)
-    base = comparable(results[static.record_id]) if static else ()
+    attacked = {
+        record.record_id: comparable(results.get(record.record_id, ()), record.preprocessing.image_size)
+        for record in records
+    }
+    static = next((record.record_id for record in records if is_static(record) and attacked[record.record_id]), None)
+    base = attacked[static] if static else ()
     found = {}
     for record in records:
         own = results.get(record.record_id)
@@ -101,7 +105,7 @@ def summarise(
         found[record.record_id] = RobustnessSummary(
             accuracy=robust_entries(own, size),
             slowdown=slowdown_entries(own),
-            masking_signs=tuple(masking_signs(comparable(own), () if is_static(record) else base, size)),
+            masking_signs=tuple(masking_signs(attacked[record.record_id], () if is_static(record) else base, size)),
         )
     return without_shared(found)
 
@@ -162,10 +166,10 @@ def robust_fronts(entries: Sequence[Entry], board: Leaderboard) -> Iterator[Robu
 def robust_entries(results: Sequence[RobustnessResult], image_size: Sequence[int]) -> tuple[RobustEntry, ...]:
     """Accuracy within each ball that was tried, by norm and rising radius.
 
-    Balls that hold every image only check for masking and are left out. Where several sets of images were attacked, the
-    largest stands, the last of equals.
+    Balls that hold every image only check for masking and are left out. Where several sets of images were attacked, one
+    stands: ``on_most_attacked``.
     """
-    attacks = comparable(results)
+    attacks = comparable(results, image_size)
     found = []
     for norm, those in _by_norm(attacks).items():
         alive: Bools | None = None
@@ -200,12 +204,15 @@ def robust_entries(results: Sequence[RobustnessResult], image_size: Sequence[int
     return tuple(found)
 
 
-def left_within(results: Sequence[RobustnessResult], norm: str, eps: float) -> tuple[str | None, Bools] | None:
+def left_within(
+    results: Sequence[RobustnessResult], norm: str, eps: float, image_size: Sequence[int]
+) -> tuple[str | None, Bools] | None:
     """Which images every attack within a ball leaves correct, as ``robust_entries`` counts them.
 
     Returns: a hash of the images, and a bit each; None where the ball was not tried.
     """
-    within = [attack for attack in comparable(results) if attack.norm == norm and attack.eps <= eps]
+    attacks = comparable(results, image_size)
+    within = [attack for attack in attacks if attack.norm == norm and attack.eps <= eps]
     if not within:
         return None
     return within[0].images, right_in_all(
@@ -217,7 +224,7 @@ def slowdown_entries(results: Sequence[RobustnessResult]) -> tuple[SlowdownEntry
     """The worst slowdown within each ball that was tried, and smaller ones, with and without the label kept."""
     found = []
     for keep_label, criteria in ((False, ("slowdown", "slowdown-keep-label")), (True, ("slowdown-keep-label",))):
-        for norm, those in _by_norm(on_most_images(a for a in results if a.criterion in criteria)).items():
+        for norm, those in _by_norm(on_most_attacked(a for a in results if a.criterion in criteria)).items():
             for eps in sorted({attack.eps for attack in those}):
                 within = [attack for attack in those if attack.eps <= eps]
                 worst = max(within, key=lambda attack: attack.gmacs_mean)

@@ -39,8 +39,8 @@ def robust(test: RobustTest, name: str, evidence: Evidence) -> Finding:
     against = choose(board, test.against, measured=balls)
     entry = choose(board, test.entry, against, measured=balls)
     one, other = balls[entry.record_id], balls[against.record_id]
-    lines = evidence.attacked(name)
-    kept = [left_within(lines.get(each.record_id, ()), one.norm, one.eps) for each in (entry, against)]
+    lines, size = evidence.attacked(name), board.setting.image_size
+    kept = [left_within(lines.get(each.record_id, ()), one.norm, one.eps, size) for each in (entry, against)]
     found = of_balls(one, other, kept)
     radius = f"{one.norm} {255 * one.eps:.3g}/255" if one.norm == "linf" else f"{one.norm} {one.eps:.3g}"
     under = f"; {one.accuracy_pct:.1f} % against {other.accuracy_pct:.1f} % within {radius}"
