@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from dynvit.leaderboard.contradiction import Contradiction
 from dynvit.leaderboard.per_sample import pack
 from dynvit.leaderboard.record import Record
 from dynvit.measurements.corruption.measurement import Corruption
 from dynvit.measurements.corruption.result import CorruptionResult
+from dynvit.measurements.corruption.summary import ALEXNET_ERROR
 from dynvit.measurements.robustness.measurement import Robustness
 from dynvit.measurements.robustness.result import RobustnessResult
 from dynvit.measurements.robustness.summary import RobustnessOverview
 from dynvit.report import Board, RunData, build_board
+from dynvit.report.rederive import of_board
 
 MANY, FEW = "0" * 16, "f" * 16
 
@@ -50,6 +53,10 @@ def points(measure) -> list[Record]:
 def board_of(name: str, points: Sequence[Record], results: Sequence[list[Any]]) -> Board:
     found = {record.record_id: own for record, own in zip(points, results, strict=True)}
     return build_board(RunData(points, {name: found}))
+
+
+def faults_of(board: Board) -> list[Contradiction]:
+    return list(of_board(board))
 
 
 def printed(parts: Iterator[Any], width: int = 160) -> str:
@@ -108,3 +115,23 @@ def test_corrupted_rows_of_one_set_are_as_before(points: list[Record]) -> None:
     )
     assert list(Corruption.notes(board)) == []
     assert "images" not in board.entries[0].measurements["corruption"]
+
+
+@pytest.mark.parametrize(("n", "published"), [(50_000, True), (1_000, False)])
+def test_an_mce_of_a_part_of_imagenet_c_stands_beside_no_published_one(
+    points: list[Record], n: int, published: bool
+) -> None:
+    results = [
+        result.model_copy(update={"source": "pre-computed set"})
+        for name in ALEXNET_ERROR
+        for result in corrupted(name, (1, 2, 3, 4, 5), n, MANY)
+    ]
+    board = board_of("corruption", points[:1], [results])
+    [summary] = Corruption.of(board).values()
+    assert (summary.mce_published, len(summary.mce_over)) == (published, 15)
+    caption = "mCE over 15 corruptions of a part of ImageNet-C: not to stand beside published ones"
+    assert (caption in printed(Corruption.tables(board))) is not published
+    assert faults_of(board) == []
+    said = {"corruption": summary.model_copy(update={"mce_published": not published}).model_dump(mode="json")}
+    wrong = board.model_copy(update={"entries": (board.entries[0].model_copy(update={"measurements": said}),)})
+    assert [fault.at for fault in faults_of(wrong)] == ["entries.0.measurements.corruption.mce_published"]

@@ -30,6 +30,8 @@ ALEXNET_ERROR = {
     "pixelate": 0.717840,
     "jpeg_compression": 0.606500,
 }
+IMAGENET_VALIDATION = 50_000
+"""Images under each corruption and severity of ImageNet-C: a part of them has an mCE of its own."""
 _ALL_SEVERITIES = {1, 2, 3, 4, 5}
 # Drawn here, photographed there: never in an mCE of generated corruptions.
 _NOT_AS_PUBLISHED = {"frost"}
@@ -72,7 +74,8 @@ class CorruptionSummary(Frozen):
     )
     mce_over: tuple[str, ...] = Field(description="corruptions in the mCE; generated ones leave out frost")
     mce_published: bool = Field(
-        description="whether it may stand beside published mCEs: ImageNet-C itself, all 15 corruptions"
+        description="whether it may stand beside published mCEs: ImageNet-C itself, all 15 corruptions of all 50,000 "
+        "images"
     )
     gmacs_mean: Amount = Field(description="mean GMACs an image under corruption, mean over the corruptions")
     gmacs_drift_pct: float | None = Field(
@@ -110,7 +113,7 @@ def summary_of(record: Record, results: Sequence[CorruptionResult]) -> Corruptio
         accuracy_ci95_high_pct=_mean([row.accuracy_ci95_high_pct for row in rows]),
         mce_pct=mce,
         mce_over=over,
-        mce_published=source == PRECOMPUTED and len(over) == len(ALEXNET_ERROR),
+        mce_published=is_published(source, over, chosen[0].n),
         gmacs_mean=gmacs,
         gmacs_drift_pct=100 * (gmacs / clean - 1) if clean else None,
         corruptions=rows,
@@ -122,6 +125,11 @@ def without_shared(summaries: Mapping[str, CorruptionSummary]) -> dict[str, Corr
     if len({one.images for one in summaries.values()}) > 1:
         return dict(summaries)
     return {key: one.model_copy(update={"images": None}) for key, one in summaries.items()}
+
+
+def is_published(source: str, over: Sequence[str], n: int) -> bool:
+    """Whether an mCE is of what published ones are of: ImageNet-C itself, every corruption of every image."""
+    return source == PRECOMPUTED and len(over) == len(ALEXNET_ERROR) and n == IMAGENET_VALIDATION
 
 
 def mean_corruption_error(errors: dict[str, float]) -> float:

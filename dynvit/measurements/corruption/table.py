@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.table import digits, plain_table
+from dynvit.measurements.corruption.result import GENERATED
 from dynvit.measurements.corruption.summary import CorruptionSummary
 from dynvit.terminal import Table
 
@@ -102,10 +103,11 @@ def _caption(summaries: Sequence[CorruptionSummary], sets: Sequence[CorruptionSe
     else:
         count = len(first.corruptions)
         caption = f"{count} corruptions, {first.source}, mean over severities · clean: the same {first.n:,} images"
-    if any(one.mce_pct is not None for one in summaries) and not all(one.mce_published for one in summaries):
-        over = sorted({len(one.mce_over) for one in summaries if one.mce_pct is not None})
-        counts = " or ".join(map(str, over))
-        caption += f" · mCE over {counts} corruptions made here: not to stand beside published ones"
+    own = [one for one in summaries if one.mce_pct is not None and not one.mce_published]
+    if own:
+        counts = " or ".join(map(str, sorted({len(one.mce_over) for one in own})))
+        made = {"made here" if one.source == GENERATED else "of a part of ImageNet-C" for one in own}
+        caption += f" · mCE over {counts} corruptions {' or '.join(sorted(made))}: not to stand beside published ones"
     return caption
 
 
