@@ -1,4 +1,4 @@
-"""Rows that were attacked or corrupted on other images say so, and are not compared."""
+"""Rows that were attacked or corrupted on other images, or by other attacks, say so, and are not compared."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ from dynvit.report.rederive import of_board
 MANY, FEW = "0" * 16, "f" * 16
 
 
-def attacked(n: int, images: str, left: int) -> RobustnessResult:
+def attacked(n: int, images: str, left: int, **other: Any) -> RobustnessResult:
     right = np.arange(n) < left
+    fields = {"eps": 0.02, "attack": "fgsm", "settings": {}, "variant": "adaptive"} | other
     return RobustnessResult(
-        threat="white-box", norm="linf", eps=0.02, attack="fgsm", settings={}, adaptive=True, n=n,
-        accuracy_pct=100 * left / n, gmacs_mean=0.8, criterion="misclassify", variant="adaptive",
-        clean_accuracy_pct=100.0, clean_gmacs_mean=0.8, images=images, right=pack(right),
+        threat="white-box", norm="linf", adaptive=True, n=n, accuracy_pct=100 * left / n, gmacs_mean=0.8,
+        criterion="misclassify", clean_accuracy_pct=100.0, clean_gmacs_mean=0.8, images=images, right=pack(right),
+        **fields,
     )  # fmt: skip
 
 
@@ -95,6 +96,46 @@ def test_rows_of_the_same_images_are_as_before(points: list[Record]) -> None:
     assert "· 8 images" in printed(Robustness.tables(board))
     assert list(Robustness.notes(board)) == []
     assert "images" not in board.entries[0].measurements["robustness"]["accuracy"][0]  # type: ignore[index,call-overload,operator]
+
+
+def accuracies(board: Board) -> list[Any]:
+    return [entry.measurements["robustness"]["accuracy"] for entry in board.entries]
+
+
+def test_rows_that_met_other_attacks_stand_on_no_front_together(points: list[Record]) -> None:
+    fgsm, pgd = attacked(8, MANY, 6), attacked(8, MANY, 4, attack="pgd", settings={"steps": 20})
+    board = board_of("robustness", points, [[fgsm], [pgd], [pgd]])
+    overview = board.overview("robustness", RobustnessOverview)
+    assert overview is not None
+    [front] = overview.fronts
+    assert (set(front.front), front.n_entries) == ({point.record_id for point in points[1:]}, 2)
+    [note] = Robustness.notes(board)
+    assert note.startswith("rows have met other attacks under linf (unlike in fgsm, pgd), and are no comparison")
+    assert Robustness.figure(board) is not None
+    assert faults_of(board) == []
+
+
+def test_other_settings_or_smaller_radii_are_other_attacks(points: list[Record]) -> None:
+    fgsm, few, many = (
+        attacked(8, MANY, 6),
+        *(attacked(8, MANY, 4, attack="pgd", settings={"steps": k}) for k in (5, 20)),
+    )
+    board = board_of("robustness", points, [[fgsm, few], [fgsm, many], [fgsm, many, few]])
+    [note] = Robustness.notes(board)
+    assert "under linf (unlike in pgd; from 2 to 3 attempts), and" in note
+    small = attacked(8, MANY, 8, eps=0.01)
+    board = board_of("robustness", points, [[fgsm], [small, fgsm], [small, fgsm]])
+    assert [note.split(", and")[0] for note in Robustness.notes(board)] == [
+        "rows have met other attacks under linf (unlike in fgsm; from 1 to 2 attempts)"
+    ]
+    assert ["met" in ball for balls in accuracies(board) for ball in balls] == [True, False, True, False, True]
+
+
+def test_a_restart_stands_in_for_a_variant(points: list[Record]) -> None:
+    soft, again = (attacked(8, MANY, 4, **form) for form in ({"variant": "soft"}, {"restart": 1}))
+    board = board_of("robustness", points, [[attacked(8, MANY, 6), other] for other in (soft, again, again)])
+    assert list(Robustness.notes(board)) == []
+    assert all("met" not in ball for balls in accuracies(board) for ball in balls)
 
 
 def test_corrupted_rows_say_their_set(points: list[Record]) -> None:

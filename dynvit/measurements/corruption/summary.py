@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, JsonValue
 
 from dynvit.leaderboard.record import Amount, Frozen, JsonObject, Name, Percent, Record
 from dynvit.measurements.corruption.result import GENERATED, PRECOMPUTED, CorruptionResult
+from dynvit.measurements.terms import Termed
 
 # Top-1 error of AlexNet over the five severities of each corruption of ImageNet-C, which mCE divides by.
 # Source: Hendrycks & Dietterich, 2019 (arXiv 1903.12261), table 1; to six digits as their repository gives them.
@@ -48,7 +49,7 @@ class CorruptionRow(Frozen):
     gmacs_mean: Amount = Field(description="mean GMACs an image, mean over the severities")
 
 
-class CorruptionSummary(Frozen):
+class CorruptionSummary(Termed):
     """All corruptions of one record that were measured on the same images in the same way.
 
     The interval of a mean is the mean of the intervals. The same images stand behind all of them, so their errors may
@@ -62,7 +63,8 @@ class CorruptionSummary(Frozen):
     images: str | None = Field(
         default=None,
         exclude_if=lambda images: images is None,
-        description="which images: a hash of their ids; absent: those that all entries of the run were measured on",
+        description="which images: a hash of their ids; absent: those that all entries of the board were measured on; "
+        "after ?: those of one of the boards that were joined, which does not tell",
     )
     clean_accuracy_pct: Percent | None = Field(description="top-1 accuracy of the same images clean, percent")
     accuracy_pct: Percent = Field(description="mean corruption accuracy: mean over the corruptions, percent")
@@ -82,6 +84,14 @@ class CorruptionSummary(Frozen):
         description="how much more that is than the same images cost clean, percent of this"
     )
     corruptions: tuple[CorruptionRow, ...] = Field(min_length=1, description="each corruption, as in the paper's order")
+
+    def terms(self) -> dict[str, str | None]:
+        """The images."""
+        return {"images": self.images}
+
+    def on_terms(self, terms: Mapping[str, str | None]) -> Self:
+        """The same with other images."""
+        return self.model_copy(update=dict(terms))
 
 
 def summary_of(record: Record, results: Sequence[CorruptionResult]) -> CorruptionSummary | None:
@@ -118,13 +128,6 @@ def summary_of(record: Record, results: Sequence[CorruptionResult]) -> Corruptio
         gmacs_drift_pct=100 * (gmacs / clean - 1) if clean else None,
         corruptions=rows,
     )
-
-
-def without_shared(summaries: Mapping[str, CorruptionSummary]) -> dict[str, CorruptionSummary]:
-    """The summaries, which say what images they are of only where that tells two of them apart."""
-    if len({one.images for one in summaries.values()}) > 1:
-        return dict(summaries)
-    return {key: one.model_copy(update={"images": None}) for key, one in summaries.items()}
 
 
 def is_published(source: str, over: Sequence[str], n: int) -> bool:

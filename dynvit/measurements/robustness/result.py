@@ -94,6 +94,13 @@ def on_most_attacked(
     return max(reversed(by_images.values()), key=lambda those: (sum(map(counts, those)), those[0].n), default=[])
 
 
+def within(
+    results: Iterable[RobustnessResult], norm: str, eps: float, image_size: Sequence[int]
+) -> list[RobustnessResult]:
+    """Of the comparable attacks those within a ball."""
+    return [attack for attack in comparable(results, image_size) if attack.norm == norm and attack.eps <= eps]
+
+
 def unbounded(norm: str, eps: float, image_size: Sequence[int]) -> bool:
     """Whether the ball around any image holds the grey one."""
     return eps >= (0.5 if norm == "linf" else 0.5 * math.sqrt(3 * math.prod(image_size)))
