@@ -27,7 +27,8 @@ from dynvit.attacks.restarts import attempt
 from dynvit.attacks.square import Square
 from dynvit.interface import Capability
 from dynvit.leaderboard.follow_up import follow_up_key
-from dynvit.measurements.robustness.summary import RobustEntry, RobustnessSummary, unequal_attempts
+from dynvit.measurements.robustness.comparing import unequal_attempts
+from dynvit.measurements.robustness.summary import RobustEntry, RobustnessSummary
 from dynvit.measurements.robustness.tasks import AttackTask, Planner, config_of
 from dynvit.measurements.robustness.variants import variants_of
 

@@ -123,7 +123,7 @@ class Entry(Frozen):
 
 
 def of_first_seed(entries: Iterable[Entry]) -> list[Entry]:
-    """Those of the first training seed, with what was not trained. The best of several trainings is so partly by luck."""
+    """Those of the first training seed, with what was not trained: the best of several is so partly by luck."""
     entries = list(entries)
     first = min((entry.seed for entry in entries if entry.seed is not None), default=None)
     return [entry for entry in entries if entry.seed in (None, first)]

@@ -14,9 +14,10 @@ from dynvit.leaderboard.paired import Paired
 from dynvit.leaderboard.per_sample import PerSampleResults
 from dynvit.leaderboard.spread import SeedSpread
 from dynvit.report.boards import Board, with_overviews
-from dynvit.report.build import build, difference, group, objectives_of, on_front, share_of, worth_of
+from dynvit.report.build import build, difference, group, objectives_of, on_front, share_of, to_join, worth_of
 from dynvit.report.resampling import Ranked, with_bootstraps
 from dynvit.report.run_data import RunData
+from dynvit.report.terms import told_apart
 from dynvit.version import __version__
 
 _DERIVED = {"on_front", "on_method_front", "against_dense", "measurements", "skipped"}
@@ -36,16 +37,19 @@ def assembled(run: RunData, boards: Sequence[Board], command: str) -> Board:
     papers = tuple(dict.fromkeys(row for board in boards for row in board.paper))
     if not groups and not boards:
         return build(run)  # which says that there is none
-    made = build(run, command=command, papers=papers) if groups else None
-    rest = _without_record(made, boards)
+    made = to_join(run, command=command, papers=papers) if groups else None
+    [own, *others] = told_apart([made.entries if made else (), *(board.entries for board in boards)])
+    boards = [board.model_copy(update={"entries": entries}) for board, entries in zip(boards, others, strict=True)]
+    rest = _without_record(own, boards)
     if made is not None and not rest:
-        return made
+        return with_overviews(made)
+    made = made.model_copy(update={"entries": own}) if made else None
     return _together(settings[0], made, rest, boards, run.per_sample, command).model_copy(update={"paper": papers})
 
 
-def _without_record(made: Board | None, boards: Sequence[Board]) -> dict[str, Entry]:
-    """Entries that no record makes, by id; what is said of one twice must agree."""
-    known = {entry.record_id: entry for entry in made.entries} if made else {}
+def _without_record(made: Sequence[Entry], boards: Sequence[Board]) -> dict[str, Entry]:
+    """Entries that no record makes, by id; what is said of one twice must agree. ``made``: those of records."""
+    known = {entry.record_id: entry for entry in made}
     rest: dict[str, Entry] = {}
     for board in boards:
         for entry in board.entries:

@@ -13,6 +13,7 @@ from dynvit.leaderboard.board import BOARD_VERSION, Leaderboard
 from dynvit.leaderboard.naming import point_names
 from dynvit.measurements.base import measurements
 from dynvit.reading import json_value, path_given, read_bytes
+from dynvit.report.terms import without_shared
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -115,7 +116,8 @@ def from_version_1(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_overviews(board: Board) -> Board:
-    """The board with what each measurement says of all entries together."""
+    """The board with what each measurement says of all entries together, and without what they share of it."""
+    board = board.model_copy(update={"entries": without_shared(board.entries)})
     said = {name: kind.overview(board.entries, board) for name, kind in measurements.load_all().items()}
     found = {name: one.model_dump(mode="json") for name, one in said.items() if one is not None}
     return board.model_copy(update={"measurements": board.measurements | found})

@@ -36,6 +36,14 @@ def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -
 
     Raises: ``InputError`` where nothing reports, or where the records are of more than one setting.
     """
+    return with_overviews(to_join(run, command=command, papers=papers))
+
+
+def to_join(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -> Board:
+    """The same before it is known whether others join: each entry says its terms, and nothing is said of all.
+
+    Raises: as ``build``.
+    """
     groups = group(run.records)
     if not groups:
         raise InputError("no record reports a point: run `dynvit bench` to its end first")
@@ -48,7 +56,7 @@ def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -
     worth = worth_of(_points(ordered), objectives)
     methods = [_summary(name, own, objectives) for name, own in by_method.items()]
     ranked = {name: [Ranked.of_record(record) for record in own] for name, own in by_method.items()}
-    board = Board(
+    return Board(
         setting=setting,
         objectives=objectives,
         entries=entries_of(kept, run),
@@ -59,7 +67,6 @@ def build(run: RunData, *, command: str = "", papers: Iterable[PaperRow] = ()) -
         paper=of_setting(papers, setting),
         generated=Generated(command=command, date_utc=max(record.date_utc for record in kept), dynvit=__version__),
     )
-    return with_overviews(board)
 
 
 def entries_of(records: Iterable[Record], run: RunData) -> tuple[Entry, ...]:

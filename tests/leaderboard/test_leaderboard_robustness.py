@@ -95,6 +95,17 @@ def test_what_cannot_be_compared_is_not_joined() -> None:
     assert (entry.n, entry.accuracy_pct, entry.attacks) == (8, 100.0, 1)
 
 
+def test_the_set_that_most_attempts_were_made_on_stands_and_of_equals_the_larger() -> None:
+    once = attacked([True] * 8, images="f" * 16)
+    often = [attacked([False] * 4, restart=restart) for restart in (None, 1)]
+    for results in ([once, *often], [*often, once]):
+        [entry] = robust_entries(results, SIZE)
+        assert (entry.n, entry.accuracy_pct, entry.attacks) == (4, 0.0, 2)
+    unbounded = attacked([False] * 4, eps=0.5)  # checks for masking, and is no attempt
+    [entry] = robust_entries([often[0], unbounded, once], SIZE)
+    assert (entry.n, entry.attacks) == (8, 1)
+
+
 def test_a_slowdown_that_keeps_the_label_is_a_slowdown() -> None:
     free = attacked([True] * 4, criterion="slowdown", gmacs_mean=0.9, saving_lost_pct=20.0)
     kept = attacked([True] * 4, criterion="slowdown-keep-label", gmacs_mean=1.0, saving_lost_pct=30.0)

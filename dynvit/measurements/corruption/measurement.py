@@ -15,12 +15,7 @@ from dynvit.leaderboard.record import JsonObject, Record
 from dynvit.measurements.base import Measurement
 from dynvit.measurements.corruption.result import CorruptionResult, from_version_1
 from dynvit.measurements.corruption.settings import CorruptionSettings
-from dynvit.measurements.corruption.summary import (
-    CorruptionSummary,
-    summary_from_version_1,
-    summary_of,
-    without_shared,
-)
+from dynvit.measurements.corruption.summary import CorruptionSummary, summary_from_version_1, summary_of
 from dynvit.measurements.rederive import Beside
 
 if TYPE_CHECKING:
@@ -58,14 +53,6 @@ class Corruption(Measurement[CorruptionSettings, CorruptionResult, CorruptionSum
     def summary_of(cls, record: Record, results: Sequence[CorruptionResult]) -> CorruptionSummary | None:
         """What a record's corruptions come to."""
         return summary_of(record, results)
-
-    @classmethod
-    def summarise(
-        cls, records: Sequence[Record], results: Mapping[str, Sequence[CorruptionResult]]
-    ) -> Mapping[str, CorruptionSummary | None]:
-        """What each record's corruptions come to, and which images they are of where records differ in them."""
-        found = super().summarise(records, results)
-        return without_shared({key: one for key, one in found.items() if one is not None})
 
     @classmethod
     def notes(cls, board: Leaderboard) -> Iterator[str]:

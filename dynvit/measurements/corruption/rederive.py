@@ -8,7 +8,12 @@ from statistics import mean
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.contradiction import Contradiction, between, equal, share_of_images
 from dynvit.measurements.corruption.result import GENERATED, CorruptionResult
-from dynvit.measurements.corruption.summary import CorruptionRow, CorruptionSummary, mean_corruption_error_of
+from dynvit.measurements.corruption.summary import (
+    CorruptionRow,
+    CorruptionSummary,
+    is_published,
+    mean_corruption_error_of,
+)
 from dynvit.measurements.rederive import Beside, of_images
 
 _MEANS = ("accuracy_pct", "accuracy_ci95_low_pct", "accuracy_ci95_high_pct", "gmacs_mean")
@@ -39,6 +44,8 @@ def of_summary(summary: CorruptionSummary, entry: Entry, board: Leaderboard) -> 
     mce, over = mean_corruption_error_of(rows, summary.source) if board.setting.num_classes == 1000 else (None, ())
     yield from equal("mce_pct", summary.mce_pct, mce, "of the corruptions' errors")
     yield from equal("mce_over", summary.mce_over, over, "corruptions at all five severities")
+    published = is_published(summary.source, over, summary.n)
+    yield from equal("mce_published", summary.mce_published, published, "all images and corruptions of ImageNet-C")
 
 
 def _of_row(row: CorruptionRow, n: int) -> Iterator[Contradiction]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, JsonValue
 
 from dynvit.leaderboard.record import Amount, Frozen, JsonObject, Name, Percent, Record
 from dynvit.measurements.corruption.result import GENERATED, PRECOMPUTED, CorruptionResult
+from dynvit.measurements.terms import Termed
 
 # Top-1 error of AlexNet over the five severities of each corruption of ImageNet-C, which mCE divides by.
 # Source: Hendrycks & Dietterich, 2019 (arXiv 1903.12261), table 1; to six digits as their repository gives them.
@@ -30,6 +31,8 @@ ALEXNET_ERROR = {
     "pixelate": 0.717840,
     "jpeg_compression": 0.606500,
 }
+IMAGENET_VALIDATION = 50_000
+"""Images under each corruption and severity of ImageNet-C: a part of them has an mCE of its own."""
 _ALL_SEVERITIES = {1, 2, 3, 4, 5}
 # Drawn here, photographed there: never in an mCE of generated corruptions.
 _NOT_AS_PUBLISHED = {"frost"}
@@ -46,7 +49,7 @@ class CorruptionRow(Frozen):
     gmacs_mean: Amount = Field(description="mean GMACs an image, mean over the severities")
 
 
-class CorruptionSummary(Frozen):
+class CorruptionSummary(Termed):
     """All corruptions of one record that were measured on the same images in the same way.
 
     The interval of a mean is the mean of the intervals. The same images stand behind all of them, so their errors may
@@ -60,7 +63,8 @@ class CorruptionSummary(Frozen):
     images: str | None = Field(
         default=None,
         exclude_if=lambda images: images is None,
-        description="which images: a hash of their ids; absent: those that all entries of the run were measured on",
+        description="which images: a hash of their ids; absent: those that all entries of the board were measured on; "
+        "after ?: those of one of the boards that were joined, which does not tell",
     )
     clean_accuracy_pct: Percent | None = Field(description="top-1 accuracy of the same images clean, percent")
     accuracy_pct: Percent = Field(description="mean corruption accuracy: mean over the corruptions, percent")
@@ -72,7 +76,8 @@ class CorruptionSummary(Frozen):
     )
     mce_over: tuple[str, ...] = Field(description="corruptions in the mCE; generated ones leave out frost")
     mce_published: bool = Field(
-        description="whether it may stand beside published mCEs: ImageNet-C itself, all 15 corruptions"
+        description="whether it may stand beside published mCEs: ImageNet-C itself, all 15 corruptions of all 50,000 "
+        "images"
     )
     gmacs_mean: Amount = Field(description="mean GMACs an image under corruption, mean over the corruptions")
     gmacs_drift_pct: float | None = Field(
@@ -80,16 +85,24 @@ class CorruptionSummary(Frozen):
     )
     corruptions: tuple[CorruptionRow, ...] = Field(min_length=1, description="each corruption, as in the paper's order")
 
+    def terms(self) -> dict[str, str | None]:
+        """The images."""
+        return {"images": self.images}
+
+    def on_terms(self, terms: Mapping[str, str | None]) -> Self:
+        """The same with other images."""
+        return self.model_copy(update=dict(terms))
+
 
 def summary_of(record: Record, results: Sequence[CorruptionResult]) -> CorruptionSummary | None:
-    """The record's corruptions, of one set of images: of several the one with most images, then most measured."""
+    """The record's corruptions, of one set of images: of several the one with most measured, of equals most images."""
     sets: dict[tuple[str, ...], list[CorruptionResult]] = defaultdict(list)
     for measured in results:
         how = str(sorted((name, value) for name, value in measured.settings.items() if name != "plugin"))
         sets[measured.source, how, str(measured.images)].append(measured)
     if not sets:
         return None
-    chosen = max(sets.values(), key=lambda variants: (variants[0].n, len(variants)))
+    chosen = max(sets.values(), key=lambda variants: (len(variants), variants[0].n))
     by_name: dict[str, list[CorruptionResult]] = defaultdict(list)
     for measured in {(each.corruption, each.severity): each for each in chosen}.values():  # of a plug-in's the last
         by_name[measured.corruption].append(measured)
@@ -110,18 +123,16 @@ def summary_of(record: Record, results: Sequence[CorruptionResult]) -> Corruptio
         accuracy_ci95_high_pct=_mean([row.accuracy_ci95_high_pct for row in rows]),
         mce_pct=mce,
         mce_over=over,
-        mce_published=source == PRECOMPUTED and len(over) == len(ALEXNET_ERROR),
+        mce_published=is_published(source, over, chosen[0].n),
         gmacs_mean=gmacs,
         gmacs_drift_pct=100 * (gmacs / clean - 1) if clean else None,
         corruptions=rows,
     )
 
 
-def without_shared(summaries: Mapping[str, CorruptionSummary]) -> dict[str, CorruptionSummary]:
-    """The summaries, which say what images they are of only where that tells two of them apart."""
-    if len({one.images for one in summaries.values()}) > 1:
-        return dict(summaries)
-    return {key: one.model_copy(update={"images": None}) for key, one in summaries.items()}
+def is_published(source: str, over: Sequence[str], n: int) -> bool:
+    """Whether an mCE is of what published ones are of: ImageNet-C itself, every corruption of every image."""
+    return source == PRECOMPUTED and len(over) == len(ALEXNET_ERROR) and n == IMAGENET_VALIDATION
 
 
 def mean_corruption_error(errors: dict[str, float]) -> float:

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 from dynvit.leaderboard.board import Leaderboard
 from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.table import digits, plain_table
+from dynvit.measurements.corruption.result import GENERATED
 from dynvit.measurements.corruption.summary import CorruptionSummary
+from dynvit.measurements.terms import UNTOLD, told, untold_said
 from dynvit.terminal import Table
 
 _NAMED = 4  # corruptions that a caption names; of more their number
@@ -28,8 +30,12 @@ class CorruptionSet(NamedTuple):
         what = names if len(self.corruptions) <= _NAMED else f"{len(self.corruptions)} corruptions"
         each = list(dict.fromkeys(severities for _, severities in self.corruptions))
         at = f"severities {', '.join(map(str, each[0]))}" if len(each) == 1 else "not all at the same severities"
-        which = "" if self.images is None else f" ({self.images[:4]})"
+        which = "" if self.images is None else f" ({'' if told(self.images) else 'not told, '}{self.named()})"
         return f"{what}, {at}, {self.source}, {self.n:,} images{which}"
+
+    def named(self) -> str:
+        """The start of the images' hash."""
+        return (self.images or "").removeprefix(UNTOLD)[:4]
 
 
 def corruption_table(board: Leaderboard, summaries: Mapping[str, CorruptionSummary]) -> Table | None:
@@ -77,10 +83,12 @@ def rows(board: Leaderboard, summaries: Mapping[str, CorruptionSummary]) -> list
 def unequal_sets(summaries: Mapping[str, CorruptionSummary]) -> Iterator[str]:
     """A line where rows are of other corruptions, severities or images: their means are of different things."""
     sets = _sets(summaries)
+    several = any(one.images is not None for one in sets)  # else all have the same
     if len(sets) > 1:
         yield (
-            f"rows are under {len(sets)} sets of corruptions, severities and images, and are no comparison from one to "
-            "another: bench all by the same --corruptions, --severities, --corruptions-limit and --data-seed"
+            f"rows are under {len(sets)} sets of corruptions, severities and images"
+            f"{untold_said(one.images for one in sets if several)}, and cannot be compared with one another: bench "
+            "all by the same --corruptions, --severities, --corruptions-limit and --data-seed"
         )
 
 
@@ -97,15 +105,16 @@ def _sets(summaries: Mapping[str, CorruptionSummary]) -> list[CorruptionSet]:
 def _caption(summaries: Sequence[CorruptionSummary], sets: Sequence[CorruptionSet]) -> str:
     first = summaries[0]
     if len(sets) > 1:
-        told = (f"{place}: {one.said()}" for place, one in enumerate(sets, 1))
-        caption = f"mean over severities · clean: the same images · sets, no comparison: {' · '.join(told)}"
+        each = (f"{place}: {one.said()}" for place, one in enumerate(sets, 1))
+        caption = f"mean over severities · clean: the same images · sets that cannot be compared: {' · '.join(each)}"
     else:
         count = len(first.corruptions)
         caption = f"{count} corruptions, {first.source}, mean over severities · clean: the same {first.n:,} images"
-    if any(one.mce_pct is not None for one in summaries) and not all(one.mce_published for one in summaries):
-        over = sorted({len(one.mce_over) for one in summaries if one.mce_pct is not None})
-        counts = " or ".join(map(str, over))
-        caption += f" · mCE over {counts} corruptions made here: not to stand beside published ones"
+    own = [one for one in summaries if one.mce_pct is not None and not one.mce_published]
+    if own:
+        counts = " or ".join(map(str, sorted({len(one.mce_over) for one in own})))
+        made = {"made here" if one.source == GENERATED else "of a part of ImageNet-C" for one in own}
+        caption += f" · mCE over {counts} corruptions {' or '.join(sorted(made))}: not to stand beside published ones"
     return caption
 
 

@@ -21,7 +21,7 @@ from dynvit.leaderboard.drawing import (
     span,
 )
 from dynvit.leaderboard.palette import FAINT, Style, style_of
-from dynvit.measurements.robustness.same_images import images_said
+from dynvit.measurements.robustness.comparing import images_said, unlike_attacks
 from dynvit.measurements.robustness.summary import RobustEntry, RobustFront, RobustnessSummary
 from dynvit.measurements.robustness.table import radius
 
@@ -79,6 +79,7 @@ def draw(board: Leaderboard, summaries: Mapping[str, RobustnessSummary], fronts:
         handles = [handle(style_of(name), name, line=False) for name in ranked(board) if name in methods]
         note = "faint: another point has no more GMACs and no less accuracy, clean and robust"
         note += ", or it is of other images" if images_said(summaries) else ""
+        note += ", or it met other attacks" if unlike_attacks(summaries.values()) else ""
         legend_below(figure, handles, [handle(Style(FAINT, "o"), note, line=False, faint=True)])
     return figure
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.contradiction import Contradiction
 from dynvit.leaderboard.follow_up import from_version_1
-from dynvit.leaderboard.naming import point_names
 from dynvit.leaderboard.record import JsonObject, Record
 from dynvit.measurements.base import Measurement
 from dynvit.measurements.rederive import Beside
@@ -17,7 +16,6 @@ from dynvit.measurements.robustness.settings import RobustnessSettings
 from dynvit.measurements.robustness.summary import (
     RobustnessOverview,
     RobustnessSummary,
-    no_comparison,
     robust_fronts,
     summarise,
 )
@@ -83,13 +81,10 @@ class Robustness(Measurement[RobustnessSettings, RobustnessResult, RobustnessSum
 
     @classmethod
     def notes(cls, board: Leaderboard) -> Iterator[str]:
-        """Whether rows have the same images and equally many attempts; signs of masked gradients, with whose."""
-        names, summaries = point_names(board), cls.of(board)
-        yield from no_comparison(list(summaries.values()))
-        for entry in board.entries:
-            if entry.record_id in summaries:
-                for text in summaries[entry.record_id].masking_signs:
-                    yield f"! {entry.method} {names[entry.record_id]}: {text}"
+        """Whether rows have the same images, attacks and number of attempts; signs of masked gradients, with whose."""
+        from dynvit.measurements.robustness.table import notes
+
+        yield from notes(board, cls.of(board))
 
     @classmethod
     def axes(cls, board: Leaderboard) -> Iterator[Axis]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -72,17 +72,33 @@ def said(attack: RobustnessResult) -> str:
     return attack.attack + variant + (f" (restart {attack.restart})" if attack.restart else "")
 
 
-def comparable(results: Sequence[RobustnessResult]) -> list[RobustnessResult]:
+def comparable(results: Iterable[RobustnessResult], image_size: Sequence[int]) -> list[RobustnessResult]:
     """The attacks on accuracy whose results are known image by image, all on the same images."""
-    return on_most_images(a for a in results if a.criterion == "misclassify" and a.right is not None)
+    return on_most_attacked(
+        (a for a in results if a.criterion == "misclassify" and a.right is not None),
+        lambda attack: not unbounded(attack.norm, attack.eps, image_size),
+    )
 
 
-def on_most_images(attacks: Iterable[RobustnessResult]) -> list[RobustnessResult]:
-    """Those on the largest set of images, the last of equals: results are compared within one set alone."""
+def on_most_attacked(
+    attacks: Iterable[RobustnessResult], counts: Callable[[RobustnessResult], bool] = lambda attack: True
+) -> list[RobustnessResult]:
+    """Those on the set of images that most attempts were made on, of equals the larger, of these the last.
+
+    Results are compared within one set alone, and many images that were hardly attacked say less than few that were.
+    ``counts``: whether an attempt does; what holds every image only checks for masking.
+    """
     by_images: dict[tuple[str | None, int], list[RobustnessResult]] = defaultdict(list)
     for attack in attacks:
         by_images[attack.images, attack.n].append(attack)
-    return max(reversed(by_images.values()), key=lambda those: those[0].n, default=[])
+    return max(reversed(by_images.values()), key=lambda those: (sum(map(counts, those)), those[0].n), default=[])
+
+
+def within(
+    results: Iterable[RobustnessResult], norm: str, eps: float, image_size: Sequence[int]
+) -> list[RobustnessResult]:
+    """Of the comparable attacks those within a ball."""
+    return [attack for attack in comparable(results, image_size) if attack.norm == norm and attack.eps <= eps]
 
 
 def unbounded(norm: str, eps: float, image_size: Sequence[int]) -> bool:

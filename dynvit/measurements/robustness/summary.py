@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field
 
@@ -13,9 +13,18 @@ from dynvit.leaderboard.front import hypervolume, non_dominated
 from dynvit.leaderboard.interval import wilson
 from dynvit.leaderboard.per_sample import right_in_all, unpack
 from dynvit.leaderboard.record import Amount, Frozen, Name, Percent, Record, is_static
+from dynvit.measurements.robustness.comparing import most_compared, terms_of
 from dynvit.measurements.robustness.masking import masking_signs
-from dynvit.measurements.robustness.result import RobustnessResult, comparable, on_most_images, said, unbounded
-from dynvit.measurements.robustness.same_images import images_of, most_compared, unequal_images, without_shared
+from dynvit.measurements.robustness.met import met_in
+from dynvit.measurements.robustness.result import (
+    RobustnessResult,
+    comparable,
+    on_most_attacked,
+    said,
+    unbounded,
+    within,
+)
+from dynvit.measurements.terms import Termed
 
 if TYPE_CHECKING:
     from dynvit.leaderboard.per_sample import Bools
@@ -30,7 +39,8 @@ class RobustEntry(Frozen):
     images: str | None = Field(
         default=None,
         exclude_if=lambda images: images is None,
-        description="which images: a hash of their ids; absent: those that all entries of the run were attacked on",
+        description="which images: a hash of their ids; absent: those that all entries of the board were attacked on; "
+        "after ?: those of one of the boards that were joined, which does not tell",
     )
     clean_pct: Percent = Field(description="top-1 accuracy of these images, clean, percent")
     accuracy_pct: Percent = Field(description="top-1 accuracy under the worst of all attacks, image by image, percent")
@@ -40,6 +50,12 @@ class RobustEntry(Frozen):
     strongest_pct: Percent = Field(description="what it alone left, percent")
     attacks: int = Field(
         ge=1, description="attempts that count: attacks, variants and restarts, those within smaller balls too"
+    )
+    met: str | None = Field(
+        default=None,
+        exclude_if=lambda met: met is None,
+        description="which attacks these are: of each a hash of its settings and radii, as often as it was tried; "
+        "absent: those that all entries of the board have met within the ball; after ?: as with images",
     )
 
 
@@ -57,12 +73,25 @@ class SlowdownEntry(Frozen):
     attack: Name = Field(description="the attack")
 
 
-class RobustnessSummary(Frozen):
+class RobustnessSummary(Termed):
     """What attacks leave of one record."""
 
     accuracy: tuple[RobustEntry, ...] = Field(default=(), description="accuracy under attack, by norm and radius")
     slowdown: tuple[SlowdownEntry, ...] = Field(default=(), description="compute under attack, by norm and radius")
     masking_signs: tuple[str, ...] = Field(default=(), description="signs that gradients are masked")
+
+    def terms(self) -> dict[str, str | None]:
+        """The images, and of each ball the attacks."""
+        met = {f"{robust.norm} {robust.eps!r}": robust.met for robust in self.accuracy}
+        return {"images": self.accuracy[0].images} | met if self.accuracy else {}
+
+    def on_terms(self, terms: Mapping[str, str | None]) -> Self:
+        """The same with other images and attacks."""
+        accuracy = tuple(
+            robust.model_copy(update={"images": terms["images"], "met": terms[f"{robust.norm} {robust.eps!r}"]})
+            for robust in self.accuracy
+        )
+        return self.model_copy(update={"accuracy": accuracy})
 
 
 class RobustFront(Frozen):
@@ -71,7 +100,9 @@ class RobustFront(Frozen):
     norm: Name = Field(description="norm of the ball")
     eps: Amount = Field(description="its radius, pixels in [0,1]")
     objectives: tuple[Objective, ...] = Field(description="axes of the front, with the reference point")
-    n_entries: int = Field(ge=1, description="entries attacked on the same images, those that most were attacked on")
+    n_entries: int = Field(
+        ge=1, description="entries that met the same attacks on the same images: the terms that most have"
+    )
     front: tuple[Name, ...] = Field(description="record ids of the entries that no other dominates")
     hypervolume: Amount = Field(description="in GMACs x percent x percent")
     hypervolume_share: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -90,8 +121,12 @@ def summarise(
 ) -> dict[str, RobustnessSummary]:
     """Every attacked record's summary. The static backbone is what "undefended" means for signs of masking: the record
     without knobs that costs what dense costs."""
-    static = next((r for r in records if is_static(r) and comparable(results.get(r.record_id, ()))), None)
-    base = comparable(results[static.record_id]) if static else ()
+    attacked = {
+        record.record_id: comparable(results.get(record.record_id, ()), record.preprocessing.image_size)
+        for record in records
+    }
+    static = next((record.record_id for record in records if is_static(record) and attacked[record.record_id]), None)
+    base = attacked[static] if static else ()
     found = {}
     for record in records:
         own = results.get(record.record_id)
@@ -101,50 +136,24 @@ def summarise(
         found[record.record_id] = RobustnessSummary(
             accuracy=robust_entries(own, size),
             slowdown=slowdown_entries(own),
-            masking_signs=tuple(masking_signs(comparable(own), () if is_static(record) else base, size)),
+            masking_signs=tuple(masking_signs(attacked[record.record_id], () if is_static(record) else base, size)),
         )
-    return without_shared(found)
-
-
-def attempts(summary: RobustnessSummary) -> dict[str, int]:
-    """How many attempts a row's accuracy within the largest ball has withstood, by norm."""
-    return {robust.norm: robust.attacks for robust in sorted(summary.accuracy, key=lambda robust: robust.eps)}
-
-
-def no_comparison(summaries: Sequence[RobustnessSummary]) -> Iterator[str]:
-    """Lines on what keeps rows from being compared: other images, other numbers of attempts."""
-    yield from unequal_images(summaries)
-    yield from unequal_attempts(summaries)
-
-
-def unequal_attempts(summaries: Iterable[RobustnessSummary]) -> Iterator[str]:
-    """Lines on norms in which rows have met differently many attempts: of their accuracies the smaller is not the
-    weaker model's."""
-    counts: dict[str, set[int]] = defaultdict(set)
-    for summary in summaries:
-        for norm, count in attempts(summary).items():
-            counts[norm].add(count)
-    for norm, found in sorted(counts.items()):
-        if len(found) > 1:
-            yield (
-                f"rows have met from {min(found)} to {max(found)} attempts under {norm}, and are no comparison: "
-                "the same bench again adds those that are missing, --fresh makes all anew"
-            )
+    return found
 
 
 def robust_fronts(entries: Sequence[Entry], board: Leaderboard) -> Iterator[RobustFront]:
     """A front of three objectives for each ball: what is kept under attack beside accuracy and compute.
 
-    It compares the entries on the images that most were attacked on; those on others are not on it.
+    It compares the entries that met the same attacks on the same images, those that most have; others are not on it.
     """
     three = (*board.objectives, Objective(key="accuracy_pct", higher_is_better=True, reference=0.0))
     minimise, reference = (True, False, False), [objective.reference for objective in three]
     summaries = board.summaries("robustness", RobustnessSummary)
     left = [(e, r) for e in entries if e.record_id in summaries for r in summaries[e.record_id].accuracy]
     for norm, eps in sorted({(robust.norm, robust.eps) for _, robust in left}):
-        within = [(entry, r) for entry, r in left if (r.norm, r.eps) == (norm, eps)]
-        images = most_compared(r for _, r in within)
-        attacked = [(entry, r.accuracy_pct) for entry, r in within if images_of(r) == images]
+        there = [(entry, r) for entry, r in left if (r.norm, r.eps) == (norm, eps)]
+        terms = most_compared(r for _, r in there)
+        attacked = [(entry, r.accuracy_pct) for entry, r in there if terms_of(r) == terms]
         points = [(entry.gmacs_mean, entry.top1_pct, accuracy) for entry, accuracy in attacked]
         worth = hypervolume(points, reference, minimise)
         on_front = non_dominated(points, minimise)
@@ -162,14 +171,14 @@ def robust_fronts(entries: Sequence[Entry], board: Leaderboard) -> Iterator[Robu
 def robust_entries(results: Sequence[RobustnessResult], image_size: Sequence[int]) -> tuple[RobustEntry, ...]:
     """Accuracy within each ball that was tried, by norm and rising radius.
 
-    Balls that hold every image only check for masking and are left out. Where several sets of images were attacked, the
-    largest stands, the last of equals.
+    Balls that hold every image only check for masking and are left out. Where several sets of images were attacked, one
+    stands: ``on_most_attacked``.
     """
-    attacks = comparable(results)
+    attacks = comparable(results, image_size)
     found = []
     for norm, those in _by_norm(attacks).items():
         alive: Bools | None = None
-        count = 0
+        tried = list[RobustnessResult]()
         for eps in sorted({attack.eps for attack in those}):
             if unbounded(norm, eps, image_size):
                 continue
@@ -179,7 +188,7 @@ def robust_entries(results: Sequence[RobustnessResult], image_size: Sequence[int
                 right = unpack(attack.right, attack.n)
                 alive = right if alive is None else alive & right
             assert alive is not None
-            count += len(here)
+            tried += here
             strongest = min(here, key=lambda attack: attack.accuracy_pct)
             low, high = wilson(int(alive.sum()), len(alive))
             found.append(
@@ -194,33 +203,33 @@ def robust_entries(results: Sequence[RobustnessResult], image_size: Sequence[int
                     ci95_high_pct=high,
                     strongest=said(strongest),
                     strongest_pct=strongest.accuracy_pct,
-                    attacks=count,
+                    attacks=len(tried),
+                    met=met_in(tried),
                 )
             )
     return tuple(found)
 
 
-def left_within(results: Sequence[RobustnessResult], norm: str, eps: float) -> tuple[str | None, Bools] | None:
+def left_within(
+    results: Sequence[RobustnessResult], norm: str, eps: float, image_size: Sequence[int]
+) -> tuple[str | None, Bools] | None:
     """Which images every attack within a ball leaves correct, as ``robust_entries`` counts them.
 
     Returns: a hash of the images, and a bit each; None where the ball was not tried.
     """
-    within = [attack for attack in comparable(results) if attack.norm == norm and attack.eps <= eps]
-    if not within:
+    tried = within(results, norm, eps, image_size)
+    if not tried:
         return None
-    return within[0].images, right_in_all(
-        unpack(attack.right, attack.n) for attack in within if attack.right is not None
-    )
+    return tried[0].images, right_in_all(unpack(attack.right, attack.n) for attack in tried if attack.right is not None)
 
 
 def slowdown_entries(results: Sequence[RobustnessResult]) -> tuple[SlowdownEntry, ...]:
     """The worst slowdown within each ball that was tried, and smaller ones, with and without the label kept."""
     found = []
     for keep_label, criteria in ((False, ("slowdown", "slowdown-keep-label")), (True, ("slowdown-keep-label",))):
-        for norm, those in _by_norm(on_most_images(a for a in results if a.criterion in criteria)).items():
+        for norm, those in _by_norm(on_most_attacked(a for a in results if a.criterion in criteria)).items():
             for eps in sorted({attack.eps for attack in those}):
-                within = [attack for attack in those if attack.eps <= eps]
-                worst = max(within, key=lambda attack: attack.gmacs_mean)
+                worst = max((attack for attack in those if attack.eps <= eps), key=lambda attack: attack.gmacs_mean)
                 found.append(
                     SlowdownEntry(
                         norm=norm,

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.naming import point_in_words, point_names
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.table import digits, plain_table
+from dynvit.measurements.robustness.comparing import attempts, images_said, no_comparison
 from dynvit.measurements.robustness.result import RobustnessResult, said
-from dynvit.measurements.robustness.same_images import images_said
 from dynvit.measurements.robustness.summary import (
     RobustFront,
     RobustnessSummary,
     SlowdownEntry,
-    attempts,
     robust_entries,
 )
 from dynvit.terminal import Table
@@ -59,6 +58,16 @@ def robust_table(
         named = (names[entry.record_id], *([images[entry.record_id]] if images else []))
         shown.add_row(*_cells(entry, summary, named, fronts, decimals), end_section=last)
     return shown
+
+
+def notes(board: Leaderboard, summaries: Mapping[str, RobustnessSummary]) -> Iterator[str]:
+    """Lines below the table: what keeps rows from being compared, and signs of masked gradients, with whose."""
+    names = point_names(board)
+    yield from no_comparison(list(summaries.values()))
+    for entry in board.entries:
+        if entry.record_id in summaries:
+            for text in summaries[entry.record_id].masking_signs:
+                yield f"! {entry.method} {names[entry.record_id]}: {text}"
 
 
 def attack_table(record: Record, results: Sequence[RobustnessResult]) -> Table:

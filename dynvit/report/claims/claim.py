@@ -74,9 +74,7 @@ class RobustTest(_OfTwo, Bounded):
     kind: Literal["robust"]
     norm: Name = Field(description="norm of the ball")
     eps: Amount = Field(description="its radius, pixels in [0,1]; a radius within 5 % is taken for it")
-    attack: Name | None = Field(
-        default=None, description="an attack that the board must have met, by its command; null: any"
-    )
+    attack: Name | None = Field(default=None, description="an attack that both entries must have met; null: any")
 
 
 class SpeedTest(_OfBoards, Bounded):

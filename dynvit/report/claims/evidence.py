@@ -17,6 +17,7 @@ from dynvit.measurements.robustness.measurement import Robustness
 from dynvit.measurements.robustness.result import RobustnessResult
 from dynvit.reading import read_bytes, read_text
 from dynvit.report.boards import Board, read_board
+from dynvit.report.run_data import sorted_out
 
 
 class AbsentError(Exception):
@@ -70,12 +71,9 @@ class Evidence:
     def attacked(self, name: str) -> Mapping[str, Sequence[RobustnessResult]]:
         """Lines of attacks beside a board, by record id: ``NAME.robustness.jsonl``, or in the folder ``NAME``."""
         if name not in self._attacked:
-            found: dict[str, list[RobustnessResult]] = {}
-            for file in self._beside(name, f"{Robustness.name}.jsonl"):
-                for line in Robustness.store(file).read():
-                    if line.result is not None:
-                        found.setdefault(line.record_id, []).append(line.result)
-            self._attacked[name] = found
+            files = self._beside(name, f"{Robustness.name}.jsonl")
+            lines = {line.key: line for file in files for line in Robustness.store(file).read()}
+            self._attacked[name], _ = sorted_out(lines.values())  # as the board counts them, each attempt once
         return self._attacked[name]
 
     def table(self, name: str) -> ResultTable:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dynvit.leaderboard.board import Entry
 from dynvit.leaderboard.naming import point_names, short_ids
 from dynvit.measurements.robustness.measurement import Robustness
+from dynvit.measurements.robustness.met import by_attack, differing, met_in
+from dynvit.measurements.robustness.result import within
 from dynvit.measurements.robustness.summary import RobustEntry, left_within
 from dynvit.measurements.speed.measurement import Speed
 from dynvit.measurements.speed.summary import LEAST_ROUNDS, enough_rounds, shown, timing_at
+from dynvit.measurements.terms import told
 from dynvit.report.boards import Board
 from dynvit.report.claims.choosing import choose
 from dynvit.report.claims.claim import AccuracyTest, RobustTest, SpeedTest
@@ -28,19 +31,27 @@ def accuracy(test: AccuracyTest, name: str, evidence: Evidence) -> Finding:
 
 
 def robust(test: RobustTest, name: str, evidence: Evidence) -> Finding:
-    """Accuracy under the worst attack of one entry less that of another. Raises: ``AbsentError``."""
+    """Accuracy under the worst attack of one entry less that of another, of those that met the attack of the claim.
+
+    Raises: ``AbsentError``; ``UntoldError`` where the two have not met the same attacks.
+    """
     board = evidence.board(name)
     balls = _balls(board, test)
     if not balls:
         raise AbsentError(f"the board was not attacked within {test.norm} {test.eps:.3g}")
-    attacked = test.attack is None or test.attack in board.generated.command
-    if not attacked and not any(ball.strongest.startswith(test.attack or "") for ball in balls.values()):
-        raise AbsentError(f"the board was not attacked by {test.attack}")
+    met = {key: _met(ball, key, name, evidence) for key, ball in balls.items()}
+    if test.attack is not None:
+        balls = {key: ball for key, ball in balls.items() if test.attack in _attacks(ball, met[key], key, board)}
+        if not balls:
+            raise AbsentError(f"as far as it tells, the board was not attacked by {test.attack}")
     against = choose(board, test.against, measured=balls)
     entry = choose(board, test.entry, against, measured=balls)
+    both = met[entry.record_id], met[against.record_id]
+    if all(map(told, both)) and both[0] != both[1]:
+        raise UntoldError(f"the two have not met the same attacks: they differ in {', '.join(differing(both))}")
     one, other = balls[entry.record_id], balls[against.record_id]
-    lines = evidence.attacked(name)
-    kept = [left_within(lines.get(each.record_id, ()), one.norm, one.eps) for each in (entry, against)]
+    lines, size = evidence.attacked(name), board.setting.image_size
+    kept = [left_within(lines.get(each.record_id, ()), one.norm, one.eps, size) for each in (entry, against)]
     found = of_balls(one, other, kept)
     radius = f"{one.norm} {255 * one.eps:.3g}/255" if one.norm == "linf" else f"{one.norm} {one.eps:.3g}"
     under = f"; {one.accuracy_pct:.1f} % against {other.accuracy_pct:.1f} % within {radius}"
@@ -111,6 +122,19 @@ def _balls(board: Board, test: RobustTest) -> dict[str, RobustEntry]:
     ]
     eps = min({ball.eps for _, ball in found}, key=lambda eps: (abs(eps - test.eps), eps), default=None)
     return {name: ball for name, ball in found if ball.eps == eps}
+
+
+def _met(ball: RobustEntry, record_id: str, name: str, evidence: Evidence) -> str | None:
+    """What a row's accuracy has withstood: by its lines where these are all, else as the board says; None: not told."""
+    size = evidence.board(name).setting.image_size
+    tried = within(evidence.attacked(name).get(record_id, ()), ball.norm, ball.eps, size)
+    return met_in(tried) if len(tried) == ball.attacks else ball.met
+
+
+def _attacks(ball: RobustEntry, met: str | None, record_id: str, board: Board) -> set[str]:
+    """The attacks that a row is known to have met: without its lines the strongest of each radius, if no more."""
+    smaller = (b for b in Robustness.of(board)[record_id].accuracy if b.norm == ball.norm and b.eps <= ball.eps)
+    return set(by_attack(met)) or {each.strongest.partition(" (")[0] for each in smaller}
 
 
 def _near(ball: RobustEntry, test: RobustTest) -> bool:
