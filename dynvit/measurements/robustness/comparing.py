@@ -54,7 +54,7 @@ def attempts(summary: RobustnessSummary) -> dict[str, int]:
     return {robust.norm: robust.attacks for robust in sorted(summary.accuracy, key=lambda robust: robust.eps)}
 
 
-def no_comparison(summaries: Sequence[RobustnessSummary]) -> Iterator[str]:
+def what_differs(summaries: Sequence[RobustnessSummary]) -> Iterator[str]:
     """Lines on what keeps rows from being compared: other images, other attacks, other numbers of attempts."""
     yield from unequal_images(summaries)
     yield from unequal_attempts(summaries)
@@ -65,8 +65,8 @@ def unequal_images(summaries: Iterable[RobustnessSummary]) -> Iterator[str]:
     sets = {images_of(one.accuracy[0]) for one in summaries if one.accuracy}
     if len(sets) > 1:
         yield (
-            f"rows were attacked on {len(sets)} sets of images{untold_said(images for images, _ in sets)}, and are no "
-            "comparison from one to another: ● is among rows on the images that most have; bench all by the same "
+            f"rows were attacked on {len(sets)} sets of images{untold_said(images for images, _ in sets)}, and cannot be "
+            "compared with one another: ● is among rows on the images that most have; bench all by the same "
             "--robustness-limit, --robustness-points and --data-seed"
         )
 
@@ -86,8 +86,8 @@ def unequal_attempts(summaries: Iterable[RobustnessSummary]) -> Iterator[str]:
             which = f"unlike in {', '.join(others[norm])}" if others[norm] else "which, is not told of all"
             yield (
                 f"rows have met other attacks under {norm} ({which}{f'; {many}' if len(found) > 1 else ''}), and "
-                "cannot be compared: ● is among rows that have met the same as most; the same bench again adds those that "
-                "are missing, --fresh makes all anew"
+                "cannot be compared: ● is among rows that have met the same as most; the same bench again adds those "
+                "that are missing, --fresh makes all anew"
             )
         elif len(found) > 1:
             yield (

@@ -8,7 +8,7 @@ from dynvit.leaderboard.board import Entry, Leaderboard
 from dynvit.leaderboard.naming import point_in_words, point_names
 from dynvit.leaderboard.record import Record
 from dynvit.leaderboard.table import digits, plain_table
-from dynvit.measurements.robustness.comparing import attempts, images_said, no_comparison
+from dynvit.measurements.robustness.comparing import attempts, images_said, what_differs
 from dynvit.measurements.robustness.result import RobustnessResult, said
 from dynvit.measurements.robustness.summary import (
     RobustFront,
@@ -63,7 +63,7 @@ def robust_table(
 def notes(board: Leaderboard, summaries: Mapping[str, RobustnessSummary]) -> Iterator[str]:
     """Lines below the table: what keeps rows from being compared, and signs of masked gradients, with whose."""
     names = point_names(board)
-    yield from no_comparison(list(summaries.values()))
+    yield from what_differs(list(summaries.values()))
     for entry in board.entries:
         if entry.record_id in summaries:
             for text in summaries[entry.record_id].masking_signs:
