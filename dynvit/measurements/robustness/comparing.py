@@ -65,8 +65,8 @@ def unequal_images(summaries: Iterable[RobustnessSummary]) -> Iterator[str]:
     sets = {images_of(one.accuracy[0]) for one in summaries if one.accuracy}
     if len(sets) > 1:
         yield (
-            f"rows were attacked on {len(sets)} sets of images{untold_said(images for images, _ in sets)}, and cannot be "
-            "compared with one another: ● is among rows on the images that most have; bench all by the same "
+            f"rows were attacked on {len(sets)} sets of images{untold_said(images for images, _ in sets)}, and cannot "
+            "be compared with one another: ● is among rows on the images that most have; bench all by the same "
             "--robustness-limit, --robustness-points and --data-seed"
         )
 
