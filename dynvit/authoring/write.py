@@ -74,5 +74,6 @@ def check_free(name: str, folder: Path) -> None:
         origins = " and ".join(str(origin) for origin in methods.origins(name))
         raise InputError(f"method {name!r} is there already, from {origins}: give another name")
     elsewhere = [entry for entry in sys.path if entry and Path(entry).resolve() != folder.resolve()]
-    if name in sys.stdlib_module_names or PathFinder.find_spec(name, elsewhere):
+    # An editable install is on no path, but imported.
+    if name in sys.stdlib_module_names or name in sys.modules or PathFinder.find_spec(name, elsewhere):
         raise InputError(f"a file {name}.py would hide the installed Python module {name}: give another name")

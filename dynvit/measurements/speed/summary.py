@@ -65,20 +65,20 @@ def conditions(of: SpeedResult | SpeedCurve) -> Conditions:
     return Conditions(of.device, of.dtype, of.threads, of.execution_mode, of.dense_execution_mode)
 
 
-def break_even(timings: Iterable[SpeedResult]) -> int | None:
+def break_even(timings: Iterable[SpeedResult], least_rounds: int = LEAST_ROUNDS) -> int | None:
     """The smallest batch size from which the method was faster than dense in every valid round, at all larger measured
-    ones too, of five rounds or more each; None where it was not at the largest."""
+    ones too, of so many rounds or more each; None where it was not at the largest."""
     first = None
     for timing in sorted(timings, key=lambda timing: -timing.batch_size):
-        if timing.speedup_low is None or timing.speedup_low <= 1 or not enough_rounds(timing):
+        if timing.speedup_low is None or timing.speedup_low <= 1 or not enough_rounds(timing, least_rounds):
             break
         first = timing.batch_size
     return first
 
 
-def enough_rounds(timing: SpeedResult) -> bool:
+def enough_rounds(timing: SpeedResult, least: int = LEAST_ROUNDS) -> bool:
     """Whether the ends of its rounds tell anything: those of one round are its median."""
-    return timing.rounds_valid is not None and timing.rounds_valid >= LEAST_ROUNDS
+    return timing.rounds_valid is not None and timing.rounds_valid >= least
 
 
 def shown(summaries: Mapping[str, SpeedSummary]) -> tuple[Conditions, int] | None:
