@@ -33,6 +33,7 @@ UNDETERMINED = {
     "speed": {
         *("environment.cpu_threads", "environment.processes", "wall_s"),
         *("result.latency_p50_ms", "result.latency_p95_ms", "result.images_per_s", "result.dense_images_per_s"),
+        *("result.speedup_low", "result.speedup_high"),
         *("result.peak_memory_mb", "result.dense_peak_memory_mb", "result.rounds_run", "result.warmup_runs"),
     },
     "per_sample": set(),
