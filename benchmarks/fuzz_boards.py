@@ -208,7 +208,7 @@ def edits(boards: Path, work: Path, count: int, seed: int) -> list[str]:
             new = new[:digit] + rng.choice(b"123456789".decode()).encode() + new[digit + 1 :]
         file.write_bytes(content[: found.start()] + new + content[found.end() :])
         try:
-            for _ in checked(work / f"{file.name.split('.')[0]}.json" if file.suffix == ".json" else work):
+            for _ in checked(file if file.suffix == ".json" else work):
                 pass
         except InputError:
             continue

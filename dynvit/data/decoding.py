@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from dynvit.data.source import BadSampleError, ImageSource
-from dynvit.data.transforms import PixelTransform, seeded
+from dynvit.data.transforms import PixelTransform, random_states_kept, seed_cpu
 from dynvit.errors import InputError
 
 
@@ -44,7 +44,14 @@ class _Decoder(Dataset[Decoded]):
         return len(self.work)
 
     def __getitem__(self, batch: int) -> Decoded:
-        indices, seeds = self.work[batch]
+        work = self.work[batch]
+        if work.seeds is None:
+            return self._decoded(work)
+        with random_states_kept():
+            return self._decoded(work)
+
+    def _decoded(self, work: Work) -> Decoded:
+        indices, seeds = work
         positions, images, bad, refused = [], [], {}, ""
         for position, index in enumerate(indices):
             try:
@@ -58,13 +65,10 @@ class _Decoder(Dataset[Decoded]):
             except InputError as error:
                 refused = str(error)
                 break
-            if seeds is None:
-                pixels = self.transform(image)
-            else:
-                with seeded(seeds[position]):
-                    pixels = self.transform(image)
+            if seeds is not None:
+                seed_cpu(seeds[position])
             positions.append(position)
-            images.append(pixels.numpy())
+            images.append(self.transform(image).numpy())
         stacked = np.stack(images) if images else np.zeros((0, 3, 0, 0), np.uint8)
         return Decoded(positions, stacked, bad, refused)
 

@@ -124,7 +124,7 @@ def training_transform(preprocessing: Preprocessing, augment: Augment) -> PixelT
     """The part of augmentation that works on one image: random resized crop, RandAugment, colour jitter.
 
     Flips, shifts and erasing work on whole batches: ``dynvit.data.augment``. Colour jitter is left out under
-    RandAugment, as in timm. Uses the global random states: call it inside ``seeded``.
+    RandAugment, as in timm. Uses the global random states: call ``seed_cpu`` before.
 
     Shape: an RGB image → uint8 (3, ``image_size``, ``image_size``).
     """
@@ -176,14 +176,27 @@ def works_on_images(augment: Augment) -> bool:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Python's, NumPy's and torch's random states set to ``seed`` inside, and restored after.
+    """Python's, NumPy's and torch's random states set to ``seed`` inside; those of the CPU are restored after."""
+    with random_states_kept():
+        seed_cpu(seed)
+        torch.manual_seed(seed)
+        yield
 
-    timm's augmentations draw from all three, and must not change a model's dropout.
+
+def seed_cpu(seed: int) -> None:
+    """Set Python's, NumPy's and torch's random states on the CPU: timm's augmentations draw from all three.
+
+    Not ``torch.manual_seed``: until a GPU is used, it formats the stack for the sake of one, a millisecond an image.
     """
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
+
+
+@contextmanager
+def random_states_kept() -> Iterator[None]:
+    """The random states of the CPU restored after, so that nothing drawn inside changes a model's dropout."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         yield
     finally:

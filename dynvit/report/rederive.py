@@ -80,7 +80,9 @@ def _of_pair(entry: Entry, static: Entry | None, board: Leaderboard) -> Iterator
 
 def _of_paired(paired: Paired) -> Iterator[Contradiction]:
     gained, lost, n = paired.gained, paired.lost, paired.n
-    yield from between("gained", gained, 0, n - lost, "n less lost")
+    if gained + lost > n:  # of more images than there are, nothing follows
+        yield from between("gained", gained, 0, n - lost, "n less lost")
+        return
     yield from equal(
         "difference_points", paired.difference_points, 100 * (gained - lost) / n, "100 (gained - lost) / n"
     )
