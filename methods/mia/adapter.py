@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Protocol
 
 from torch import Tensor
@@ -67,6 +67,10 @@ class MIAAdapter(Protocol):
 
         Shape: numbers, or (B,) each.
         """
+        ...
+
+    def kind(self, index: int) -> Hashable:
+        """Blocks of one kind are decided in one shape and do the same work under the same masks."""
         ...
 
     def classify_parts(self, tokens: Count) -> list[Part]:

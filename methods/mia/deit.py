@@ -82,6 +82,10 @@ class DeiTAdapter:
             cost.Linear(f"{name}.mlp.fc2", rows, units, channels),
         ]
 
+    def kind(self, index: int) -> int:
+        """One: all blocks are alike."""
+        return 0
+
     def classify_parts(self, tokens: cost.Count) -> list[Part]:
         """The work of ``classify``."""
         return self.vit.classify_parts(tokens)

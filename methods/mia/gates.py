@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,6 +42,12 @@ class Masks:
             return runs if class_token else runs & self.tokens.any(1)
         runs = self.depth * (1 - (1 - self.heads).prod(1))
         return runs if class_token else runs * (1 - (1 - self.tokens).prod(1))
+
+    @classmethod
+    def cat(cls, masks: Sequence[Masks]) -> Masks:
+        """Those of several blocks, or of several batches, one after the other."""
+        depth, heads, tokens = zip(*((one.depth, one.heads, one.tokens) for one in masks), strict=True)
+        return cls(torch.cat(depth), torch.cat(heads), torch.cat(tokens))
 
     @classmethod
     def keep_all(cls, batch: int, heads: int, tokens: int, like: Tensor) -> Masks:

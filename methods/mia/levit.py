@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor, nn
 
 from dynvit import cost
@@ -79,6 +81,10 @@ class LeViTAdapter:
         channels, units = _shared(shape, shape.width, heads), _shared(shape, shape.hidden, heads)
         seen = channels if self.form.channels == "kept" else shape.width
         return [*attention_parts(shape, rows, heads, seen, tokens), *mlp_parts(shape, rows, channels, units)]
+
+    def kind(self, index: int) -> LeViTBlockShape:
+        """Its sizes, those of its stage."""
+        return replace(self.shapes[index], name="")
 
     def classify_parts(self, tokens: cost.Count) -> list[Part]:
         """The work of ``classify``, on all tokens whatever was dropped."""

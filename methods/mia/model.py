@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -28,6 +28,18 @@ class MIAPrediction(Prediction):
     ``masks`` are what ran: straight-through and floating in the differentiable form, bool from ``predict``.
     """
 
+    gates: tuple[GateLogits, ...]
+    masks: tuple[Masks, ...]
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A pass of the differentiable form whose parts nobody asks for: what training needs.
+
+    Shape: ``logits`` (B, classes).
+    """
+
+    logits: Tensor
     gates: tuple[GateLogits, ...]
     masks: tuple[Masks, ...]
 
@@ -117,6 +129,19 @@ class MIAModel(StrengthModel):
 
         Shape: images (B, 3, H, W) → logits (B, classes). Units: pixels in [0, 1].
         """
+        found = self.passed(images, decide, asked=asked, values=values, apart=apart)
+        return MIAPrediction(found.logits, self.usage(found.masks, asked), gates=found.gates, masks=found.masks)
+
+    def passed(
+        self,
+        images: Tensor,
+        decide: Decide,
+        *,
+        asked: Sequence[str] = DIMENSIONS,
+        values: bool = False,
+        apart: bool = False,
+    ) -> Passed:
+        """``masked`` without its usage. Shape: images (B, 3, H, W). Units: pixels in [0, 1]."""
         gates, masks = list[GateLogits](), list[Masks]()
         tokens = self.adapter.embed(images)
         for index in range(len(self.adapter.gates)):
@@ -126,9 +151,7 @@ class MIAModel(StrengthModel):
             tokens = self.adapter.masked(index, tokens, kept)
             gates.append(found)
             masks.append(kept)
-        return MIAPrediction(
-            self.adapter.classify(tokens), self.usage(masks, asked), gates=tuple(gates), masks=tuple(masks)
-        )
+        return Passed(self.adapter.classify(tokens), tuple(gates), tuple(masks))
 
     @torch.no_grad()
     def predict(self, images: Tensor, point: OperatingPoint) -> MIAPrediction:
@@ -186,18 +209,40 @@ class MIAModel(StrengthModel):
         """
         adapter, parts, counted = self.adapter, list[Part](self.adapter.embed_parts()), list[tuple[Tensor, Tensor]]()
         for index, kept in enumerate(masks):
-            gate = adapter.gates[index]
-            exact = kept.to(torch.int64 if kept.depth.dtype == torch.bool else torch.float64)
-            runs = kept.runs(gate.class_token).to(exact.depth.dtype)
-            heads, tokens = exact.heads.sum(1), exact.tokens.sum(1) + int(gate.class_token)
-            parts += adapter.enter_parts(index)
-            parts += self._controller_parts(index, exact.depth, asked)
-            parts += adapter.block_parts(index, runs, heads, tokens)
-            counted.append((runs * heads, runs * tokens))
+            work, heads, tokens = self._work(index, kept, asked)
+            parts += [*adapter.enter_parts(index), *work]
+            counted.append((heads, tokens))
         last = adapter.gates[-1]
         parts += adapter.classify_parts(last.tokens + int(last.class_token))
         by_block = [torch.stack(counts, dim=1).detach().round().long() for counts in zip(*counted, strict=True)]
         return Usage(len(masks[0].depth), tuple(parts), heads=by_block[0], tokens=by_block[1])
+
+    def macs(self, masks: Sequence[Masks]) -> Tensor:
+        """The MACs of ``usage``, counted for blocks of one kind together: a tenth of its operations.
+
+        Shape: (B,), with the gradient of the masks. Units: MACs.
+        """
+        adapter, images, kinds = self.adapter, len(masks[0].depth), dict[Hashable, list[int]]()
+        for index in range(len(masks)):
+            kinds.setdefault((adapter.kind(index), self._controller(index) is None), []).append(index)
+        last = adapter.gates[-1]
+        always = [*adapter.embed_parts(), *adapter.classify_parts(last.tokens + int(last.class_token))]
+        always += [part for index in range(len(masks)) for part in adapter.enter_parts(index)]
+        total = int(macs(Usage(1, tuple(always))))
+        counts = list[Tensor]()
+        for alike in kinds.values():
+            work, _, _ = self._work(alike[0], Masks.cat([masks[index] for index in alike]), DIMENSIONS)
+            counts.append(macs(Usage(len(alike) * images, tuple(work))).unflatten(0, (len(alike), images)))
+        return torch.cat(counts).sum(0) + total
+
+    def _work(self, index: int, kept: Masks, asked: Sequence[str]) -> tuple[list[Part], Tensor, Tensor]:
+        """The parts of a block and its controller under the masks, and how many heads and tokens run."""
+        gate = self.adapter.gates[index]
+        exact = kept.to(torch.int64 if kept.depth.dtype == torch.bool else torch.float64)
+        runs = kept.runs(gate.class_token).to(exact.depth.dtype)
+        heads, tokens = exact.heads.sum(1), exact.tokens.sum(1) + int(gate.class_token)
+        parts = self._controller_parts(index, exact.depth, asked)
+        return [*parts, *self.adapter.block_parts(index, runs, heads, tokens)], runs * heads, runs * tokens
 
     def _ask(self, index: int, tokens: Tensor, asked: Sequence[str], values: bool) -> GateLogits:
         """The controller's logits for all images."""

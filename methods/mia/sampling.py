@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from dynvit import cost
 from dynvit.ops.gates import straight_through
 from dynvit.ops.precision import at_least_float32
+from dynvit.ops.thresholds import threshold_gate
 
 from .gates import Decide, GateLogits, Masks, Thresholds, noise_free
-from .model import MIAModel, MIAPrediction
+from .model import MIAModel, MIAPrediction, Passed
 from .reinforce import Step
 
 
@@ -38,10 +38,14 @@ def acting(noise: float) -> Decide:
     )
 
 
-def decided(prediction: MIAPrediction, temperature: float = 1.0) -> list[Masks]:
-    """What gates without noise would keep on the features of this pass, straight-through."""
-    rule = noise_free(Thresholds(), temperature)
-    return [rule(block, logits) for block, logits in enumerate(prediction.gates)]
+def decided(prediction: Passed | MIAPrediction, temperature: float = 1.0) -> list[Masks]:
+    """What gates without noise would keep on the features of this pass, straight-through; all blocks at once."""
+    asked = [branch for gates in prediction.gates for branch in gates.by_dimension().values() if branch is not None]
+    sizes = [branch.numel() for branch in asked]
+    trained = Thresholds().depth  # the same in every dimension
+    flat = threshold_gate(torch.cat([branch.flatten() for branch in asked]), trained, temperature)
+    kept = iter(part.view_as(branch) for part, branch in zip(flat.split(sizes), asked, strict=True))
+    return [gates.decide(lambda _: next(kept)) for gates in prediction.gates]
 
 
 def spent(model: MIAModel, masks: Sequence[Masks], dense: int) -> Tensor:
@@ -49,7 +53,7 @@ def spent(model: MIAModel, masks: Sequence[Masks], dense: int) -> Tensor:
 
     Shape: (B,), float32. Units: ``dense`` in MACs → fractions of it.
     """
-    return (cost.macs(model.usage(masks)).double() / dense).float()
+    return (model.macs(masks).double() / dense).float()
 
 
 @torch.no_grad()
@@ -58,11 +62,10 @@ def executed(model: MIAModel, images: Tensor, dense: int) -> Tensor:
 
     Shape: images (B, 3, H, W) → scalar. Units: ``dense`` in MACs → a fraction of it.
     """
-    prediction = model.masked(images, noise_free(Thresholds(), 1.0))
-    return spent(model, prediction.masks, dense).mean()
+    return spent(model, model.passed(images, noise_free(Thresholds(), 1.0)).masks, dense).mean()
 
 
-def skip_rates(model: MIAModel, prediction: MIAPrediction, masks: Sequence[Masks]) -> Mapping[str, Tensor]:
+def skip_rates(model: MIAModel, prediction: Passed | MIAPrediction, masks: Sequence[Masks]) -> Mapping[str, Tensor]:
     """The share of blocks that the masks skip, and of heads and tokens in the blocks that run; scalars."""
     gated = [mask for mask, logits in zip(masks, prediction.gates, strict=True) if _asks(logits)]
     depth = torch.stack([mask.depth for mask in gated]).detach()
@@ -73,7 +76,7 @@ def skip_rates(model: MIAModel, prediction: MIAPrediction, masks: Sequence[Masks
     return {f"{name}_skipped": found[name] for name in model.options.dimensions}
 
 
-def steps(prediction: MIAPrediction, noise: float) -> list[Step]:
+def steps(prediction: Passed | MIAPrediction, noise: float) -> list[Step]:
     """The actions, branch by branch; those of heads and tokens count where the depth gate was open.
 
     Raises: ``ValueError`` for a pass without critics.

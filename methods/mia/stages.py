@@ -21,7 +21,7 @@ from .agents import become_agents
 from .gates import Masks
 from .learning import Measured
 from .losses import cost_weight, keep_loss
-from .model import MIAModel, MIAPrediction
+from .model import MIAModel, Passed
 from .options import DIMENSIONS
 from .pressure import CostScale, asked_at, beta_of
 from .recipes import MIARecipe
@@ -47,7 +47,7 @@ def keep_everything(model: MIAModel, recipe: MIARecipe) -> Stage:
 
     def loss(model: MIAModel, batch: Batch) -> Losses:
         held.images = batch.images
-        prediction = model.masked(batch.images, noisy(noise, model.options.temperature))
+        prediction = model.passed(batch.images, noisy(noise, model.options.temperature))
         total = keep_loss(_asked_masks(prediction), model.options.keep_reduction)
         return Losses(total, skip_rates(model, prediction, decided(prediction)))
 
@@ -73,7 +73,7 @@ def cotraining(model: MIAModel, recipe: MIARecipe) -> Stage:
         temperature = options.temperature * (options.final_temperature / options.temperature) ** progress.done
         end = choices.noise if choices.final_noise is None else choices.final_noise
         noise = choices.noise + (end - choices.noise) * progress.done
-        prediction = model.masked(batch.images, noisy(noise, temperature))
+        prediction = model.passed(batch.images, noisy(noise, temperature))
         compute = _Compute.of(model, prediction, dense, temperature)
         cost, measured = compute.cost(options.measured), compute.measured(options.measured, model, batch.images)
         task = F.cross_entropy(at_least_float32(prediction.logits), batch.targets)
@@ -138,14 +138,14 @@ def hybrid(model: MIAModel, recipe: MIARecipe) -> Stage:
     )
 
 
-def reinforced(model: MIAModel, batch: Batch, recipe: MIARecipe, dense: int) -> tuple[Losses, MIAPrediction]:
+def reinforced(model: MIAModel, batch: Batch, recipe: MIARecipe, dense: int) -> tuple[Losses, Passed]:
     """The A2C objective of a batch under sampled actions, and the pass that they were sampled in.
 
     Units: ``dense`` in MACs an image.
     """
     options, choices = model.options, recipe.choices(model.options)
     apart = options.policy_gradient == "controllers"
-    prediction = model.masked(batch.images, acting(recipe.policy_noise), values=True, apart=apart)
+    prediction = model.passed(batch.images, acting(recipe.policy_noise), values=True, apart=apart)
     with torch.no_grad():
         # Of a mixed image, the class of the larger share.
         correct = (prediction.logits.argmax(1) == batch.targets.argmax(1)).float()
@@ -180,14 +180,14 @@ class _Compute:
     Shape: ``sampled`` and ``sure`` (B,). Units: fractions of ``dense`` MACs.
     """
 
-    prediction: MIAPrediction
+    prediction: Passed
     masks: Sequence[Masks]
     sampled: Tensor
     sure: Tensor
     dense: int
 
     @classmethod
-    def of(cls, model: MIAModel, prediction: MIAPrediction, dense: int, temperature: float = 1.0) -> _Compute:
+    def of(cls, model: MIAModel, prediction: Passed, dense: int, temperature: float = 1.0) -> _Compute:
         masks = decided(prediction, temperature)
         return cls(prediction, masks, spent(model, prediction.masks, dense), spent(model, masks, dense), dense)
 
@@ -246,7 +246,7 @@ def _groups(
     return found
 
 
-def _asked_masks(prediction: MIAPrediction) -> list[Tensor]:
+def _asked_masks(prediction: Passed) -> list[Tensor]:
     pairs = zip(prediction.masks, prediction.gates, strict=True)
     return [getattr(kept, name) for kept, said in pairs for name in DIMENSIONS if getattr(said, name) is not None]
 
