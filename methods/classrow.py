@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from optuna.distributions import BaseDistribution
 from torch import Tensor, nn
 
 from dynvit.backbones.class_row import class_row_block, class_row_parts
 from dynvit.backbones.vit import PlainViT
 from dynvit.interface import DynamicModel, Method, OperatingPoint, Prediction, Trait, Usage, register_method
+from dynvit.ops.upload import uploaded
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ClassRowModel(DynamicModel):
             tokens = block(tokens)
         parts = [part for index in range(last) for part in vit.block_parts(index, count)]
         parts += class_row_parts(vit, last)
-        ran = torch.tensor([count] * last + [1], device=images.device).expand(len(images), -1)
+        ran = uploaded([count] * last + [1], images.device).expand(len(images), -1)
         usage = Usage(len(images), (*vit.embed_parts(), *parts, *vit.classify_parts()), tokens=ran)
         return Prediction(vit.classify(class_row_block(final, tokens)), usage)
 

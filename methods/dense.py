@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 import torch.nn.functional as F
 from optuna.distributions import BaseDistribution
 from torch import Tensor, nn
@@ -27,6 +26,7 @@ from dynvit.interface import (
     Usage,
     register_method,
 )
+from dynvit.ops.upload import uploaded
 from dynvit.recipes import CIFAR, DEIT_AUGMENT, decayed_groups
 
 
@@ -50,7 +50,7 @@ class DenseModel(DynamicModel):
         tokens = self.adapter.embed(images)
         for block in self.adapter.blocks:
             tokens = block(tokens)
-        ran = torch.tensor(self.adapter.block_tokens, device=images.device).expand(len(images), -1)
+        ran = uploaded(self.adapter.block_tokens, images.device).expand(len(images), -1)
         usage = Usage(len(images), tuple(self.adapter.parts()), tokens=ran if self.adapter.block_tokens else None)
         return Prediction(self.adapter.classify(tokens), usage)
 

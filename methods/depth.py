@@ -30,6 +30,7 @@ from dynvit.interface import (
     Usage,
     register_method,
 )
+from dynvit.ops.upload import uploaded
 from dynvit.recipes import decayed_groups
 
 
@@ -86,7 +87,7 @@ class DepthModel(DynamicModel):
         if kept < depth:
             name, s = f"heads.{kept - 1}", vit.shape
             head = [cost.Normalization(f"{name}.0", s.width), cost.Linear(f"{name}.1", 1, s.width, s.classes)]
-        ran = torch.tensor([count] * kept + [0] * (depth - kept), device=images.device).expand(len(images), -1)
+        ran = uploaded([count] * kept + [0] * (depth - kept), images.device).expand(len(images), -1)
         return Usage(len(images), (*vit.embed_parts(), *blocks, *head), tokens=ran)
 
 

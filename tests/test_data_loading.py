@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from pathlib import Path
 
@@ -225,3 +226,14 @@ def test_a_split_of_bad_images_alone_is_refused(tmp_path: Path) -> None:
 def test_a_batch_larger_than_the_split_is_refused() -> None:
     with pytest.raises(InputError, match="a step must have at most the 10 images of numbered train, got 64"):
         TrainingBatches(numbered(10), PLAIN, STILL, batch_size=32, world=2)
+
+
+def test_seeding_an_image_costs_no_stack_trace_and_leaves_the_random_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = TrainingBatches(numbered(8), PLAIN, BUSY, batch_size=8)
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    # torch.manual_seed formats the stack for a GPU's sake, once an image.
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: pytest.fail("torch.manual_seed was called"))
+    (images, _), *_ = loader.epoch(0)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1:] == (random.getstate(), np.random.get_state()[1].tolist())
+    assert torch.equal(images, next(iter(loader.epoch(0)))[0])

@@ -36,21 +36,21 @@ def test_a_bench_on_a_gpu_tells_of_the_models_what_one_on_a_cpu_does(tmp_path: P
 
 
 @one_gpu
-def test_mia_former_waits_for_the_gpu_once_a_block() -> None:
+@pytest.mark.parametrize(("point", "a_block"), [("neutral", 1), ("trained_point", 2)])
+def test_mia_former_waits_for_the_gpu_to_say_which_images_and_parts_run(point: str, a_block: int) -> None:
     model = mixed().to("cuda")
-    assert model.neutral is not None
     pixels = images().to("cuda")
     with torch.no_grad():
-        model.predict(pixels, model.neutral)  # what is made once is made
+        model.predict(pixels, getattr(model, point))  # what is made once is made
         torch.cuda.set_sync_debug_mode("warn")
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                model.predict(pixels, model.neutral)
+                model.predict(pixels, getattr(model, point))
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    waits = [one for one in caught if "synchroniz" in str(one.message)]
-    assert len(waits) <= len(model.controllers)
+    waits = [one for one in caught if "synchronizing operation" in str(one.message)]
+    assert len(waits) <= a_block * len(model.controllers)
 
 
 @two_gpus

@@ -164,6 +164,25 @@ def test_keeping_more_never_costs_less_to_the_gradient() -> None:
     assert all(any(bool(grad.any()) for grad in grads[start::3]) for start in range(3))
 
 
+@pytest.mark.parametrize("backbone", ["vit_digits", "levit_cifar"])
+@pytest.mark.parametrize("static", [0, 2])
+def test_blocks_counted_together_cost_what_they_cost_one_by_one(backbone: str, static: int) -> None:
+    model = Subject.of("mia", backbone, MIAOptions(static_blocks=static)).model()
+    assert isinstance(model, MIAModel)
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return (torch.rand(*shape, generator=generator) < 0.6).double().requires_grad_()
+
+    masks = [Masks(drawn(5), drawn(5, gate.heads), drawn(5, gate.tokens)) for gate in model.adapter.gates]
+    together, apart = model.macs(masks), cost.macs(model.usage(masks))
+    assert torch.equal(together, apart)
+    assert torch.equal(model.macs([m.to(torch.bool) for m in masks]), apart.long())
+    leaves = [part for m in masks for part in (m.depth, m.heads, m.tokens)]
+    for found in zip(*(torch.autograd.grad(each.sum(), leaves) for each in (together, apart)), strict=True):
+        torch.testing.assert_close(*found, rtol=1e-12, atol=0)
+
+
 def test_an_image_whose_every_head_is_dropped_still_teaches_its_gates() -> None:
     model = mixed()
     found = model(images(), OperatingPoint(depth_threshold=0.0, head_threshold=1.0, token_threshold=0.5))

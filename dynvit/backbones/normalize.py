@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
+
+from dynvit.ops.upload import uploaded
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -29,6 +30,6 @@ class Normalize:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Normalise; the result has the images' dtype and device."""
-        mean = torch.tensor(self.mean, dtype=images.dtype, device=images.device).view(-1, 1, 1)
-        std = torch.tensor(self.std, dtype=images.dtype, device=images.device).view(-1, 1, 1)
+        mean = uploaded(self.mean, images.device, images.dtype).view(-1, 1, 1)
+        std = uploaded(self.std, images.device, images.dtype).view(-1, 1, 1)
         return (images - mean) / std

@@ -18,6 +18,7 @@ from dynvit.backbones.t2t import TokensToToken
 from dynvit.backbones.traits import unserved
 from dynvit.errors import InputError
 from dynvit.interface import EVERY_TRAIT, Part, Trait, Usage
+from dynvit.ops.upload import uploaded
 
 NOTHING: Mapping[int, Sequence[Part]] = {}
 
@@ -248,9 +249,10 @@ class PlainViT:
             blocks += self.mlp_parts(index, m)
         parts = (*self.embed_parts(), *blocks, *extra, *self.classify_parts(after[-1]))
         if any(isinstance(n, Tensor) for n in tokens):
-            said = torch.stack([torch.as_tensor(n, device=images.device).expand(len(images)) for n in tokens], dim=1)
+            each = (n if isinstance(n, Tensor) else torch.full((), n, device=images.device) for n in tokens)
+            said = torch.stack([n.expand(len(images)) for n in each], dim=1)
         else:
-            said = torch.tensor(tokens, device=images.device).expand(len(images), -1)
+            said = uploaded(tokens, images.device).expand(len(images), -1)
         return Usage(len(images), parts, tokens=said)
 
     def parts(self) -> list[Part]:

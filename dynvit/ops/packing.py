@@ -14,6 +14,8 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from dynvit.ops.upload import uploaded
+
 CPU_ROWS = 1024
 """Rows that a CPU multiplies at once, so that they stay in its cache: 6,304 rows at once, a whole batch of DeiT-S, run
 at half the speed."""
@@ -43,7 +45,7 @@ def packs(runs: Tensor, heads: Tensor, policy: Tensor) -> Iterator[Pack]:
     order = sorted((image for image, row in enumerate(decided) if row[0]), key=lambda i: (sets[i], counts[i]))
     if not order:
         return
-    images = torch.tensor(order, device=policy.device)
+    images = uploaded(order, policy.device)
     kept = torch.nonzero_static(policy[images], size=sum(counts[image] for image in order))
     rows = images[kept[:, 0]] * policy.shape[1] + kept[:, 1]
     most, start = CPU_ROWS if rows.device.type == "cpu" else len(rows), 0
@@ -76,7 +78,7 @@ def take(tensor: Tensor, dim: int, heads: Sequence[int]) -> Tensor:
     first, last = heads[0], heads[-1]
     if last - first + 1 == len(heads):
         return tensor.narrow(dim, first, len(heads))
-    return tensor.index_select(dim, torch.tensor(heads, device=tensor.device))
+    return tensor.index_select(dim, uploaded(heads, tensor.device))
 
 
 def part(weight: Tensor, groups: int, outputs: Sequence[int], inputs: Sequence[int]) -> Tensor:

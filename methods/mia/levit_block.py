@@ -16,6 +16,7 @@ from torch import Tensor
 from dynvit.backbones.levit import attention_inputs, relative_bias
 from dynvit.ops.attention import masked_attention
 from dynvit.ops.packing import Pack, packs
+from dynvit.ops.upload import uploaded
 
 from .blocks import BlockForm
 from .gates import Masks
@@ -63,7 +64,7 @@ def _kept_rows(block: LevitBlock, rows: Tensor, places: Tensor, pack: Pack, form
     Shape: rows (n, C), places (n,) → (n, C).
     """
     attention, mlp, width = block.attn, block.mlp, rows.shape[1]
-    heads, groups = torch.tensor(pack.heads, device=rows.device), attention.num_heads
+    heads, groups = uploaded(pack.heads, rows.device), attention.num_heads
     channels, units = owned(heads, groups, width), owned(heads, groups, mlp.ln1.linear.out_features)
     seen = channels if form.channels == "kept" else torch.arange(width, device=rows.device)
 

@@ -224,6 +224,16 @@ def test_two_images_that_change_places_are_found_by_the_board(copy: Path) -> Non
     assert "against_dense" in faults(copy)
 
 
+@pytest.mark.parametrize("name", ["gained", "lost", "n"])
+def test_a_count_above_all_images_is_found(copy: Path, name: str) -> None:
+    def change(board: Json) -> None:
+        paired = next(entry["against_dense"] for entry in board["entries"] if entry["against_dense"])
+        paired[name] = 1 if name == "n" else 10**6
+
+    edit(copy / "leaderboard.json", 1, change)
+    assert "against_dense" in faults(copy)
+
+
 def interval(line: Json) -> None:
     accuracy = line["accuracy"]
     accuracy["top1_ci95_high_pct"] = (accuracy["top1_ci95_high_pct"] + accuracy["top1_pct"]) / 2
