@@ -248,11 +248,12 @@ class PlainViT:
             blocks += attention.get(index) or self.attention_parts(index, n)
             blocks += self.mlp_parts(index, m)
         parts = (*self.embed_parts(), *blocks, *extra, *self.classify_parts(after[-1]))
-        if any(isinstance(n, Tensor) for n in tokens):
+        alike = [n for n in tokens if not isinstance(n, Tensor)]
+        if len(alike) == len(tokens):
+            said = uploaded(alike, images.device).expand(len(images), -1)
+        else:
             each = (n if isinstance(n, Tensor) else torch.full((), n, device=images.device) for n in tokens)
             said = torch.stack([n.expand(len(images)) for n in each], dim=1)
-        else:
-            said = uploaded(tokens, images.device).expand(len(images), -1)
         return Usage(len(images), parts, tokens=said)
 
     def parts(self) -> list[Part]:

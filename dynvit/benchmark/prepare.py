@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from dynvit.options import options_to_json
 from dynvit.session import OpenModel, Session, Wanted, check_weights_are_used
 from dynvit.training.forecast import Forecast
 from dynvit.training.further import takes_target, trains_at_a_point
+from dynvit.training.images import TrainImages
 
 START = "start"
 """The folder of the weights that a division's trainings begin from, where a bench makes them."""
@@ -81,7 +83,7 @@ class Preparation:
         """Train one model, or go on with what was begun. Returns the checkpoint's folder."""
         wanted = planned.wanted
         options = options_to_json(wanted.options)
-        return Trainings(self.config, self.session, backbone).train(
+        return Trainings(self.config, self.session, backbone, self.images).train(
             training / planned.label, command, wanted.name, options, planned.target, planned.seed
         )
 
@@ -102,7 +104,14 @@ class Preparation:
     @property
     def trainings(self) -> Trainings:
         """What is trained before anything is measured."""
-        return Trainings(self.config, self.session, self.backbone)
+        return Trainings(self.config, self.session, self.backbone, self.images)
+
+    @cached_property
+    def images(self) -> TrainImages:
+        """What all of them learn from: opened once, however many models were trained before."""
+        (dataset, data_dir), request = self.session.place, self.session.request
+        drawn = self.session.data_seed, request.calibration, self.config.limit_train
+        return TrainImages(dataset, data_dir, *drawn, request.on_bad_sample)
 
     def forecasts(self, but: Collection[str] = ()) -> Iterator[tuple[str, Forecast]]:
         """What each training would do and take, by a few steps of it, with its label; nothing is written.

@@ -16,17 +16,19 @@ from dynvit.recipe import Situation
 from dynvit.recipes import ChosenRecipe, choose_recipe
 from dynvit.session import Session
 from dynvit.training.forecast import Forecast, forecast
+from dynvit.training.images import TrainImages
 from dynvit.training.request import RunOptions, RunSettings, TrainingOptions, TrainRequest
 from dynvit.training.run import train_to
 
 
 @dataclass(frozen=True)
 class Trainings:
-    """Trains methods on one backbone, from the weights that it names."""
+    """Trains methods on one backbone, from the weights that it names, and all on the same images."""
 
     config: BenchConfig
     session: Session
     backbone: BackboneSpec
+    images: TrainImages
 
     def train(
         self,
@@ -50,7 +52,7 @@ class Trainings:
         Returns: the folder.
         """
         request, settings = self._request(name, options, target, seed), self._settings(command)
-        return train_or_wait(folder, lambda: train_to(folder, request, settings))
+        return train_or_wait(folder, lambda: train_to(folder, request, settings, self.images))
 
     @property
     def of_start(self) -> Trainings:

@@ -151,7 +151,7 @@ class _Reader:
                 with shard:
                     paths[file] = shard.path
                     found = self._samples(shard.path, listed, expected)
-                samples.extend(dataclasses.replace(s, shard=file, label=self._label(s)) for s in found)
+                samples.extend(self._named(sample, file) for sample in found)
                 lost += 0 if expected is None else expected - len(found)
                 progress.advance()
         manifest = Manifest(tuple(samples)).unique_keys()
@@ -179,6 +179,13 @@ class _Reader:
         folder = self.location.folder
         path = None if folder is None else folder / f"manifest-{split.name}.jsonl"
         return path if path is not None and path.is_file() else None
+
+    def _named(self, sample: Sample, shard: str) -> Sample:
+        """The sample as the data set counts its classes; itself where nothing differs, as of a million it mostly is."""
+        label = self._label(sample)
+        if sample.shard == shard and sample.label == label:
+            return sample
+        return dataclasses.replace(sample, shard=shard, label=label)
 
     def _label(self, sample: Sample) -> int:
         if self.translation is None:
@@ -236,13 +243,13 @@ def _open_shards(spec: DatasetSpec, split: str, read: _Reader, seed: int, calibr
         )
     train = splits["train"]
     if train.num_samples is None:  # not counted: sizes and fractions need the whole split
-        drawn_from = read(train, train.filenames)
-        size = calibration_size(drawn_from.expected, calibration)
+        whole = read(train, train.filenames)
+        size, drawn_from = calibration_size(whole.expected, calibration), train.filenames
     else:
         size = calibration_size(train.num_samples, calibration)
-        drawn_from = read(train, calibration_shards(train, size, seed))
-    held_out = calibration_keys([sample.key for sample in drawn_from.manifest.samples], size, seed)
-    wants_more = split == "train" and len(drawn_from.paths) < len(train.filenames)
-    whole = read(train, train.filenames) if wants_more else drawn_from
+        drawn_from = calibration_shards(train, size, seed)
+        whole = read(train, train.filenames if split == "train" else drawn_from)
+    shards = set(drawn_from)
+    held_out = calibration_keys([s.key for s in whole.manifest.samples if s.shard in shards], size, seed)
     chosen = [i for i, s in enumerate(whole.manifest.samples) if (s.key in held_out) == (split == "calibration")]
     return dataclasses.replace(whole.subset(chosen), split=split, lost=whole.lost if split == "train" else 0)

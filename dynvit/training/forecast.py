@@ -16,10 +16,10 @@ from dynvit.data.opening import drawn
 from dynvit.data.transforms import seeded
 from dynvit.recipes import ChosenRecipe
 from dynvit.training.accelerator import accelerator_for
+from dynvit.training.batches import loader_of
 from dynvit.training.mixing import Mixer
 from dynvit.training.prepared import Prepared, check_batch, prepare
 from dynvit.training.request import RunSettings, TrainRequest
-from dynvit.training.run import loader_of
 from dynvit.training.trial import TIMED, Larger, StageForecast, batches_of, tried
 from dynvit.units import GIGA
 

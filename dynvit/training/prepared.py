@@ -8,8 +8,7 @@ from typing import Any
 from dynvit.backbones.adapter import family_of
 from dynvit.backbones.build import BackboneInfo, BackboneSpec, build, describe, image_size
 from dynvit.contract import check_model
-from dynvit.data import DatasetSpec, ImageSource, open_split
-from dynvit.data.opening import is_here
+from dynvit.data import DatasetSpec, ImageSource
 from dynvit.data.transforms import Preprocessing, preprocessing_for, seeded
 from dynvit.divisions import SharedRecipe, as_shared, refuse_changes, shared_for
 from dynvit.errors import InputError
@@ -19,6 +18,7 @@ from dynvit.recipe import Situation
 from dynvit.recipes import ChosenRecipe, choose_recipe
 from dynvit.session.dataset import backbone_for, find_dataset
 from dynvit.training.further import at_point, point_at, takes_target, trains_at_a_point
+from dynvit.training.images import TrainImages
 from dynvit.training.request import RunSettings, TrainRequest
 
 _NOTHING_OF_ITS_OWN = Recipe(epochs=1, batch_size=1, lr=1.0)
@@ -55,8 +55,8 @@ def prepare(request: TrainRequest, settings: RunSettings) -> Prepared:
     spec = find_dataset(request.dataset, settings.data_dir)
     method = methods.get(request.method)()
     backbone_spec = backbone_for(request.backbone, spec, request.weights, request.image_size, True, request.seed)
-    source = _open(request, spec, settings, "train", request.limit_train)
-    held_out = _open(request, spec, settings, "calibration", None)
+    images = TrainImages.of(request, settings)
+    source, held_out = images.open(spec, "train"), images.open(spec, "calibration")
     with seeded(request.seed):
         backbone = build(backbone_spec)
         info = describe(backbone_spec, backbone)
@@ -91,17 +91,6 @@ def prepare(request: TrainRequest, settings: RunSettings) -> Prepared:
         point=point,
         changed=changed,
     )
-
-
-def train_split(request: TrainRequest, settings: RunSettings) -> ImageSource | None:
-    """The images of a training; None where they are not on this machine: a finished one needs them no more."""
-    try:
-        spec = find_dataset(request.dataset, settings.data_dir)
-        if not is_here(spec, settings.data_dir):
-            return None
-        return _open(request, spec, settings, "train", request.limit_train, quiet=True)
-    except InputError:
-        return None
 
 
 def chosen_recipe(
@@ -175,24 +164,3 @@ def check_batch(prepared: Prepared) -> None:
             f"a step must have at most the {views:,} images of {prepared.spec.name} {prepared.source.split}, got "
             f"{batch:,}: give a smaller --batch-size"
         )
-
-
-def _open(
-    request: TrainRequest,
-    spec: DatasetSpec,
-    settings: RunSettings,
-    split: str,
-    limit: int | None,
-    *,
-    quiet: bool = False,
-) -> ImageSource:
-    return open_split(
-        spec,
-        split,
-        data_dir=settings.data_dir,
-        seed=request.data_seed,
-        calibration=request.calibration,
-        on_bad_sample=settings.on_bad_sample,
-        limit=limit,
-        quiet=quiet,
-    )

@@ -11,28 +11,34 @@ from pathlib import Path
 from accelerate import Accelerator
 
 from dynvit.checkpoint import CheckpointConfig, TrainingConfig, is_checkpoint, method_config, save
-from dynvit.data.opening import drawn
-from dynvit.data.pixels import PixelBatches
-from dynvit.data.training import TrainingBatches
 from dynvit.errors import InputError
 from dynvit.files import locked
-from dynvit.finite import check_logits
-from dynvit.interface import DynamicModel
 from dynvit.options import options_to_json
 from dynvit.recipe import numbers_sha256
 from dynvit.training.accelerator import accelerator_for
+from dynvit.training.batches import loader_of, validation
 from dynvit.training.folder import LOG, STATE, check_folder, check_images, claim_folder
-from dynvit.training.prepared import Prepared, prepare, train_split
+from dynvit.training.images import TrainImages
+from dynvit.training.prepared import Prepared, prepare
 from dynvit.training.request import RunSettings, TrainRequest
-from dynvit.training.trainer import TrainerSettings, TrainingSummary, Validate, train
-
-HELD_OUT = 1000  # images looked at after each epoch: enough to see a fault, cheap beside an epoch
+from dynvit.training.trainer import TrainerSettings, TrainingLoader, TrainingSummary, train
 
 
-def train_to(folder: str | os.PathLike[str], request: TrainRequest, settings: RunSettings | None = None) -> Path:
+def train_to(
+    folder: str | os.PathLike[str],
+    request: TrainRequest,
+    settings: RunSettings | None = None,
+    images: TrainImages | None = None,
+) -> Path:
     """Train into ``folder``, continuing what a killed run left there; a finished one is returned untouched.
 
     The folder is a checkpoint when it is done (``dynvit.checkpoint.load``), with ``log.jsonl`` beside.
+
+    Args:
+        folder: of this training alone.
+        request: what is trained.
+        settings: how it runs.
+        images: the request's, where many trainings share them; a finished one is held to them.
 
     Raises: ``InputError`` for a folder that holds another training, or this one on other images, or is written by
     another process, for wrong names, options, data or weights, and for a training that diverges.
@@ -40,8 +46,9 @@ def train_to(folder: str | os.PathLike[str], request: TrainRequest, settings: Ru
     path, settings = Path(folder), settings or RunSettings()
     check_folder(path, request)
     if is_checkpoint(path):
-        if (source := train_split(request, settings)) is not None:
-            check_images(path, source.manifest.sha256)
+        given = (images or TrainImages.of(request, settings)).manifest_sha256
+        if given is not None:
+            check_images(path, given)
         return path
     accelerator = accelerator_for(path, request, settings)
     prepared = prepare(request, settings)
@@ -60,7 +67,7 @@ def _train(
     request: TrainRequest,
     settings: RunSettings,
     prepared: Prepared,
-    loader: TrainingBatches,
+    loader: TrainingLoader,
     accelerator: Accelerator,
 ) -> None:
     if accelerator.is_main_process:
@@ -84,7 +91,7 @@ def _train(
             quiet=settings.quiet,
         ),
         accelerator,
-        _validation(prepared, request, settings, accelerator),
+        validation(prepared, request, settings, accelerator),
     )
     if accelerator.is_main_process:
         save(path, prepared.model, _config(prepared, request, settings, summary, accelerator))
@@ -92,51 +99,6 @@ def _train(
     accelerator.wait_for_everyone()
     for tracker in accelerator.trackers:
         tracker.finish()  # not end_training(): it would also end the group of processes, which a bench goes on in
-
-
-def loader_of(
-    prepared: Prepared, request: TrainRequest, settings: RunSettings, accelerator: Accelerator
-) -> TrainingBatches:
-    """This process's batches of the training split."""
-    return TrainingBatches(
-        prepared.source,
-        prepared.preprocessing,
-        prepared.recipe.augment,
-        batch_size=_share(prepared.recipe.batch_size, accelerator.num_processes),
-        seed=request.seed,
-        rank=accelerator.process_index,
-        world=accelerator.num_processes,
-        workers=settings.workers,
-    )
-
-
-def _share(batch_size: int, processes: int) -> int:
-    if batch_size % processes:
-        raise InputError(
-            f"a batch of {batch_size} images does not divide over {processes} processes: give another --batch-size"
-        )
-    return batch_size // processes
-
-
-def _validation(prepared: Prepared, request: TrainRequest, settings: RunSettings, accelerator: Accelerator) -> Validate:
-    """Top-1 at the neutral point on images held out of train; None of a model without such a point."""
-    source = drawn(prepared.held_out, HELD_OUT, request.data_seed)
-    batches = PixelBatches(source, prepared.preprocessing, workers=settings.workers)
-
-    def validate(model: DynamicModel) -> float | None:
-        if model.neutral is None:
-            return None
-        right = 0
-        for batch in batches:
-            images = batch.images.to(accelerator.device).float() / 255
-            with accelerator.autocast():
-                logits = model.predict(images, model.neutral).logits
-            check_logits(logits, f"{request.method!r}, on images held out of its training,", model.neutral, batch.ids)
-            answers = logits.argmax(1)
-            right += int((answers.cpu() == batch.labels).sum())
-        return 100 * right / len(source)
-
-    return validate
 
 
 def _config(
