@@ -52,12 +52,19 @@ def augment_batch(
     """
     u = draws.uniform
     if augment.flip:
-        images = torch.where((u[:, 0] < augment.flip)[:, None, None, None], images.flip(-1), images)
+        images = _flip(images, u[:, 0] < augment.flip)
     if augment.padding:
         images = _shift(images, u[:, 1], u[:, 2], augment.padding)
     if augment.random_erasing:
         images = _erase(images, draws, augment.random_erasing, mean, std)
     return images
+
+
+def _flip(images: Tensor, which: Tensor) -> Tensor:
+    """By NumPy, which turns rows of bytes several times as fast as torch does."""
+    flipped, chosen = images.numpy().copy(), which.numpy()
+    flipped[chosen] = flipped[chosen][..., ::-1]
+    return torch.from_numpy(flipped)
 
 
 def _shift(images: Tensor, down: Tensor, right: Tensor, padding: int) -> Tensor:

@@ -86,8 +86,12 @@ def _name(file: Path) -> str:
 
 
 def _unique(name: str, taken: set[str]) -> str:
-    """A name that any file system takes, and that no other board has, whatever the case of its letters."""
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:80] or "board"
+    """A name that any file system takes, and that no other board has, whatever the case of its letters.
+
+    >>> [_unique(name, {"cifar10"}) for name in ("cifar10-0.7", "CIFAR10", "../a b", "..")]
+    ['cifar10-0.7', 'CIFAR10-2', 'a-b', 'board']
+    """
+    plain = re.sub(r"[^A-Za-z0-9._-]+|\.{2,}", "-", name)[:80].strip(".-") or "board"
     plain = f"{plain}-board" if plain.lower() == "assets" else plain
     given = {other.lower() for other in taken}
     numbered = (plain if count == 1 else f"{plain}-{count}" for count in range(1, len(taken) + 2))
