@@ -92,14 +92,14 @@ class Trainings:
             **shared | asked,
             method=name,
             backbone=self.backbone.name,
-            dataset=self.session.place[0],
+            dataset=self.images.dataset,
             options=dict(options),
             weights=self.backbone.weights,
             image_size=self.session.request.image_size,
             target=target,
             seed=config.seed if seed is None else seed,
-            data_seed=self.session.data_seed,
-            calibration=self.session.request.calibration,
+            data_seed=self.images.data_seed,
+            calibration=self.images.calibration,
         )
 
     def _settings(self, command: str) -> RunSettings:
@@ -107,8 +107,8 @@ class Trainings:
         shared = {field: getattr(config, field) for field in RunOptions.model_fields}
         return RunSettings(
             **shared,
-            data_dir=self.session.place[1],
-            on_bad_sample=self.session.request.on_bad_sample,
+            data_dir=self.images.data_dir,
+            on_bad_sample=self.images.on_bad_sample,
             workers=config.workers,
             command=command,
         )
